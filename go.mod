@@ -1,0 +1,3 @@
+module github.com/volleydb/volley
+
+go 1.26
