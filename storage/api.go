@@ -1,0 +1,58 @@
+package storage
+
+import (
+	"context"
+
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// Reader yields batches. It belongs to one goroutine.
+type Reader interface {
+	// Next returns the next batch, nil at the end. A batch has at least one row.
+	Next(ctx context.Context) (*vector.Batch, error)
+	// Close releases files; it may be called more than once.
+	Close() error
+	// Progress returns the bytes (of the input files) read and to read.
+	Progress() (done, total int64)
+}
+
+// Writer writes one file. It belongs to one goroutine. Exactly one of Close and
+// Abort ends it; Abort after Close is a no-op.
+type Writer interface {
+	Write(ctx context.Context, b *vector.Batch) error
+	// Close completes the file under its final name and syncs it. After an
+	// error nothing is left on disk.
+	Close(ctx context.Context) (FileInfo, error)
+	// Abort removes what was written.
+	Abort()
+}
+
+// FileInfo describes a written file.
+type FileInfo struct {
+	Path  string
+	Rows  int64
+	Bytes int64
+	Stats []byte // FileStats.Encode
+}
+
+// CSVConfig is what the user says about a CSV file; the zero value leaves
+// everything to sniffing.
+type CSVConfig struct {
+	Delimiter  string // "" = sniffed among , tab ; |
+	Quote      string // "" = "
+	Escape     string // "" = the quote, doubled
+	Header     *bool  // nil = sniffed
+	NullString *string
+	// Columns declares the names and types of all columns of the file.
+	Columns []vector.Field
+	// Types overrides the inferred types of some columns.
+	Types        map[string]types.Type
+	AllText      bool
+	IgnoreErrors bool
+	Skip         int64 // lines to skip at the beginning, before the header
+	SampleRows   int   // rows to infer types from; 0 = 20480
+	SplitBytes   int64 // size of a split; 0 = chosen by file size
+	// Cache remembers the pass over files that have not changed; may be nil.
+	Cache *PlanCache
+}
