@@ -33,9 +33,12 @@ const (
 
 // Function describes one overload.
 type Function struct {
-	ID       string // unique and stable: travels in plans
-	Schema   string // pg_catalog for built-ins
-	Name     string
+	ID     string // unique and stable: travels in plans
+	Schema string // pg_catalog for built-ins
+	Name   string
+	// Op is the operator that the function stands behind ("+", "=", "~~"), ""
+	// for an ordinary function. A unary operator has one argument.
+	Op       string
 	Kind     Kind
 	Args     []types.Type // may use AnyElement, AnyArray, Any
 	ArgNames []string     // nil or one per argument
