@@ -69,7 +69,7 @@ func (x TaskReport_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskReport_State.Descriptor instead.
 func (TaskReport_State) EnumDescriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{15, 0}
+	return file_control_proto_rawDescGZIP(), []int{17, 0}
 }
 
 type PingRequest struct {
@@ -262,6 +262,8 @@ type WorkerMessage struct {
 	//
 	//	*WorkerMessage_Register
 	//	*WorkerMessage_Report
+	//	*WorkerMessage_Dropped
+	//	*WorkerMessage_Draining
 	Message       isWorkerMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -322,6 +324,24 @@ func (x *WorkerMessage) GetReport() *TaskReport {
 	return nil
 }
 
+func (x *WorkerMessage) GetDropped() *Dropped {
+	if x != nil {
+		if x, ok := x.Message.(*WorkerMessage_Dropped); ok {
+			return x.Dropped
+		}
+	}
+	return nil
+}
+
+func (x *WorkerMessage) GetDraining() *Draining {
+	if x != nil {
+		if x, ok := x.Message.(*WorkerMessage_Draining); ok {
+			return x.Draining
+		}
+	}
+	return nil
+}
+
 type isWorkerMessage_Message interface {
 	isWorkerMessage_Message()
 }
@@ -334,9 +354,104 @@ type WorkerMessage_Report struct {
 	Report *TaskReport `protobuf:"bytes,2,opt,name=report,proto3,oneof"`
 }
 
+type WorkerMessage_Dropped struct {
+	Dropped *Dropped `protobuf:"bytes,3,opt,name=dropped,proto3,oneof"`
+}
+
+type WorkerMessage_Draining struct {
+	Draining *Draining `protobuf:"bytes,4,opt,name=draining,proto3,oneof"`
+}
+
 func (*WorkerMessage_Register) isWorkerMessage_Message() {}
 
 func (*WorkerMessage_Report) isWorkerMessage_Message() {}
+
+func (*WorkerMessage_Dropped) isWorkerMessage_Message() {}
+
+func (*WorkerMessage_Draining) isWorkerMessage_Message() {}
+
+// Dropped acknowledges a DropQuery: no task of the query runs here any more.
+type Dropped struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Query         string                 `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dropped) Reset() {
+	*x = Dropped{}
+	mi := &file_control_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dropped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dropped) ProtoMessage() {}
+
+func (x *Dropped) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dropped.ProtoReflect.Descriptor instead.
+func (*Dropped) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Dropped) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+// Draining: the worker takes no new tasks and leaves when its outputs are not
+// needed any more.
+type Draining struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Draining) Reset() {
+	*x = Draining{}
+	mi := &file_control_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Draining) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Draining) ProtoMessage() {}
+
+func (x *Draining) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Draining.ProtoReflect.Descriptor instead.
+func (*Draining) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{6}
+}
 
 type Register struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -348,13 +463,16 @@ type Register struct {
 	PlanVersionMin  uint32                 `protobuf:"varint,6,opt,name=plan_version_min,json=planVersionMin,proto3" json:"plan_version_min,omitempty"`
 	PlanVersionMax  uint32                 `protobuf:"varint,7,opt,name=plan_version_max,json=planVersionMax,proto3" json:"plan_version_max,omitempty"`
 	Version         string                 `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The last report of every task that the worker still knows, so that a
+	// reconnected session loses neither a report nor a command.
+	Tasks         []*TaskReport `protobuf:"bytes,9,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_control_proto_msgTypes[5]
+	mi := &file_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +484,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[5]
+	mi := &file_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +497,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{5}
+	return file_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Register) GetWorkerId() string {
@@ -438,6 +556,13 @@ func (x *Register) GetVersion() string {
 	return ""
 }
 
+func (x *Register) GetTasks() []*TaskReport {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
 type WorkerCommand struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Command:
@@ -454,7 +579,7 @@ type WorkerCommand struct {
 
 func (x *WorkerCommand) Reset() {
 	*x = WorkerCommand{}
-	mi := &file_control_proto_msgTypes[6]
+	mi := &file_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +591,7 @@ func (x *WorkerCommand) String() string {
 func (*WorkerCommand) ProtoMessage() {}
 
 func (x *WorkerCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[6]
+	mi := &file_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +604,7 @@ func (x *WorkerCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerCommand.ProtoReflect.Descriptor instead.
 func (*WorkerCommand) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{6}
+	return file_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WorkerCommand) GetCommand() isWorkerCommand_Command {
@@ -577,7 +702,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_control_proto_msgTypes[7]
+	mi := &file_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +714,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[7]
+	mi := &file_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +727,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{7}
+	return file_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Registered) GetEpoch() uint64 {
@@ -620,7 +745,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_control_proto_msgTypes[8]
+	mi := &file_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +757,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[8]
+	mi := &file_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +770,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{8}
+	return file_control_proto_rawDescGZIP(), []int{10}
 }
 
 // TaskID is the identity of a task's attempt.
@@ -662,7 +787,7 @@ type TaskID struct {
 
 func (x *TaskID) Reset() {
 	*x = TaskID{}
-	mi := &file_control_proto_msgTypes[9]
+	mi := &file_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +799,7 @@ func (x *TaskID) String() string {
 func (*TaskID) ProtoMessage() {}
 
 func (x *TaskID) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[9]
+	mi := &file_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +812,7 @@ func (x *TaskID) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskID.ProtoReflect.Descriptor instead.
 func (*TaskID) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{9}
+	return file_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TaskID) GetQuery() string {
@@ -740,7 +865,7 @@ type RunTask struct {
 
 func (x *RunTask) Reset() {
 	*x = RunTask{}
-	mi := &file_control_proto_msgTypes[10]
+	mi := &file_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +877,7 @@ func (x *RunTask) String() string {
 func (*RunTask) ProtoMessage() {}
 
 func (x *RunTask) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[10]
+	mi := &file_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +890,7 @@ func (x *RunTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunTask.ProtoReflect.Descriptor instead.
 func (*RunTask) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{10}
+	return file_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RunTask) GetId() *TaskID {
@@ -817,14 +942,16 @@ type TaskSource struct {
 	Producer      *TaskID                `protobuf:"bytes,1,opt,name=producer,proto3" json:"producer,omitempty"`
 	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"` // "" = this worker
 	WorkerId      string                 `protobuf:"bytes,3,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
-	Partitions    []*PartitionStat       `protobuf:"bytes,4,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	Partitions    []*PartitionStat       `protobuf:"bytes,4,rep,name=partitions,proto3" json:"partitions,omitempty"` // of those in read, in that order
+	Incarnation   string                 `protobuf:"bytes,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Read          []uint32               `protobuf:"varint,6,rep,packed,name=read,proto3" json:"read,omitempty"` // the partitions that are this consumer's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskSource) Reset() {
 	*x = TaskSource{}
-	mi := &file_control_proto_msgTypes[11]
+	mi := &file_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +963,7 @@ func (x *TaskSource) String() string {
 func (*TaskSource) ProtoMessage() {}
 
 func (x *TaskSource) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[11]
+	mi := &file_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +976,7 @@ func (x *TaskSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSource.ProtoReflect.Descriptor instead.
 func (*TaskSource) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{11}
+	return file_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TaskSource) GetProducer() *TaskID {
@@ -880,6 +1007,20 @@ func (x *TaskSource) GetPartitions() []*PartitionStat {
 	return nil
 }
 
+func (x *TaskSource) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *TaskSource) GetRead() []uint32 {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
 type PartitionStat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rows          int64                  `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
@@ -890,7 +1031,7 @@ type PartitionStat struct {
 
 func (x *PartitionStat) Reset() {
 	*x = PartitionStat{}
-	mi := &file_control_proto_msgTypes[12]
+	mi := &file_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1043,7 @@ func (x *PartitionStat) String() string {
 func (*PartitionStat) ProtoMessage() {}
 
 func (x *PartitionStat) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[12]
+	mi := &file_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1056,7 @@ func (x *PartitionStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionStat.ProtoReflect.Descriptor instead.
 func (*PartitionStat) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{12}
+	return file_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PartitionStat) GetRows() int64 {
@@ -941,7 +1082,7 @@ type CancelTask struct {
 
 func (x *CancelTask) Reset() {
 	*x = CancelTask{}
-	mi := &file_control_proto_msgTypes[13]
+	mi := &file_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1094,7 @@ func (x *CancelTask) String() string {
 func (*CancelTask) ProtoMessage() {}
 
 func (x *CancelTask) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[13]
+	mi := &file_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1107,7 @@ func (x *CancelTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTask.ProtoReflect.Descriptor instead.
 func (*CancelTask) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{13}
+	return file_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CancelTask) GetId() *TaskID {
@@ -986,7 +1127,7 @@ type DropQuery struct {
 
 func (x *DropQuery) Reset() {
 	*x = DropQuery{}
-	mi := &file_control_proto_msgTypes[14]
+	mi := &file_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1139,7 @@ func (x *DropQuery) String() string {
 func (*DropQuery) ProtoMessage() {}
 
 func (x *DropQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[14]
+	mi := &file_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1152,7 @@ func (x *DropQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropQuery.ProtoReflect.Descriptor instead.
 func (*DropQuery) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{14}
+	return file_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DropQuery) GetQuery() string {
@@ -1029,14 +1170,15 @@ type TaskReport struct {
 	Error         *Error                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	LostInput     *TaskID                `protobuf:"bytes,5,opt,name=lost_input,json=lostInput,proto3" json:"lost_input,omitempty"` // for fetch failures: the output that could not be read
 	Operators     []*OperatorStats       `protobuf:"bytes,6,rep,name=operators,proto3" json:"operators,omitempty"`
-	Progress      float64                `protobuf:"fixed64,7,opt,name=progress,proto3" json:"progress,omitempty"` // 0…1 of the task's input
+	Progress      float64                `protobuf:"fixed64,7,opt,name=progress,proto3" json:"progress,omitempty"`                // 0…1 of the task's input
+	LostGone      bool                   `protobuf:"varint,8,opt,name=lost_gone,json=lostGone,proto3" json:"lost_gone,omitempty"` // the producer's worker said that it does not have lost_input
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_control_proto_msgTypes[15]
+	mi := &file_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1190,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[15]
+	mi := &file_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1203,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{15}
+	return file_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TaskReport) GetId() *TaskID {
@@ -1113,6 +1255,13 @@ func (x *TaskReport) GetProgress() float64 {
 	return 0
 }
 
+func (x *TaskReport) GetLostGone() bool {
+	if x != nil {
+		return x.LostGone
+	}
+	return false
+}
+
 type OperatorStats struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1129,7 +1278,7 @@ type OperatorStats struct {
 
 func (x *OperatorStats) Reset() {
 	*x = OperatorStats{}
-	mi := &file_control_proto_msgTypes[16]
+	mi := &file_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1290,7 @@ func (x *OperatorStats) String() string {
 func (*OperatorStats) ProtoMessage() {}
 
 func (x *OperatorStats) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[16]
+	mi := &file_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1303,7 @@ func (x *OperatorStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorStats.ProtoReflect.Descriptor instead.
 func (*OperatorStats) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{16}
+	return file_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *OperatorStats) GetId() uint32 {
@@ -1229,7 +1378,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_control_proto_msgTypes[17]
+	mi := &file_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1390,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[17]
+	mi := &file_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1403,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{17}
+	return file_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Error) GetCode() string {
@@ -1311,13 +1460,15 @@ type FetchRequest struct {
 	Task          *TaskID                `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	Partition     uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
 	Incarnation   string                 `protobuf:"bytes,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Partitions    []uint32               `protobuf:"varint,4,rep,packed,name=partitions,proto3" json:"partitions,omitempty"` // read one after the other; overrides partition
+	Skip          uint64                 `protobuf:"varint,5,opt,name=skip,proto3" json:"skip,omitempty"`                    // blocks that the reader has already, after an interruption
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_control_proto_msgTypes[18]
+	mi := &file_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1480,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[18]
+	mi := &file_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1493,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{18}
+	return file_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FetchRequest) GetTask() *TaskID {
@@ -1366,6 +1517,20 @@ func (x *FetchRequest) GetIncarnation() string {
 	return ""
 }
 
+func (x *FetchRequest) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *FetchRequest) GetSkip() uint64 {
+	if x != nil {
+		return x.Skip
+	}
+	return 0
+}
+
 type ArtifactRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
@@ -1375,7 +1540,7 @@ type ArtifactRequest struct {
 
 func (x *ArtifactRequest) Reset() {
 	*x = ArtifactRequest{}
-	mi := &file_control_proto_msgTypes[19]
+	mi := &file_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1552,7 @@ func (x *ArtifactRequest) String() string {
 func (*ArtifactRequest) ProtoMessage() {}
 
 func (x *ArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[19]
+	mi := &file_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1565,7 @@ func (x *ArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactRequest.ProtoReflect.Descriptor instead.
 func (*ArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{19}
+	return file_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ArtifactRequest) GetDigest() string {
@@ -1413,13 +1578,15 @@ func (x *ArtifactRequest) GetDigest() string {
 type Chunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Crc           uint32                 `protobuf:"fixed32,2,opt,name=crc,proto3" json:"crc,omitempty"`  // exchange: CRC-32C of the whole block, in its last chunk
+	More          bool                   `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"` // exchange: the block continues in the next chunk
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_control_proto_msgTypes[20]
+	mi := &file_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1598,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[20]
+	mi := &file_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1611,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{20}
+	return file_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -1452,6 +1619,20 @@ func (x *Chunk) GetData() []byte {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *Chunk) GetCrc() uint32 {
+	if x != nil {
+		return x.Crc
+	}
+	return 0
+}
+
+func (x *Chunk) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 var File_control_proto protoreflect.FileDescriptor
@@ -1469,11 +1650,17 @@ const file_control_proto_rawDesc = "" +
 	"\n" +
 	"LeaseReply\x12\x14\n" +
 	"\x05known\x18\x01 \x01(\bR\x05known\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"~\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\xe1\x01\n" +
 	"\rWorkerMessage\x121\n" +
 	"\bregister\x18\x01 \x01(\v2\x13.volley.v1.RegisterH\x00R\bregister\x12/\n" +
-	"\x06report\x18\x02 \x01(\v2\x15.volley.v1.TaskReportH\x00R\x06reportB\t\n" +
-	"\amessage\"\x90\x02\n" +
+	"\x06report\x18\x02 \x01(\v2\x15.volley.v1.TaskReportH\x00R\x06report\x12.\n" +
+	"\adropped\x18\x03 \x01(\v2\x12.volley.v1.DroppedH\x00R\adropped\x121\n" +
+	"\bdraining\x18\x04 \x01(\v2\x13.volley.v1.DrainingH\x00R\bdrainingB\t\n" +
+	"\amessage\"\x1f\n" +
+	"\aDropped\x12\x14\n" +
+	"\x05query\x18\x01 \x01(\tR\x05query\"\n" +
+	"\n" +
+	"\bDraining\"\xbd\x02\n" +
 	"\bRegister\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12)\n" +
@@ -1482,7 +1669,8 @@ const file_control_proto_rawDesc = "" +
 	"\x06memory\x18\x05 \x01(\x03R\x06memory\x12(\n" +
 	"\x10plan_version_min\x18\x06 \x01(\rR\x0eplanVersionMin\x12(\n" +
 	"\x10plan_version_max\x18\a \x01(\rR\x0eplanVersionMax\x12\x18\n" +
-	"\aversion\x18\b \x01(\tR\aversion\"\x82\x02\n" +
+	"\aversion\x18\b \x01(\tR\aversion\x12+\n" +
+	"\x05tasks\x18\t \x03(\v2\x15.volley.v1.TaskReportR\x05tasks\"\x82\x02\n" +
 	"\rWorkerCommand\x127\n" +
 	"\n" +
 	"registered\x18\x01 \x01(\v2\x15.volley.v1.RegisteredH\x00R\n" +
@@ -1508,7 +1696,7 @@ const file_control_proto_rawDesc = "" +
 	"\x05stage\x18\x03 \x01(\v2\x10.volley.v1.StageR\x05stage\x121\n" +
 	"\acontext\x18\x04 \x01(\v2\x17.volley.v1.QueryContextR\acontext\x12-\n" +
 	"\x06splits\x18\x05 \x03(\v2\x15.volley.v1.TaskSplitsR\x06splits\x12/\n" +
-	"\asources\x18\x06 \x03(\v2\x15.volley.v1.TaskSourceR\asources\"\xac\x01\n" +
+	"\asources\x18\x06 \x03(\v2\x15.volley.v1.TaskSourceR\asources\"\xe2\x01\n" +
 	"\n" +
 	"TaskSource\x12-\n" +
 	"\bproducer\x18\x01 \x01(\v2\x11.volley.v1.TaskIDR\bproducer\x12\x18\n" +
@@ -1516,7 +1704,9 @@ const file_control_proto_rawDesc = "" +
 	"\tworker_id\x18\x03 \x01(\tR\bworkerId\x128\n" +
 	"\n" +
 	"partitions\x18\x04 \x03(\v2\x18.volley.v1.PartitionStatR\n" +
-	"partitions\"9\n" +
+	"partitions\x12 \n" +
+	"\vincarnation\x18\x05 \x01(\tR\vincarnation\x12\x12\n" +
+	"\x04read\x18\x06 \x03(\rR\x04read\"9\n" +
 	"\rPartitionStat\x12\x12\n" +
 	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\"/\n" +
@@ -1524,7 +1714,7 @@ const file_control_proto_rawDesc = "" +
 	"CancelTask\x12!\n" +
 	"\x02id\x18\x01 \x01(\v2\x11.volley.v1.TaskIDR\x02id\"!\n" +
 	"\tDropQuery\x12\x14\n" +
-	"\x05query\x18\x01 \x01(\tR\x05query\"\xf8\x02\n" +
+	"\x05query\x18\x01 \x01(\tR\x05query\"\x95\x03\n" +
 	"\n" +
 	"TaskReport\x12!\n" +
 	"\x02id\x18\x01 \x01(\v2\x11.volley.v1.TaskIDR\x02id\x121\n" +
@@ -1536,7 +1726,8 @@ const file_control_proto_rawDesc = "" +
 	"\n" +
 	"lost_input\x18\x05 \x01(\v2\x11.volley.v1.TaskIDR\tlostInput\x126\n" +
 	"\toperators\x18\x06 \x03(\v2\x18.volley.v1.OperatorStatsR\toperators\x12\x1a\n" +
-	"\bprogress\x18\a \x01(\x01R\bprogress\",\n" +
+	"\bprogress\x18\a \x01(\x01R\bprogress\x12\x1b\n" +
+	"\tlost_gone\x18\b \x01(\bR\blostGone\",\n" +
 	"\x05State\x12\v\n" +
 	"\aSTARTED\x10\x00\x12\n" +
 	"\n" +
@@ -1560,15 +1751,21 @@ const file_control_proto_rawDesc = "" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x12\x14\n" +
 	"\x05where\x18\x05 \x01(\tR\x05where\x12\x1a\n" +
 	"\bposition\x18\x06 \x01(\x05R\bposition\x12\x14\n" +
-	"\x05class\x18\a \x01(\rR\x05class\"u\n" +
+	"\x05class\x18\a \x01(\rR\x05class\"\xa9\x01\n" +
 	"\fFetchRequest\x12%\n" +
 	"\x04task\x18\x01 \x01(\v2\x11.volley.v1.TaskIDR\x04task\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12 \n" +
-	"\vincarnation\x18\x03 \x01(\tR\vincarnation\")\n" +
+	"\vincarnation\x18\x03 \x01(\tR\vincarnation\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x04 \x03(\rR\n" +
+	"partitions\x12\x12\n" +
+	"\x04skip\x18\x05 \x01(\x04R\x04skip\")\n" +
 	"\x0fArtifactRequest\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\tR\x06digest\"\x1b\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\"A\n" +
 	"\x05Chunk\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data2\xc6\x01\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x10\n" +
+	"\x03crc\x18\x02 \x01(\aR\x03crc\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more2\xc6\x01\n" +
 	"\aControl\x12A\n" +
 	"\aSession\x12\x18.volley.v1.WorkerMessage\x1a\x18.volley.v1.WorkerCommand(\x010\x01\x127\n" +
 	"\x05Lease\x12\x17.volley.v1.LeaseRequest\x1a\x15.volley.v1.LeaseReply\x12?\n" +
@@ -1590,7 +1787,7 @@ func file_control_proto_rawDescGZIP() []byte {
 }
 
 var file_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_control_proto_goTypes = []any{
 	(TaskReport_State)(0),   // 0: volley.v1.TaskReport.State
 	(*PingRequest)(nil),     // 1: volley.v1.PingRequest
@@ -1598,64 +1795,69 @@ var file_control_proto_goTypes = []any{
 	(*LeaseRequest)(nil),    // 3: volley.v1.LeaseRequest
 	(*LeaseReply)(nil),      // 4: volley.v1.LeaseReply
 	(*WorkerMessage)(nil),   // 5: volley.v1.WorkerMessage
-	(*Register)(nil),        // 6: volley.v1.Register
-	(*WorkerCommand)(nil),   // 7: volley.v1.WorkerCommand
-	(*Registered)(nil),      // 8: volley.v1.Registered
-	(*Drain)(nil),           // 9: volley.v1.Drain
-	(*TaskID)(nil),          // 10: volley.v1.TaskID
-	(*RunTask)(nil),         // 11: volley.v1.RunTask
-	(*TaskSource)(nil),      // 12: volley.v1.TaskSource
-	(*PartitionStat)(nil),   // 13: volley.v1.PartitionStat
-	(*CancelTask)(nil),      // 14: volley.v1.CancelTask
-	(*DropQuery)(nil),       // 15: volley.v1.DropQuery
-	(*TaskReport)(nil),      // 16: volley.v1.TaskReport
-	(*OperatorStats)(nil),   // 17: volley.v1.OperatorStats
-	(*Error)(nil),           // 18: volley.v1.Error
-	(*FetchRequest)(nil),    // 19: volley.v1.FetchRequest
-	(*ArtifactRequest)(nil), // 20: volley.v1.ArtifactRequest
-	(*Chunk)(nil),           // 21: volley.v1.Chunk
-	(*Stage)(nil),           // 22: volley.v1.Stage
-	(*QueryContext)(nil),    // 23: volley.v1.QueryContext
-	(*TaskSplits)(nil),      // 24: volley.v1.TaskSplits
+	(*Dropped)(nil),         // 6: volley.v1.Dropped
+	(*Draining)(nil),        // 7: volley.v1.Draining
+	(*Register)(nil),        // 8: volley.v1.Register
+	(*WorkerCommand)(nil),   // 9: volley.v1.WorkerCommand
+	(*Registered)(nil),      // 10: volley.v1.Registered
+	(*Drain)(nil),           // 11: volley.v1.Drain
+	(*TaskID)(nil),          // 12: volley.v1.TaskID
+	(*RunTask)(nil),         // 13: volley.v1.RunTask
+	(*TaskSource)(nil),      // 14: volley.v1.TaskSource
+	(*PartitionStat)(nil),   // 15: volley.v1.PartitionStat
+	(*CancelTask)(nil),      // 16: volley.v1.CancelTask
+	(*DropQuery)(nil),       // 17: volley.v1.DropQuery
+	(*TaskReport)(nil),      // 18: volley.v1.TaskReport
+	(*OperatorStats)(nil),   // 19: volley.v1.OperatorStats
+	(*Error)(nil),           // 20: volley.v1.Error
+	(*FetchRequest)(nil),    // 21: volley.v1.FetchRequest
+	(*ArtifactRequest)(nil), // 22: volley.v1.ArtifactRequest
+	(*Chunk)(nil),           // 23: volley.v1.Chunk
+	(*Stage)(nil),           // 24: volley.v1.Stage
+	(*QueryContext)(nil),    // 25: volley.v1.QueryContext
+	(*TaskSplits)(nil),      // 26: volley.v1.TaskSplits
 }
 var file_control_proto_depIdxs = []int32{
-	6,  // 0: volley.v1.WorkerMessage.register:type_name -> volley.v1.Register
-	16, // 1: volley.v1.WorkerMessage.report:type_name -> volley.v1.TaskReport
-	8,  // 2: volley.v1.WorkerCommand.registered:type_name -> volley.v1.Registered
-	11, // 3: volley.v1.WorkerCommand.run:type_name -> volley.v1.RunTask
-	14, // 4: volley.v1.WorkerCommand.cancel:type_name -> volley.v1.CancelTask
-	15, // 5: volley.v1.WorkerCommand.drop:type_name -> volley.v1.DropQuery
-	9,  // 6: volley.v1.WorkerCommand.drain:type_name -> volley.v1.Drain
-	10, // 7: volley.v1.RunTask.id:type_name -> volley.v1.TaskID
-	22, // 8: volley.v1.RunTask.stage:type_name -> volley.v1.Stage
-	23, // 9: volley.v1.RunTask.context:type_name -> volley.v1.QueryContext
-	24, // 10: volley.v1.RunTask.splits:type_name -> volley.v1.TaskSplits
-	12, // 11: volley.v1.RunTask.sources:type_name -> volley.v1.TaskSource
-	10, // 12: volley.v1.TaskSource.producer:type_name -> volley.v1.TaskID
-	13, // 13: volley.v1.TaskSource.partitions:type_name -> volley.v1.PartitionStat
-	10, // 14: volley.v1.CancelTask.id:type_name -> volley.v1.TaskID
-	10, // 15: volley.v1.TaskReport.id:type_name -> volley.v1.TaskID
-	0,  // 16: volley.v1.TaskReport.state:type_name -> volley.v1.TaskReport.State
-	13, // 17: volley.v1.TaskReport.partitions:type_name -> volley.v1.PartitionStat
-	18, // 18: volley.v1.TaskReport.error:type_name -> volley.v1.Error
-	10, // 19: volley.v1.TaskReport.lost_input:type_name -> volley.v1.TaskID
-	17, // 20: volley.v1.TaskReport.operators:type_name -> volley.v1.OperatorStats
-	10, // 21: volley.v1.FetchRequest.task:type_name -> volley.v1.TaskID
-	5,  // 22: volley.v1.Control.Session:input_type -> volley.v1.WorkerMessage
-	3,  // 23: volley.v1.Control.Lease:input_type -> volley.v1.LeaseRequest
-	20, // 24: volley.v1.Control.FetchArtifact:input_type -> volley.v1.ArtifactRequest
-	19, // 25: volley.v1.Exchange.Fetch:input_type -> volley.v1.FetchRequest
-	1,  // 26: volley.v1.Exchange.Ping:input_type -> volley.v1.PingRequest
-	7,  // 27: volley.v1.Control.Session:output_type -> volley.v1.WorkerCommand
-	4,  // 28: volley.v1.Control.Lease:output_type -> volley.v1.LeaseReply
-	21, // 29: volley.v1.Control.FetchArtifact:output_type -> volley.v1.Chunk
-	21, // 30: volley.v1.Exchange.Fetch:output_type -> volley.v1.Chunk
-	2,  // 31: volley.v1.Exchange.Ping:output_type -> volley.v1.PingReply
-	27, // [27:32] is the sub-list for method output_type
-	22, // [22:27] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	8,  // 0: volley.v1.WorkerMessage.register:type_name -> volley.v1.Register
+	18, // 1: volley.v1.WorkerMessage.report:type_name -> volley.v1.TaskReport
+	6,  // 2: volley.v1.WorkerMessage.dropped:type_name -> volley.v1.Dropped
+	7,  // 3: volley.v1.WorkerMessage.draining:type_name -> volley.v1.Draining
+	18, // 4: volley.v1.Register.tasks:type_name -> volley.v1.TaskReport
+	10, // 5: volley.v1.WorkerCommand.registered:type_name -> volley.v1.Registered
+	13, // 6: volley.v1.WorkerCommand.run:type_name -> volley.v1.RunTask
+	16, // 7: volley.v1.WorkerCommand.cancel:type_name -> volley.v1.CancelTask
+	17, // 8: volley.v1.WorkerCommand.drop:type_name -> volley.v1.DropQuery
+	11, // 9: volley.v1.WorkerCommand.drain:type_name -> volley.v1.Drain
+	12, // 10: volley.v1.RunTask.id:type_name -> volley.v1.TaskID
+	24, // 11: volley.v1.RunTask.stage:type_name -> volley.v1.Stage
+	25, // 12: volley.v1.RunTask.context:type_name -> volley.v1.QueryContext
+	26, // 13: volley.v1.RunTask.splits:type_name -> volley.v1.TaskSplits
+	14, // 14: volley.v1.RunTask.sources:type_name -> volley.v1.TaskSource
+	12, // 15: volley.v1.TaskSource.producer:type_name -> volley.v1.TaskID
+	15, // 16: volley.v1.TaskSource.partitions:type_name -> volley.v1.PartitionStat
+	12, // 17: volley.v1.CancelTask.id:type_name -> volley.v1.TaskID
+	12, // 18: volley.v1.TaskReport.id:type_name -> volley.v1.TaskID
+	0,  // 19: volley.v1.TaskReport.state:type_name -> volley.v1.TaskReport.State
+	15, // 20: volley.v1.TaskReport.partitions:type_name -> volley.v1.PartitionStat
+	20, // 21: volley.v1.TaskReport.error:type_name -> volley.v1.Error
+	12, // 22: volley.v1.TaskReport.lost_input:type_name -> volley.v1.TaskID
+	19, // 23: volley.v1.TaskReport.operators:type_name -> volley.v1.OperatorStats
+	12, // 24: volley.v1.FetchRequest.task:type_name -> volley.v1.TaskID
+	5,  // 25: volley.v1.Control.Session:input_type -> volley.v1.WorkerMessage
+	3,  // 26: volley.v1.Control.Lease:input_type -> volley.v1.LeaseRequest
+	22, // 27: volley.v1.Control.FetchArtifact:input_type -> volley.v1.ArtifactRequest
+	21, // 28: volley.v1.Exchange.Fetch:input_type -> volley.v1.FetchRequest
+	1,  // 29: volley.v1.Exchange.Ping:input_type -> volley.v1.PingRequest
+	9,  // 30: volley.v1.Control.Session:output_type -> volley.v1.WorkerCommand
+	4,  // 31: volley.v1.Control.Lease:output_type -> volley.v1.LeaseReply
+	23, // 32: volley.v1.Control.FetchArtifact:output_type -> volley.v1.Chunk
+	23, // 33: volley.v1.Exchange.Fetch:output_type -> volley.v1.Chunk
+	2,  // 34: volley.v1.Exchange.Ping:output_type -> volley.v1.PingReply
+	30, // [30:35] is the sub-list for method output_type
+	25, // [25:30] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_control_proto_init() }
@@ -1667,8 +1869,10 @@ func file_control_proto_init() {
 	file_control_proto_msgTypes[4].OneofWrappers = []any{
 		(*WorkerMessage_Register)(nil),
 		(*WorkerMessage_Report)(nil),
+		(*WorkerMessage_Dropped)(nil),
+		(*WorkerMessage_Draining)(nil),
 	}
-	file_control_proto_msgTypes[6].OneofWrappers = []any{
+	file_control_proto_msgTypes[8].OneofWrappers = []any{
 		(*WorkerCommand_Registered)(nil),
 		(*WorkerCommand_Run)(nil),
 		(*WorkerCommand_Cancel)(nil),
@@ -1681,7 +1885,7 @@ func file_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_proto_rawDesc), len(file_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
