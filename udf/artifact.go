@@ -1,0 +1,67 @@
+package udf
+
+// Artifact is a built plugin.
+type Artifact struct {
+	Name     string
+	Digest   string // "sha256:" and 64 hex digits, of the file at Path
+	Path     string // of the artifact file (a tar)
+	Manifest *Manifest
+}
+
+// Manifest says what is in an artifact. It is manifest.json in the tar.
+type Manifest struct {
+	ABI       int                `json:"abi"` // protocol version the binaries speak
+	Name      string             `json:"name"`
+	Version   string             `json:"version,omitempty"`
+	Toolchain string             `json:"toolchain"` // Go version that built it
+	Functions []ManifestFunction `json:"functions"`
+	Platforms []Platform         `json:"platforms"`
+}
+
+// ManifestFunction is one function as its author registered it.
+type ManifestFunction struct {
+	Name       string          `json:"name"`
+	Kind       string          `json:"kind"` // scalar, aggregate, grouped_map
+	Args       []ManifestParam `json:"args"`
+	Returns    *ManifestParam  `json:"returns,omitempty"` // nil for grouped_map
+	Columns    []ManifestParam `json:"columns,omitempty"` // of grouped_map
+	Volatility string          `json:"volatility"`        // immutable, stable, volatile
+	Doc        string          `json:"doc,omitempty"`
+}
+
+// ManifestParam is an argument, a result or an output column.
+type ManifestParam struct {
+	Name string `json:"name,omitempty"`
+	// Type is the SDK's type: bool, int16, int32, int64, float32, float64,
+	// string, bytes, time, date.
+	Type     string `json:"type"`
+	Nullable bool   `json:"nullable,omitempty"`
+}
+
+// Platform is one binary of an artifact.
+type Platform struct {
+	OS     string `json:"os"`
+	Arch   string `json:"arch"`
+	Path   string `json:"path"` // inside the tar
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+}
+
+// Function finds a function by the name its author gave it: exactly, else
+// case-insensitively if that is unique.
+func (m *Manifest) Function(symbol string) (*ManifestFunction, bool) {
+	var found *ManifestFunction
+	for i := range m.Functions {
+		f := &m.Functions[i]
+		if f.Name == symbol {
+			return f, true
+		}
+		if equalFold(f.Name, symbol) {
+			if found != nil {
+				return nil, false
+			}
+			found = f
+		}
+	}
+	return found, found != nil
+}
