@@ -17,8 +17,6 @@ type Statement struct {
 	src *source
 }
 
-type source struct{ user, text string }
-
 // Parse parses all statements of sql; empty ones are dropped.
 func Parse(sql string) ([]*Statement, error) {
 	b, err := parser.ParseToProtobuf(sql)
@@ -92,12 +90,6 @@ func Deparse(node *pg_query.Node) (string, error) {
 // comments and dollar quotes: the complete statements (without their ';'), and
 // the rest, which has none yet.
 func Split(sql string) (complete []string, rest string) { return nil, sql }
-
-// QuoteIdent quotes a name where SQL needs it.
-func QuoteIdent(s string) string { return s }
-
-// QuoteLiteral quotes a string constant.
-func QuoteLiteral(s string) string { return s }
 
 // Walk calls f for node and, if f returns true, for the nodes below it.
 func Walk(node *pg_query.Node, f func(*pg_query.Node) bool) {}
