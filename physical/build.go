@@ -1,0 +1,73 @@
+package physical
+
+import (
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
+)
+
+// make calls the constructor of the operator's kind. A constructor that fails
+// leaves the inputs open; build closes them.
+func (b *builder) make(n *node) (Operator, error) {
+	switch n.op.Node.(type) {
+	}
+	return nil, pgerr.New(pgerr.InternalError, "operator %d is of an unknown kind", n.op.Id)
+}
+
+// arity returns the number of inputs of an operator, -1 for any.
+func arity(op *proto.Operator) int {
+	switch op.Node.(type) {
+	case *proto.Operator_Scan, *proto.Operator_Values, *proto.Operator_ExchangeRead,
+		*proto.Operator_VirtualScan, *proto.Operator_OuterRef:
+		return 0
+	case *proto.Operator_Join, *proto.Operator_DependentJoin:
+		return 2
+	case *proto.Operator_Union, *proto.Operator_TableFunction:
+		return -1
+	}
+	return 1
+}
+
+// operatorName names an operator in errors and statistics.
+func operatorName(op *proto.Operator) string {
+	switch op.Node.(type) {
+	case *proto.Operator_Scan:
+		return "Scan"
+	case *proto.Operator_Values:
+		return "Values"
+	case *proto.Operator_Filter:
+		return "Filter"
+	case *proto.Operator_Project:
+		return "Project"
+	case *proto.Operator_Limit:
+		return "Limit"
+	case *proto.Operator_Sort:
+		return "Sort"
+	case *proto.Operator_Aggregate:
+		return "Aggregate"
+	case *proto.Operator_Join:
+		return "Join"
+	case *proto.Operator_Window:
+		return "Window"
+	case *proto.Operator_Union:
+		return "Union"
+	case *proto.Operator_GroupedMap:
+		return "GroupedMap"
+	case *proto.Operator_TableFunction:
+		return "TableFunction"
+	case *proto.Operator_ExchangeRead:
+		return "ExchangeRead"
+	case *proto.Operator_SingleRow:
+		return "SingleRow"
+	case *proto.Operator_DependentJoin:
+		return "DependentJoin"
+	case *proto.Operator_TableWrite:
+		return "TableWrite"
+	case *proto.Operator_VirtualScan:
+		return "VirtualScan"
+	case *proto.Operator_OuterRef:
+		return "OuterRef"
+	case *proto.Operator_ProjectSet:
+		return "ProjectSet"
+	}
+	return "Operator"
+}

@@ -1,0 +1,257 @@
+package physical
+
+import (
+	"time"
+
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// call compiles a scalar function call, of a built-in or of user code.
+func (c *compiler) call(n *proto.Call, t types.Type) (evaluator, error) {
+	args, err := c.all(n.Args)
+	if err != nil {
+		return nil, err
+	}
+	x := &call{args: args, typ: t, site: int(n.Site), pos: int(n.Position)}
+	if n.Function == "" {
+		if n.Udf == nil {
+			return nil, pgerr.New(pgerr.InternalError, "call without a function")
+		}
+		if c.env.UDF == nil {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "function %s cannot be called here", n.Udf.Display)
+		}
+		u := &udfCall{call: *x, host: c.env.UDF, ref: n.Udf}
+		u.strict = n.Udf.Strict
+		u.volatility = function.Volatility(n.Udf.Volatility)
+		u.stats = &OperatorStats{}
+		return u, nil
+	}
+	f, ok := function.ByID(n.Function)
+	if !ok || f.Eval == nil {
+		return nil, pgerr.New(pgerr.InternalError, "unknown function %s in a plan", n.Function)
+	}
+	x.fn, x.strict, x.volatility = f.Eval, f.Strict, f.Volatility
+	if f.Volatility == function.Immutable {
+		return c.fold(x, args...), nil
+	}
+	return x, nil
+}
+
+// call evaluates a built-in.
+type call struct {
+	fn         function.EvalFunc
+	args       []evaluator
+	typ        types.Type
+	strict     bool
+	volatility function.Volatility
+	site       int
+	pos        int
+	rows       int64 // that this site has produced in this task
+}
+
+// evalArgs evaluates the arguments. done is the result when a strict function
+// has a constant NULL; constant says that all arguments are Const.
+func (x *call) evalArgs(fc *function.Ctx, b *vector.Batch) (args []*vector.Vector, constant bool, done *vector.Vector, err error) {
+	args = make([]*vector.Vector, len(x.args))
+	constant = true
+	for i, a := range x.args {
+		if args[i], err = a.eval(fc, b); err != nil {
+			return nil, false, nil, err
+		}
+		if args[i].Form != vector.Const {
+			constant = false
+		} else if x.strict && args[i].IsNull(0) && done == nil {
+			// The other arguments are still evaluated: they may raise errors.
+			done = vector.NewNull(x.typ, b.Rows())
+		}
+	}
+	return args, constant, done, nil
+}
+
+func (x *call) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error) {
+	n := b.Rows()
+	args, constant, done, err := x.evalArgs(fc, b)
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return vector.New(x.typ, 0), nil
+	}
+	if x.volatility == function.Volatile {
+		fc.Site, fc.Rows = x.site, x.rows
+		x.rows += int64(n)
+		constant = false
+	}
+	if done != nil {
+		return done, nil
+	}
+	if constant {
+		for i := range args {
+			args[i] = vector.Slice(args[i], 0, 1)
+		}
+		out, err := x.apply(fc, args, 1)
+		if err != nil {
+			return nil, err
+		}
+		return vector.NewConst(out, n), nil
+	}
+	if out := x.overDict(fc, args, n); out != nil {
+		return out, nil
+	}
+	for i := range args {
+		args[i] = flat(args[i])
+	}
+	return x.apply(fc, args, n)
+}
+
+// overDict evaluates a call with one dictionary column and else constants once
+// per dictionary entry. It returns nil where that does not apply, or when it
+// fails: the entry at fault may not be referenced by any row.
+func (x *call) overDict(fc *function.Ctx, args []*vector.Vector, n int) *vector.Vector {
+	if !x.strict || x.volatility == function.Volatile {
+		return nil
+	}
+	at := -1
+	for i, a := range args {
+		switch {
+		case a.Form == vector.Const:
+		case a.Form == vector.Dict && at < 0 && a.Child.Len <= n/2:
+			at = i
+		default:
+			return nil
+		}
+	}
+	if at < 0 {
+		return nil
+	}
+	dict := args[at]
+	sub := make([]*vector.Vector, len(args))
+	for i, a := range args {
+		if i == at {
+			sub[i] = dict.Child.Retype(dict.Type)
+			continue
+		}
+		k := *a
+		k.Len = dict.Child.Len
+		sub[i] = &k
+	}
+	if dict.Child.Len == 0 {
+		return nil
+	}
+	out, err := x.apply(fc, sub, dict.Child.Len)
+	if err != nil {
+		return nil
+	}
+	if x.typ.Phys() == types.PhysBytes && out.Form == vector.Flat && out.Valid == nil {
+		return vector.FromDict(x.typ, dict.Codes, out).WithValid(dict.Valid)
+	}
+	out = vector.Gather(out.Flatten(), dict.Codes)
+	return out.WithValid(vector.AndValid(out.Valid, dict.Valid, n))
+}
+
+// apply calls the kernel and merges the NULLs of a strict function.
+func (x *call) apply(fc *function.Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
+	out, err := x.fn(fc, args, n)
+	if err != nil {
+		return nil, positioned(err, x.pos)
+	}
+	if out.Len != n {
+		return nil, pgerr.New(pgerr.InternalError, "a kernel gave %d rows instead of %d", out.Len, n)
+	}
+	out = out.Retype(x.typ)
+	if x.strict {
+		var valid []byte
+		for _, a := range args {
+			if a.Valid != nil {
+				valid = vector.AndValid(valid, a.RowValid(), n)
+			}
+		}
+		if valid != nil {
+			if out.Form == vector.Const {
+				out = out.Flatten()
+			}
+			out = out.WithValid(vector.AndValid(out.Valid, valid, n))
+		}
+	}
+	return out, nil
+}
+
+// udfCall evaluates user code. The host is asked for the function at the first
+// batch, so that a plan compiles without starting anything.
+type udfCall struct {
+	call
+	host  UDFHost
+	ref   *proto.UDF
+	stats *OperatorStats
+}
+
+func (x *udfCall) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error) {
+	n := b.Rows()
+	args, constant, done, err := x.evalArgs(fc, b)
+	if err != nil || done != nil {
+		return done, err
+	}
+	if n == 0 {
+		return vector.New(x.typ, 0), nil
+	}
+	if x.fn == nil {
+		if x.fn, err = x.host.Scalar(fc.Context, x.ref); err != nil {
+			return nil, positioned(err, x.pos)
+		}
+	}
+	fc.Site, fc.Rows = x.site, x.rows
+	x.rows += int64(n)
+	start := time.Now()
+	defer func() {
+		x.stats.UDFCalls++
+		x.stats.UDFNanos += int64(time.Since(start))
+	}()
+	if constant && x.volatility != function.Volatile {
+		for i := range args {
+			args[i] = vector.Slice(args[i], 0, 1)
+		}
+		out, err := x.apply(fc, args, 1)
+		if err != nil {
+			return nil, err
+		}
+		return vector.NewConst(out, n), nil
+	}
+	var valid []byte
+	for i := range args {
+		args[i] = flat(args[i])
+		if x.strict && args[i].Valid != nil {
+			valid = vector.AndValid(valid, args[i].RowValid(), n)
+		}
+	}
+	if valid == nil {
+		return x.apply(fc, args, n)
+	}
+	// Strict: user code never sees the rows with NULLs.
+	rows := make([]int32, 0, n)
+	back := make([]int32, n)
+	for i := range n {
+		back[i] = -1
+		if vector.IsValid(valid, i) {
+			back[i] = int32(len(rows))
+			rows = append(rows, int32(i))
+		}
+	}
+	if len(rows) == 0 {
+		return vector.NewNull(x.typ, n), nil
+	}
+	if len(rows) == n {
+		return x.apply(fc, args, n)
+	}
+	for i := range args {
+		args[i] = vector.Gather(args[i], rows)
+	}
+	out, err := x.apply(fc, args, len(rows))
+	if err != nil {
+		return nil, err
+	}
+	return vector.GatherNull(out, back), nil
+}

@@ -1,0 +1,133 @@
+package physical
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/volleydb/volley/pgerr"
+)
+
+// Account counts the bytes that a query, task or operator holds, in a tree: what
+// a child holds its parents hold too. Safe for concurrent use; a nil Account
+// counts nothing and refuses nothing.
+type Account struct {
+	parent *Account
+	name   string
+	limit  int64 // Grow refuses beyond it; 0 = none
+	hard   int64 // Must refuses beyond it; 0 = none
+	used   atomic.Int64
+	max    atomic.Int64
+	peak   *OperatorStats // told about the peak; may be nil
+}
+
+// hardSlack is what the spilling operators of a query may hold together beyond
+// the budget while they work through what they spilled: a few batches each.
+const hardSlack = 64 << 20
+
+// NewAccount makes the root of a tree: a query's share of this worker, of
+// limit bytes (0 = no limit).
+func NewAccount(name string, limit int64) *Account {
+	a := &Account{name: name, limit: limit}
+	if limit > 0 {
+		a.hard = 2*limit + hardSlack
+	}
+	return a
+}
+
+// Child makes an account whose bytes count in a, too.
+func (a *Account) Child(name string) *Account { return &Account{parent: a, name: name} }
+
+// Grow charges n bytes, or refuses with 53200 and charges nothing: then the
+// caller spills, or fails with that error.
+func (a *Account) Grow(n int64) error { return a.grow(n, false) }
+
+// Must is Grow for the least that a spilling operator needs to go on: it may
+// exceed the budget by a fixed slack.
+func (a *Account) Must(n int64) error { return a.grow(n, true) }
+
+func (a *Account) grow(n int64, must bool) error {
+	if n <= 0 {
+		a.Shrink(-n)
+		return nil
+	}
+	for at := a; at != nil; at = at.parent {
+		now := at.used.Add(n)
+		lim := at.limit
+		if must {
+			lim = at.hard
+		}
+		if lim > 0 && now > lim {
+			for un := a; ; un = un.parent {
+				un.used.Add(-n)
+				if un == at {
+					break
+				}
+			}
+			return a.refuse(at, n, lim)
+		}
+	}
+	for at := a; at != nil; at = at.parent {
+		now := at.used.Load()
+		for {
+			m := at.max.Load()
+			if now <= m || at.max.CompareAndSwap(m, now) {
+				break
+			}
+		}
+		if at.peak != nil {
+			at.peak.PeakMemory = at.max.Load()
+		}
+	}
+	return nil
+}
+
+func (a *Account) refuse(at *Account, n, lim int64) error {
+	return pgerr.New(pgerr.OutOfMemory, "out of memory").
+		WithDetail("%s needs %s more; %s holds %s of its %s.", a.name, sizeText(n), at.name, sizeText(at.used.Load()), sizeText(lim)).
+		WithHint("Raise work_mem, or lower the amount of data in the statement.")
+}
+
+func sizeText(n int64) string {
+	switch {
+	case n >= 10<<30:
+		return fmt.Sprintf("%d GB", n>>30)
+	case n >= 10<<20:
+		return fmt.Sprintf("%d MB", n>>20)
+	case n >= 10<<10:
+		return fmt.Sprintf("%d kB", n>>10)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// Shrink gives n bytes back.
+func (a *Account) Shrink(n int64) {
+	if n <= 0 {
+		return
+	}
+	for at := a; at != nil; at = at.parent {
+		at.used.Add(-n)
+	}
+}
+
+// Used is the bytes held now.
+func (a *Account) Used() int64 {
+	if a == nil {
+		return 0
+	}
+	return a.used.Load()
+}
+
+// Peak is the most bytes held at once so far.
+func (a *Account) Peak() int64 {
+	if a == nil {
+		return 0
+	}
+	return a.max.Load()
+}
+
+// release gives everything back, at the end of the account's life.
+func (a *Account) release() {
+	if a != nil {
+		a.Shrink(a.used.Load())
+	}
+}
