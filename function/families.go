@@ -1,6 +1,8 @@
 package function
 
 // families are the groups of built-ins, in the order in which they are registered.
-var families = []func(*registry){
-	registerComparisons,
+func families() []func(*registry) {
+	return []func(*registry){
+		registerComparisons,
+	}
 }

@@ -50,7 +50,15 @@ type registry struct {
 	unary  map[string][]*Function
 }
 
-var builtins = sync.OnceValue(buildRegistry)
+var (
+	builtinsOnce  sync.Once
+	builtinsTable *registry
+)
+
+func builtins() *registry {
+	builtinsOnce.Do(func() { builtinsTable = buildRegistry() })
+	return builtinsTable
+}
 
 func buildRegistry() *registry {
 	r := &registry{
@@ -59,7 +67,7 @@ func buildRegistry() *registry {
 		binary: map[string][]*Function{},
 		unary:  map[string][]*Function{},
 	}
-	for _, family := range families {
+	for _, family := range families() {
 		family(r)
 	}
 	for name, fs := range r.byName {
