@@ -1578,8 +1578,7 @@ func (x *ArtifactRequest) GetDigest() string {
 type Chunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	Crc           uint32                 `protobuf:"fixed32,2,opt,name=crc,proto3" json:"crc,omitempty"`  // exchange: CRC-32C of the whole block, in its last chunk
-	More          bool                   `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"` // exchange: the block continues in the next chunk
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"` // exchange: the block continues in the next chunk
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1619,13 +1618,6 @@ func (x *Chunk) GetData() []byte {
 		return x.Data
 	}
 	return nil
-}
-
-func (x *Chunk) GetCrc() uint32 {
-	if x != nil {
-		return x.Crc
-	}
-	return 0
 }
 
 func (x *Chunk) GetMore() bool {
@@ -1761,11 +1753,10 @@ const file_control_proto_rawDesc = "" +
 	"partitions\x12\x12\n" +
 	"\x04skip\x18\x05 \x01(\x04R\x04skip\")\n" +
 	"\x0fArtifactRequest\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\tR\x06digest\"A\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\"/\n" +
 	"\x05Chunk\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\x12\x10\n" +
-	"\x03crc\x18\x02 \x01(\aR\x03crc\x12\x12\n" +
-	"\x04more\x18\x03 \x01(\bR\x04more2\xc6\x01\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more2\xc6\x01\n" +
 	"\aControl\x12A\n" +
 	"\aSession\x12\x18.volley.v1.WorkerMessage\x1a\x18.volley.v1.WorkerCommand(\x010\x01\x127\n" +
 	"\x05Lease\x12\x17.volley.v1.LeaseRequest\x1a\x15.volley.v1.LeaseReply\x12?\n" +

@@ -1,0 +1,203 @@
+package vector
+
+import (
+	"math"
+
+	"github.com/volleydb/volley/types"
+)
+
+// Appender collects rows of vectors into one: each value is copied once and the
+// sources are not held. Dict columns stay Dict while all pieces share one
+// dictionary; Const becomes Flat.
+type Appender struct {
+	t     types.Type
+	width int
+	n     int
+	buf   []byte
+	offs  []int32
+	bytes []byte
+	valid []byte // nil while there is no NULL
+	child *Appender
+	dict  *Vector
+	codes []int32
+}
+
+// NewAppender makes an empty Appender.
+func NewAppender(t types.Type) *Appender {
+	a := &Appender{t: t, width: Width(t.Phys())}
+	if t.Phys() == types.PhysList {
+		a.child = NewAppender(t.ElemType())
+	}
+	return a
+}
+
+// Len is the number of rows so far.
+func (a *Appender) Len() int { return a.n }
+
+// Size is the bytes held so far.
+func (a *Appender) Size() int64 {
+	s := int64(cap(a.buf)) + 4*int64(cap(a.offs)) + int64(cap(a.bytes)) + int64(cap(a.valid)) + 4*int64(cap(a.codes))
+	if a.child != nil {
+		s += a.child.Size()
+	}
+	return s
+}
+
+// Room reports whether rows of v at idx (nil = all) fit 32-bit offsets.
+func (a *Appender) Room(v *Vector, idx []int32) bool {
+	switch {
+	case a.child != nil:
+		return int64(a.child.n)+int64(len(idx)) < math.MaxInt32/2
+	case a.width == 0 && v.Form != Dict:
+		total := int64(len(a.bytes))
+		for _, i := range idx {
+			total += int64(len(v.BytesAt(int(i))))
+		}
+		return total < math.MaxInt32
+	}
+	return true
+}
+
+// Append adds rows idx of v, in that order.
+func (a *Appender) Append(v *Vector, idx []int32) {
+	if len(idx) == 0 {
+		return
+	}
+	a.appendValid(v, idx)
+	switch {
+	case v.Form == Dict && (a.dict == v.Child || a.dict == nil && a.n == 0):
+		a.dict = v.Child
+		a.codes = grow(a.codes, len(idx))
+		out := a.codes[len(a.codes)-len(idx):]
+		for i, r := range idx {
+			out[i] = v.Codes[r]
+		}
+	default:
+		a.undict()
+		a.appendValues(v, idx)
+	}
+	a.n += len(idx)
+}
+
+// undict turns the codes so far into values.
+func (a *Appender) undict() {
+	if a.dict == nil {
+		return
+	}
+	dict, codes := a.dict, a.codes
+	a.dict, a.codes = nil, nil
+	a.appendValues(dict, codes)
+}
+
+func grow[T any](s []T, n int) []T {
+	if len(s)+n <= cap(s) {
+		return s[:len(s)+n]
+	}
+	c := make([]T, len(s)+n, max(2*cap(s), len(s)+n, 64))
+	copy(c, s)
+	return c
+}
+
+func (a *Appender) appendValid(v *Vector, idx []int32) {
+	if v.Valid == nil && a.valid == nil {
+		return
+	}
+	if a.valid == nil {
+		a.valid = NewValid(a.n)
+	}
+	for len(a.valid) < (a.n+len(idx)+7)/8 {
+		a.valid = append(a.valid, 0xff)
+	}
+	if v.Valid == nil {
+		// Bits past the old end may have been left clear by a bitmap of fewer rows.
+		for i := range idx {
+			a.valid[(a.n+i)>>3] |= 1 << ((a.n + i) & 7)
+		}
+		return
+	}
+	for i, r := range idx {
+		if v.IsNull(int(r)) {
+			a.valid[(a.n+i)>>3] &^= 1 << ((a.n + i) & 7)
+		} else {
+			a.valid[(a.n+i)>>3] |= 1 << ((a.n + i) & 7)
+		}
+	}
+}
+
+func (a *Appender) appendValues(v *Vector, idx []int32) {
+	switch a.t.Phys() {
+	case types.PhysBytes:
+		if len(a.offs) == 0 {
+			a.offs = append(a.offs, 0)
+		}
+		for _, r := range idx {
+			a.bytes = append(a.bytes, v.BytesAt(int(r))...)
+			a.offs = append(a.offs, int32(len(a.bytes)))
+		}
+	case types.PhysList:
+		if len(a.offs) == 0 {
+			a.offs = append(a.offs, 0)
+		}
+		var sub []int32
+		end := a.offs[len(a.offs)-1]
+		for _, r := range idx {
+			from, to := v.ListAt(int(r))
+			for e := from; e < to; e++ {
+				sub = append(sub, int32(e))
+			}
+			end += int32(to - from)
+			a.offs = append(a.offs, end)
+		}
+		a.child.Append(v.Child, sub)
+	default:
+		at := len(a.buf)
+		need := at + len(idx)*a.width
+		if need > cap(a.buf) {
+			nb := alignedBytes(max(2*cap(a.buf), need, 256))
+			copy(nb, a.buf)
+			a.buf = nb[:at]
+		}
+		a.buf = a.buf[:need]
+		if v.Form == Const {
+			for i := at; i < need; i += a.width {
+				copy(a.buf[i:i+a.width], v.buf)
+			}
+			return
+		}
+		switch a.width {
+		case 1:
+			gatherFixed[uint8](a.buf[at:], v.buf, idx)
+		case 2:
+			gatherFixed[uint16](a.buf[at:], v.buf, idx)
+		case 4:
+			gatherFixed[uint32](a.buf[at:], v.buf, idx)
+		case 8:
+			gatherFixed[uint64](a.buf[at:], v.buf, idx)
+		case 16:
+			gatherFixed[[2]uint64](a.buf[at:], v.buf, idx)
+		default:
+			gatherFixed[types.Decimal](a.buf[at:], v.buf, idx)
+		}
+	}
+}
+
+// Build returns the vector and empties the Appender.
+func (a *Appender) Build() *Vector {
+	v := &Vector{Type: a.t, Len: a.n, Valid: a.valid}
+	switch {
+	case a.dict != nil:
+		v.Form, v.Codes, v.Child = Dict, a.codes, a.dict
+	case a.width > 0:
+		v.buf = a.buf
+	default:
+		v.Offs, v.Bytes = a.offs, a.bytes
+		if len(v.Offs) == 0 {
+			v.Offs = []int32{0}
+		}
+	}
+	if a.child != nil && a.dict == nil {
+		v.Child = a.child.Build()
+	}
+	*a = *NewAppender(a.t)
+	return v
+}
