@@ -86,10 +86,5 @@ func Deparse(node *pg_query.Node) (string, error) {
 	return s, nil
 }
 
-// Split cuts text at the ';' that end statements, those outside quotes,
-// comments and dollar quotes: the complete statements (without their ';'), and
-// the rest, which has none yet.
-func Split(sql string) (complete []string, rest string) { return nil, sql }
-
 // Walk calls f for node and, if f returns true, for the nodes below it.
 func Walk(node *pg_query.Node, f func(*pg_query.Node) bool) {}

@@ -11,7 +11,7 @@ func QuoteIdent(s string) string {
 		c := s[i]
 		safe = c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_'
 	}
-	if safe && !quotedKeywords[s] {
+	if safe && keywords[s] <= unreserved {
 		return s
 	}
 	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
