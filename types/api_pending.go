@@ -26,94 +26,11 @@ func ParseIntervalFields[S Chars](s S, fields int32) (IntervalValue, error) {
 // ParseZone finds a time zone: a name, an abbreviation or an offset. Errors are 22023.
 func ParseZone(name string) (*time.Location, error) { pending(); return nil, nil }
 
-func AppendNumeric(dst []byte, d Decimal) []byte    { pending(); return nil }
-func ParseNumeric[S Chars](s S) (Decimal, error)    { pending(); return Decimal{}, nil }
-func (d Decimal) String() string                    { pending(); return "" }
-func NewDecimal(coef int64, scale int32) Decimal    { pending(); return Decimal{} }
-func DecimalFromInt64(v int64) Decimal              { pending(); return Decimal{} }
-func DecimalFromFloat64(v float64) (Decimal, error) { pending(); return Decimal{}, nil }
-func DecimalFromFloat32(v float32) (Decimal, error) { pending(); return Decimal{}, nil }
-func (d Decimal) Float64() float64                  { pending(); return 0 }
-func (d Decimal) Int64() (int64, error)             { pending(); return 0, nil }
-func (d Decimal) Int32() (int32, error)             { pending(); return 0, nil }
-func (d Decimal) Int16() (int16, error)             { pending(); return 0, nil }
-func (d Decimal) Add(e Decimal) (Decimal, error)    { pending(); return d, nil }
-func (d Decimal) Sub(e Decimal) (Decimal, error)    { pending(); return d, nil }
-func (d Decimal) Mul(e Decimal) (Decimal, error)    { pending(); return d, nil }
-func (d Decimal) Div(e Decimal) (Decimal, error)    { pending(); return d, nil }
-
-// DivTrunc is SQL's div(): the quotient truncated to an integer.
-func (d Decimal) DivTrunc(e Decimal) (Decimal, error) { pending(); return d, nil }
-func (d Decimal) Mod(e Decimal) (Decimal, error)      { pending(); return d, nil }
-func (d Decimal) Neg() Decimal                        { pending(); return d }
-func (d Decimal) Abs() Decimal                        { pending(); return d }
-func (d Decimal) Sign() int                           { pending(); return 0 }
-func (d Decimal) Cmp(e Decimal) int                   { pending(); return 0 }
-func (d Decimal) Equal(e Decimal) bool                { pending(); return false }
-func (d Decimal) Normalize() Decimal                  { pending(); return d }
-func (d Decimal) Round(scale int) (Decimal, error)    { pending(); return d, nil }
-func (d Decimal) Trunc(scale int) Decimal             { pending(); return d }
-func (d Decimal) Ceil() (Decimal, error)              { pending(); return d, nil }
-func (d Decimal) Floor() (Decimal, error)             { pending(); return d, nil }
-func (d Decimal) Pow(e Decimal) (Decimal, error)      { pending(); return d, nil }
-func (d Decimal) Sqrt() (Decimal, error)              { pending(); return d, nil }
-func (d Decimal) Exp() (Decimal, error)               { pending(); return d, nil }
-func (d Decimal) Ln() (Decimal, error)                { pending(); return d, nil }
-func (d Decimal) Log10() (Decimal, error)             { pending(); return d, nil }
-
-// LogBase returns the logarithm of e to base d, as SQL's log(d, e).
-func (d Decimal) LogBase(e Decimal) (Decimal, error) { pending(); return d, nil }
-
-func RoundNumeric(d Decimal, precision, scale int) (Decimal, error) { pending(); return d, nil }
-
 // FitVarchar returns s cut to n characters; without explicit, only blanks may go (22001).
 func FitVarchar(s []byte, n int, explicit bool) ([]byte, error) { pending(); return s, nil }
 
 // PadBpchar appends s to dst padded or cut to n characters.
 func PadBpchar(dst, s []byte, n int, explicit bool) ([]byte, error) { pending(); return dst, nil }
-
-// DecimalSum accumulates sum and average of numerics or bigints exactly.
-type DecimalSum struct {
-	w     [3]uint64
-	n     int64
-	nan   int64
-	scale int32
-}
-
-func (s *DecimalSum) Add(d Decimal)                 { pending() }
-func (s *DecimalSum) Remove(d Decimal)              { pending() }
-func (s *DecimalSum) AddInt64(v int64)              { pending() }
-func (s *DecimalSum) RemoveInt64(v int64)           { pending() }
-func (s *DecimalSum) Merge(o *DecimalSum)           { pending() }
-func (s *DecimalSum) Count() int64                  { return s.n }
-func (s *DecimalSum) Sum() (Decimal, error)         { pending(); return Decimal{}, nil }
-func (s *DecimalSum) Avg() (Decimal, error)         { pending(); return Decimal{}, nil }
-func (s *DecimalSum) AppendState(dst []byte) []byte { pending(); return dst }
-
-// DecodeState reads one state and returns the rest of data.
-func (s *DecimalSum) DecodeState(data []byte) ([]byte, error) { pending(); return nil, nil }
-
-// DecimalMoments is DecimalSum with the sum of squares, for variance and stddev.
-type DecimalMoments struct {
-	Sum  DecimalSum
-	sum2 DecimalSum
-}
-
-func (m *DecimalMoments) Add(d Decimal)           { pending() }
-func (m *DecimalMoments) Remove(d Decimal)        { pending() }
-func (m *DecimalMoments) Merge(o *DecimalMoments) { pending() }
-
-// Variance returns ok false for NULL (too few values).
-func (m *DecimalMoments) Variance(sample bool) (v Decimal, ok bool, err error) {
-	pending()
-	return v, false, nil
-}
-func (m *DecimalMoments) Stddev(sample bool) (v Decimal, ok bool, err error) {
-	pending()
-	return v, false, nil
-}
-func (m *DecimalMoments) AppendState(dst []byte) []byte           { pending(); return dst }
-func (m *DecimalMoments) DecodeState(data []byte) ([]byte, error) { pending(); return nil, nil }
 
 // Timestamps. A nil loc is UTC.
 func TimestampAdd(ts int64, iv IntervalValue) (int64, error) { pending(); return 0, nil }

@@ -72,14 +72,12 @@ func (a u128) divMod(b u128) (q, r u128) {
 		q, lo := a.divMod64(b.lo)
 		return q, u128{0, lo}
 	}
-	// Knuth's algorithm D for two words: estimate by the leading words, correct once.
+	// Knuth's algorithm D for two words: the estimate from the leading words is
+	// at most one too large, so it is lowered by one and corrected upwards.
 	n := bits.LeadingZeros64(b.hi)
 	top := b.hi<<n | b.lo>>1>>(63-n)
 	est, _ := bits.Div64(a.hi>>1, a.hi<<63|a.lo>>1, top)
-	est = est >> 1 >> (62 - n + 0)
-	if n == 63 {
-		est, _ = bits.Div64(a.hi>>1, a.hi<<63|a.lo>>1, top)
-	}
+	est >>= 63 - n
 	if est != 0 {
 		est--
 	}
@@ -97,13 +95,11 @@ func (a u128) digits() int {
 	if a.isZero() {
 		return 0
 	}
-	// 1233/4096 is just above log10(2).
-	n := (128 - bits.LeadingZeros64(a.lo))
+	n := bits.Len64(a.lo)
 	if a.hi != 0 {
-		n = 128 - bits.LeadingZeros64(a.hi)
-	} else {
-		n -= 64
+		n = 64 + bits.Len64(a.hi)
 	}
+	// 1233/4096 is just above log10(2).
 	t := n * 1233 >> 12
 	if t < len(pow10) && a.less(pow10[t]) {
 		return t
