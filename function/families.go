@@ -4,5 +4,7 @@ package function
 func families() []func(*registry) {
 	return []func(*registry){
 		registerComparisons,
+		registerArithmetic,
+		registerMath,
 	}
 }
