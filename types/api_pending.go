@@ -6,32 +6,6 @@ import "time"
 
 func pending() { panic("types: being written") }
 
-func AppendDate(dst []byte, d int32) []byte                             { pending(); return nil }
-func ParseDate[S Chars](s S, o *TextOptions) (int32, error)             { pending(); return 0, nil }
-func AppendTime(dst []byte, t int64) []byte                             { pending(); return nil }
-func ParseTime[S Chars](s S, o *TextOptions) (int64, error)             { pending(); return 0, nil }
-func AppendTimestamp(dst []byte, ts int64) []byte                       { pending(); return nil }
-func ParseTimestamp[S Chars](s S, o *TextOptions) (int64, error)        { pending(); return 0, nil }
-func AppendTimestamptz(dst []byte, ts int64, loc *time.Location) []byte { pending(); return nil }
-func ParseTimestamptz[S Chars](s S, o *TextOptions) (int64, error)      { pending(); return 0, nil }
-func AppendInterval(dst []byte, v IntervalValue) []byte                 { pending(); return nil }
-func ParseInterval[S Chars](s S) (IntervalValue, error)                 { pending(); return IntervalValue{}, nil }
-
-// ParseIntervalFields is ParseInterval for INTERVAL '5' DAY: fields is Postgres' mask.
-func ParseIntervalFields[S Chars](s S, fields int32) (IntervalValue, error) {
-	pending()
-	return IntervalValue{}, nil
-}
-
-// ParseZone finds a time zone: a name, an abbreviation or an offset. Errors are 22023.
-func ParseZone(name string) (*time.Location, error) { pending(); return nil, nil }
-
-// FitVarchar returns s cut to n characters; without explicit, only blanks may go (22001).
-func FitVarchar(s []byte, n int, explicit bool) ([]byte, error) { pending(); return s, nil }
-
-// PadBpchar appends s to dst padded or cut to n characters.
-func PadBpchar(dst, s []byte, n int, explicit bool) ([]byte, error) { pending(); return dst, nil }
-
 // Timestamps. A nil loc is UTC.
 func TimestampAdd(ts int64, iv IntervalValue) (int64, error) { pending(); return 0, nil }
 func TimestamptzAdd(ts int64, iv IntervalValue, loc *time.Location) (int64, error) {
