@@ -10,9 +10,9 @@ import (
 // source is one text given to Parse, with what became of it. It is shared by
 // the statements of the text and immutable but for the lazily built index.
 type source struct {
-	user  string   // what the user wrote
-	text  string   // what libpg_query parsed; the same string when nothing was rewritten
-	spans []span   // ascending by at, first one at 0; empty when text == user
+	user  string // what the user wrote
+	text  string // what libpg_query parsed; the same string when nothing was rewritten
+	spans []span // ascending by at, first one at 0; empty when text == user
 	once  sync.Once
 	marks []int // runes before byte k*markEvery of user; nil when user is ASCII
 }

@@ -1,8 +1,9 @@
 package parser
 
 import (
+	"strings"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
-	"github.com/wasilibs/go-pgquery/parser"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/volleydb/volley/pgerr"
@@ -17,30 +18,50 @@ type Statement struct {
 	src *source
 }
 
-// Parse parses all statements of sql; empty ones are dropped.
+// Parse parses all statements of sql; empty ones are dropped. Errors are
+// *pgerr.Error with Postgres' wording and a position in sql.
 func Parse(sql string) ([]*Statement, error) {
-	b, err := parser.ParseToProtobuf(sql)
+	special, err := check(sql)
 	if err != nil {
-		return nil, pgerr.New(pgerr.SyntaxError, "%s", err.Error())
-	}
-	res := &pg_query.ParseResult{}
-	if err := (proto.UnmarshalOptions{RecursionLimit: 100000}).Unmarshal(b, res); err != nil {
-		return nil, pgerr.Wrap(err, pgerr.InternalError, "parse tree")
+		return nil, err
 	}
 	src := &source{user: sql, text: sql}
-	var out []*Statement
-	for _, r := range res.Stmts {
-		end := int(r.StmtLocation + r.StmtLen)
-		if r.StmtLen == 0 {
-			end = len(sql)
+	if special {
+		if err := rewrite(src); err != nil {
+			return nil, err
 		}
-		out = append(out, &Statement{SQL: sql[r.StmtLocation:end], Node: r.Stmt, Offset: int(r.StmtLocation), src: src})
+	}
+	b, err := parseToProtobuf(src.text)
+	if err != nil {
+		return nil, src.translate(err)
+	}
+	res := &pg_query.ParseResult{}
+	// A level of the tree is up to four nested messages.
+	if err := (proto.UnmarshalOptions{RecursionLimit: 20 * maxNesting}).Unmarshal(b, res); err != nil {
+		return nil, pgerr.Wrap(err, pgerr.InternalError, "could not read the parse tree")
+	}
+	out := make([]*Statement, 0, len(res.Stmts))
+	for _, raw := range res.Stmts {
+		if raw.Stmt == nil {
+			continue
+		}
+		start, end := src.userOffset(int(raw.StmtLocation)), len(sql)
+		if raw.StmtLen > 0 {
+			end = src.userOffset(int(raw.StmtLocation + raw.StmtLen))
+		}
+		text := strings.TrimRight(sql[start:end], spaces)
+		end = start + len(text)
+		text = strings.TrimLeft(text, spaces)
+		out = append(out, &Statement{SQL: text, Node: raw.Stmt, Offset: end - len(text), src: src})
 	}
 	return out, nil
 }
 
-// ParseOne parses the one statement of a prepared statement: nil for an empty
-// text, 42601 for more than one.
+// spaces is the white space of the scanner.
+const spaces = " \t\n\r\f\v"
+
+// ParseOne parses the one statement of a prepared statement: nil for a text
+// without one, 42601 for more than one.
 func ParseOne(sql string) (*Statement, error) {
 	list, err := Parse(sql)
 	if err != nil || len(list) == 0 {
@@ -55,18 +76,34 @@ func ParseOne(sql string) (*Statement, error) {
 // Pos turns the location of a node of this statement into the 1-based character
 // position in the text given to Parse; 0 for a node without location (-1).
 func (s *Statement) Pos(location int32) int {
-	if location < 0 {
+	if location < 0 || s.src == nil {
 		return 0
 	}
-	return int(location) + 1
+	return s.src.charPos(s.src.userOffset(int(location)))
 }
 
 // Quoted tells whether the part-th (from 0) of the dotted names at a node's
 // location was written in double quotes. The scanner folds names that were not
-// to lower case, so the tree alone cannot tell G1 or g1 from "g1". Unknown
-// locations and parts are reported as not quoted.
+// to lower case, so the tree alone cannot tell G1 or g1 from "g1". Locations
+// without a name there, and parts that do not exist, are reported as not quoted.
+//
+// It works for nodes whose location is that of their name: ColumnRef, RangeVar,
+// FuncCall, TypeName, ColumnDef, and the ResTarget of INSERT's and UPDATE's
+// columns. Bare strings of the tree (JOIN … USING, alias columns, COPY's
+// columns) have no location.
 func (s *Statement) Quoted(location int32, part int) bool {
-	return false
+	if location < 0 || s.src == nil || int(location) >= len(s.src.text) {
+		return false
+	}
+	l := lexer{text: s.src.text, pos: int(location)}
+	t := l.next()
+	for ; part > 0; part-- {
+		if dot := l.next(); !dot.is(".") {
+			return false
+		}
+		t = l.next()
+	}
+	return t.kind == tokQuoted
 }
 
 // Warm pays the start-up of the parser (about a second in the build without
@@ -75,16 +112,16 @@ func Warm() { _, _ = Parse("SELECT 1") }
 
 // Deparse returns the SQL text of a statement's node.
 func Deparse(node *pg_query.Node) (string, error) {
+	if node == nil {
+		return "", nil
+	}
 	b, err := proto.Marshal(&pg_query.ParseResult{Stmts: []*pg_query.RawStmt{{Stmt: node}}})
 	if err != nil {
-		return "", pgerr.Wrap(err, pgerr.InternalError, "deparse")
+		return "", pgerr.Wrap(err, pgerr.InternalError, "could not write the parse tree")
 	}
-	s, err := parser.DeparseFromProtobuf(b)
+	s, err := deparseFromProtobuf(b)
 	if err != nil {
-		return "", pgerr.Wrap(err, pgerr.InternalError, "deparse")
+		return "", pgerr.Wrap(err, pgerr.InternalError, "could not deparse")
 	}
 	return s, nil
 }
-
-// Walk calls f for node and, if f returns true, for the nodes below it.
-func Walk(node *pg_query.Node, f func(*pg_query.Node) bool) {}

@@ -1,0 +1,43 @@
+package parser
+
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// Walk calls f for node and, where f returns true, for the nodes below it, in
+// the order of the fields of the tree. The fields that hold a message of a fixed
+// type instead of a Node (SelectStmt.Larg, RangeSubselect.Alias, …) are walked
+// through: the nodes below them are visited, they themselves are not.
+func Walk(node *pg_query.Node, f func(*pg_query.Node) bool) {
+	if node == nil || node.Node == nil || !f(node) {
+		return
+	}
+	walkFields(node.ProtoReflect(), f)
+}
+
+func walkFields(m protoreflect.Message, f func(*pg_query.Node) bool) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		fd := fields.Get(i)
+		if fd.Message() == nil || !m.Has(fd) {
+			continue
+		}
+		if fd.IsList() {
+			list := m.Get(fd).List()
+			for k := range list.Len() {
+				walkMessage(list.Get(k).Message(), f)
+			}
+			continue
+		}
+		walkMessage(m.Get(fd).Message(), f)
+	}
+}
+
+func walkMessage(m protoreflect.Message, f func(*pg_query.Node) bool) {
+	if n, ok := m.Interface().(*pg_query.Node); ok {
+		Walk(n, f)
+		return
+	}
+	walkFields(m, f)
+}
