@@ -71,6 +71,12 @@ type CopyIn struct {
 	Run     func(ctx context.Context, r io.Reader) error
 }
 
+// NewResult makes a result. next, which may be nil, gives the batches, tag the
+// command tag, and close, which may be nil, ends the statement.
+func NewResult(fields []vector.Field, next func(context.Context) (*vector.Batch, error), tag func() string, close func()) *Result {
+	return &Result{Fields: fields, next: next, tag: tag, close: close}
+}
+
 // Next returns the next batch (dense), nil at the end.
 func (r *Result) Next(ctx context.Context) (*vector.Batch, error) {
 	if r.next == nil {
