@@ -65,3 +65,19 @@ func errHexDigit(s string) error {
 	}
 	return pgerr.New(pgerr.InvalidParameterValue, "invalid hexadecimal digit: \"%s\"", s)
 }
+
+// AppendByteaEscape appends the escape form: printable bytes as they are, a
+// doubled backslash, and other bytes as \ooo.
+func AppendByteaEscape(dst, v []byte) []byte {
+	for _, c := range v {
+		switch {
+		case c == '\\':
+			dst = append(dst, '\\', '\\')
+		case c < 0x20 || c > 0x7e:
+			dst = append(dst, '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7)
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}

@@ -114,3 +114,16 @@ func errUTF8(b []byte) error {
 	}
 	return pgerr.New(pgerr.CharacterNotInRepertoire, "invalid byte sequence for encoding \"UTF8\": %s", hex)
 }
+
+// TruncateName cuts an identifier to the 63 bytes that type name holds, at a
+// character boundary.
+func TruncateName(s []byte) []byte {
+	if len(s) < 64 {
+		return s
+	}
+	n := 63
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

@@ -85,3 +85,22 @@ func hasNonzeroDigit(s string) bool {
 	}
 	return false
 }
+
+// AppendFloat8Digits appends v as Postgres does for extra_float_digits: the
+// shortest exact form above 0, else 15 digits plus extra.
+func AppendFloat8Digits(dst []byte, v float64, extra int) []byte {
+	if extra > 0 || !finite(v) {
+		return AppendFloat8(dst, v)
+	}
+	return strconv.AppendFloat(dst, v, 'g', max(15+extra, 1), 64)
+}
+
+// AppendFloat4Digits is AppendFloat8Digits for real, with 6 digits plus extra.
+func AppendFloat4Digits(dst []byte, v float32, extra int) []byte {
+	if extra > 0 || !finite(float64(v)) {
+		return AppendFloat4(dst, v)
+	}
+	return strconv.AppendFloat(dst, float64(v), 'g', max(6+extra, 1), 64)
+}
+
+func finite(v float64) bool { return v-v == 0 }
