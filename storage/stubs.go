@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"io"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
@@ -10,30 +9,6 @@ import (
 )
 
 var errSoon = pgerr.New(pgerr.FeatureNotSupported, "storage: under construction")
-
-// Glob returns the files that pattern matches, sorted; a pattern without
-// metacharacters must name an existing file.
-func Glob(pattern string) ([]string, error) { return nil, errSoon }
-
-// PlanCache remembers passes over CSV files by path, size and modification time.
-// It is safe for concurrent use.
-type PlanCache struct{}
-
-// NewPlanCache makes a cache of the given number of files.
-func NewPlanCache(files int) *PlanCache { return &PlanCache{} }
-
-// CSVPlan is the result of PlanCSV.
-type CSVPlan struct {
-	Schema       []vector.Field // all columns of the files
-	Options      *proto.CsvOptions
-	Splits       []*proto.Split
-	RowsEstimate int64 // exact but for lines that will be refused
-}
-
-// PlanCSV looks at CSV files and plans their scan.
-func PlanCSV(ctx context.Context, paths []string, o *CSVConfig) (*CSVPlan, error) {
-	return nil, errSoon
-}
 
 // ParquetPlan is the result of PlanParquet.
 type ParquetPlan struct {
@@ -57,21 +32,13 @@ type TableFile struct {
 // PlanTable plans the scan of a managed table without touching its files.
 func PlanTable(schema []vector.Field, files []TableFile) (*ParquetPlan, error) { return nil, errSoon }
 
-// OpenScan opens a scan over splits. Batches have the columns of scan.Columns
-// (and the row ordinal when scan.RowId), at most batchRows rows each
-// (0 = vector.DefaultRows). scan.Filter is not applied; scan.Limit is.
-func OpenScan(ctx context.Context, scan *proto.Scan, splits []*proto.Split, batchRows int) (Reader, error) {
+func openParquet(ctx context.Context, scan *proto.Scan, splits []*proto.Split, batchRows int) (Reader, error) {
 	return nil, errSoon
 }
 
 // NewWriter starts a file: w.Path when set, else w.Directory/fileBase plus the
 // format's extension.
 func NewWriter(ctx context.Context, w *proto.TableWrite, fileBase string) (Writer, error) {
-	return nil, errSoon
-}
-
-// NewCopyReader decodes COPY FROM data, csv or text; name is the table's, for errors.
-func NewCopyReader(r io.Reader, schema []vector.Field, o *proto.CsvOptions, name string) (Reader, error) {
 	return nil, errSoon
 }
 
