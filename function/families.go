@@ -6,5 +6,7 @@ func families() []func(*registry) {
 		registerComparisons,
 		registerArithmetic,
 		registerMath,
+		registerAggregates,
+		registerWindows,
 	}
 }
