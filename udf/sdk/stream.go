@@ -1,0 +1,558 @@
+package udf
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/volleydb/volley/udf/sdk/wire"
+)
+
+// flushBytes is the size at which a grouped map's output is sent; chunkBytes
+// bounds one Result unless a single row is larger.
+const (
+	flushBytes = 1 << 20
+	chunkBytes = 8 << 20
+)
+
+// stream is one use of a function by the host. Everything runs in its own
+// goroutine (run), but for slots, work, free and grown, which the server's
+// reading goroutine feeds.
+type stream struct {
+	srv  *server
+	id   uint32
+	fn   *function
+	args []Type // as declared in SQL
+	outs []Type
+
+	in    [wire.InSlots]slot
+	outSl [wire.OutSlots]slot
+	work  chan frame
+	free  chan int
+	grown chan struct{}
+
+	ctx      context.Context
+	cancel   context.CancelFunc
+	stop     atomic.Bool
+	progress atomic.Uint64
+	reported uint64 // progress at the last Progress frame; of the server's ticker
+
+	// The current frame.
+	cur  frame
+	cols []column
+
+	// Grouped map: position in the frame, and output not sent yet.
+	busy      bool // cur is a frame
+	atEnd     bool
+	ends      []int32
+	pos, k    int
+	group     int64
+	out       []*outCol
+	outGroups []int32
+	outBase   int64
+
+	msg wire.BatchMsg
+	buf []byte
+}
+
+// frame is a Batch or End frame.
+type frame struct {
+	h   wire.Header
+	msg wire.BatchMsg
+}
+
+// slot is a piece of shared memory, or of the heap where there is none.
+type slot struct {
+	mem    []byte
+	mapped bool
+}
+
+func newStream(srv *server, id uint32, fn *function, o *wire.OpenMsg) (*stream, error) {
+	s := &stream{
+		srv: srv, id: id, fn: fn,
+		work:  make(chan frame, wire.InSlots+2),
+		free:  make(chan int, wire.OutSlots),
+		grown: make(chan struct{}, 1),
+	}
+	if o.Kind != fn.desc.Kind {
+		return nil, fmt.Errorf("function %q is %s, not %s", o.Function, fn.desc.Kind, o.Kind)
+	}
+	var err error
+	if s.args, err = parseTypes(o.Args, fn.args); err != nil {
+		return nil, err
+	}
+	if s.outs, err = parseTypes(o.Out, fn.out); err != nil {
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// parseTypes reads SQL-side types and checks them against the Go side's.
+func parseTypes(names []string, want []Type) ([]Type, error) {
+	if len(names) != len(want) {
+		return nil, fmt.Errorf("%d columns, want %d", len(names), len(want))
+	}
+	ts := make([]Type, len(names))
+	for i, n := range names {
+		t, ok := typeByName(n)
+		w := want[i].base()
+		if !ok || t != w && !(t == Date && w == Time) {
+			return nil, fmt.Errorf("column %d is %s, want %s", i+1, n, w)
+		}
+		ts[i] = t | want[i]&Nullable
+	}
+	return ts, nil
+}
+
+// run serves the stream until the host cancels it.
+func (s *stream) run() {
+	defer s.srv.streams.Done()
+	s.guard(func() { // an error has been sent when it returns; the host closes the stream
+		if err := s.srv.initialise(); err != nil {
+			panic(raised{fmt.Errorf("init: %w", err)})
+		}
+		s.send(wire.Header{Type: wire.Opened}, nil, nil)
+		switch s.fn.desc.Kind {
+		case kindScalar:
+			s.runScalar()
+		case kindAggregate:
+			s.runAggregate()
+		default:
+			s.runGrouped()
+		}
+	})
+	for range s.work {
+	}
+	for i := range s.in {
+		s.in[i].release()
+	}
+	for i := range s.outSl {
+		s.outSl[i].release()
+	}
+	s.send(wire.Header{Type: wire.Closed}, nil, nil)
+}
+
+// guard runs f; a panic in it is sent to the host as the stream's error.
+func (s *stream) guard(f func()) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if _, is := v.(cancelled); is {
+			return
+		}
+		s.fail(toMessage(v))
+	}()
+	f()
+}
+
+func (s *stream) fail(m *wire.ErrorMsg) {
+	s.sendJSON(wire.Header{Type: wire.Error, Seq: s.cur.h.Seq}, m)
+}
+
+// failAt sends what user code panicked with or returned, with its place.
+func (s *stream) failAt(v any, row int64, group int64, args []column, i int) {
+	m := toMessage(v)
+	if m.Row < 0 {
+		m.Row = row
+	} else if args != nil && group < 0 {
+		i = int(m.Row)
+	}
+	m.Group = group
+	if args != nil && i >= 0 {
+		if a := values(args, i); a != "" {
+			d := "Arguments: " + a + "."
+			if m.Detail != "" {
+				d += " " + m.Detail
+			}
+			m.Detail = d
+		}
+	}
+	s.fail(m)
+}
+
+// next receives the next frame; it panics with cancelled at a Cancel.
+func (s *stream) next() frame {
+	f, ok := <-s.work
+	if !ok {
+		panic(cancelled{})
+	}
+	s.progress.Add(1)
+	return f
+}
+
+// load makes cols the columns of frame f.
+func (s *stream) load(f frame) {
+	s.cur = f
+	mem := s.in[f.h.Slot].mem
+	if len(s.cols) != len(f.msg.Cols) {
+		s.cols = make([]column, len(f.msg.Cols))
+	}
+	for i := range s.cols {
+		at := f.msg.Cols[i]
+		c := column{n: int(f.msg.Rows), mem: mem, at: at}
+		if i < len(s.args) {
+			c.typ = s.args[i]
+			c.name = s.fn.desc.Args[i].Name
+		}
+		if at.HasValid {
+			c.valid = mem[at.Valid : int(at.Valid)+(c.n+7)/8]
+		}
+		s.cols[i] = c
+	}
+}
+
+func (s *stream) frameGroups(f frame) []int32 {
+	if f.msg.Groups == 0 {
+		return nil
+	}
+	mem := s.in[f.h.Slot].mem
+	return unsafe.Slice((*int32)(unsafe.Pointer(&mem[f.msg.GroupsAt])), f.msg.Groups)
+}
+
+// acquire takes a free output slot of at least size bytes.
+func (s *stream) acquire(size int) int {
+	if size > wire.MaxSlot {
+		panic(Errorf("54000", "a result of %d bytes is larger than the limit of %d", size, wire.MaxSlot))
+	}
+	var j int
+	select {
+	case j = <-s.free:
+	case <-s.ctx.Done():
+		panic(cancelled{})
+	}
+	s.progress.Add(1)
+	if len(s.outSl[j].mem) < size {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], uint64(size))
+		s.send(wire.Header{Type: wire.Grow, Slot: uint16(j)}, b[:], nil)
+		select {
+		case <-s.grown:
+		case <-s.ctx.Done():
+			panic(cancelled{})
+		}
+	}
+	return j
+}
+
+// sendRows sends all rows of cols in as many Results as it takes; the last is
+// marked with flags.
+func (s *stream) sendRows(cols []*outCol, groups []int32, base int64, flags uint8) {
+	n := cols[0].n
+	for from := 0; from < n; {
+		to := from + rowsThatFit(cols, from, n, chunkBytes)
+		var g []int32
+		if groups != nil {
+			g = groups[from:to]
+		}
+		size := layout(&s.msg, cols, from, to, len(g))
+		j := s.acquire(size)
+		mem := s.outSl[j].mem
+		if len(g) > 0 {
+			copy(unsafe.Slice((*int32)(unsafe.Pointer(&mem[0])), len(g)), g)
+		}
+		fill(&s.msg, mem, cols, from, to)
+		s.msg.Base, s.msg.Done = base, s.group
+		h := wire.Header{Type: wire.Result, Slot: uint16(j), Seq: s.cur.h.Seq}
+		if to == n {
+			h.Flags = flags
+		}
+		s.sendResult(h, mem[:size])
+		from = to
+	}
+}
+
+func (s *stream) sendResult(h wire.Header, used []byte) {
+	s.buf = s.msg.Append(s.buf[:0])
+	s.send(h, s.buf, used)
+}
+
+func (s *stream) runScalar() {
+	ret := s.fn.out[0]
+	direct := ret >= Bool && ret <= Float64
+	width := ret.kind().Width()
+	out := newOutCol("", s.outs[0])
+	for {
+		f := s.next()
+		if f.h.Type == wire.End {
+			s.send(wire.Header{Type: wire.Finished}, nil, nil)
+			return
+		}
+		s.load(f)
+		n := int(f.msg.Rows)
+		c := &call{n: n, args: s.cols, out: out, row: -1, progress: &s.progress, stop: &s.stop}
+		out.reset()
+		j := -1
+		if direct {
+			j = s.acquire(wire.Align(n * width))
+			c.direct = s.outSl[j].mem[:n*width]
+		}
+		if !s.user(c, func() { s.fn.scalar(c) }) {
+			return
+		}
+		if !direct {
+			s.sendRows([]*outCol{out}, nil, 0, wire.FlagLast)
+			continue
+		}
+		s.msg = wire.BatchMsg{Rows: uint32(n), Cols: append(s.msg.Cols[:0], wire.Col{Kind: ret.kind()})}
+		s.sendResult(wire.Header{Type: wire.Result, Flags: wire.FlagLast, Slot: uint16(j), Seq: f.h.Seq}, c.direct)
+	}
+}
+
+// user runs user code for a batch; false when it failed and the error was sent.
+func (s *stream) user(c *call, f func()) (ok bool) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if _, is := v.(cancelled); is {
+			panic(v)
+		}
+		s.failAt(v, int64(c.row), -1, c.args, c.row)
+	}()
+	f()
+	return true
+}
+
+func (s *stream) runAggregate() {
+	agg := s.fn.agg()
+	state := newOutCol("", Bytes)
+	final := newOutCol("", s.outs[0])
+	var zeros []int32
+	for {
+		f := s.next()
+		if f.h.Type == wire.End {
+			s.send(wire.Header{Type: wire.Finished}, nil, nil)
+			return
+		}
+		s.load(f)
+		c := &call{n: int(f.msg.Rows), args: s.cols, row: -1, progress: &s.progress, stop: &s.stop}
+		switch f.h.Flags {
+		case wire.OpRows, wire.OpMerge:
+			groups := s.frameGroups(f)
+			if groups == nil {
+				for len(zeros) < c.n {
+					zeros = append(zeros, 0)
+				}
+				groups = zeros[:c.n]
+			}
+			if !s.user(c, func() {
+				agg.grow(int(f.msg.Base))
+				if f.h.Flags == wire.OpMerge {
+					c.args[0].typ = Bytes
+					agg.merge(c, groups)
+				} else {
+					agg.step(c, groups)
+				}
+			}) {
+				return
+			}
+			s.done(wire.DoneMsg{Bytes: agg.size()})
+		default:
+			const chunk = 16384
+			from, to := int(f.msg.Base), int(f.msg.Done)
+			if !s.user(c, func() { agg.grow(to) }) {
+				return
+			}
+			for from < to {
+				end := min(from+chunk, to)
+				s.progress.Add(1)
+				o := final
+				if f.h.Flags == wire.OpState {
+					o = state
+				}
+				o.reset()
+				row := -1
+				if !s.userGroup(c, int64(from), &row, func() {
+					if f.h.Flags == wire.OpState {
+						agg.state(o, from, end)
+					} else {
+						agg.final(o, from, end, &row)
+					}
+				}) {
+					return
+				}
+				var flags uint8
+				if end == to {
+					flags = wire.FlagLast
+				}
+				s.sendRows([]*outCol{o}, nil, 0, flags)
+				from = end
+			}
+		}
+	}
+}
+
+// userGroup is user for finish functions, whose place is a group.
+func (s *stream) userGroup(c *call, base int64, row *int, f func()) (ok bool) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		group := int64(-1)
+		if *row >= 0 {
+			group = base + int64(*row)
+		}
+		s.failAt(v, -1, group, nil, -1)
+	}()
+	f()
+	return true
+}
+
+func (s *stream) done(m wire.DoneMsg) {
+	s.buf = m.Append(s.buf[:0])
+	s.send(wire.Header{Type: wire.Done, Slot: s.cur.h.Slot, Seq: s.cur.h.Seq}, s.buf, nil)
+}
+
+func (s *stream) runGrouped() {
+	for i, p := range s.fn.desc.Columns {
+		s.out = append(s.out, newOutCol(p.Name, s.outs[i]))
+	}
+	ctx := &Context{Context: s.ctx, Function: s.fn.desc.Name, log: s.log}
+	g := &Group{s: s}
+	for s.moreGroups() {
+		*g = Group{s: s, row: -1}
+		s.segment(g)
+		if !s.callGroup(ctx, g) {
+			return
+		}
+		for !g.ended && s.nextSegment(g) {
+		}
+		s.group++
+	}
+	s.flush()
+	s.send(wire.Header{Type: wire.Finished}, nil, nil)
+}
+
+// callGroup runs user code on one group.
+func (s *stream) callGroup(ctx *Context, g *Group) (ok bool) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if _, is := v.(cancelled); is {
+			panic(v)
+		}
+		s.failGroup(v, g)
+	}()
+	if err := s.fn.grouped(ctx, g); err != nil {
+		s.failGroup(raised{err}, g)
+		return false
+	}
+	return true
+}
+
+func (s *stream) failGroup(v any, g *Group) {
+	row := g.row
+	if row < 0 && g.to-g.from == 1 && g.begun {
+		row = 0
+	}
+	var re *rowError
+	if r, is := v.(raised); is && asRowError(r.err, &re) {
+		row = re.row
+	}
+	if row < 0 || row >= g.to-g.from || !s.busy {
+		s.failAt(v, -1, s.group, nil, -1)
+		return
+	}
+	m := v
+	if re != nil {
+		m = raised{re.err}
+	}
+	s.failAt(m, g.before+int64(row), s.group, s.cols, g.from+row)
+}
+
+// checkNulls refuses NULL in columns that were not declared Nullable.
+func (s *stream) checkNulls(g *Group) {
+	for i := range s.cols {
+		c := &s.cols[i]
+		if c.valid == nil || c.typ&Nullable != 0 {
+			continue
+		}
+		if r := c.firstNull(g.from, g.to); r >= 0 {
+			g.row = r - g.from
+			panic(&Error{Code: "22004", Message: fmt.Sprintf("null value in column %q", c.name),
+				Hint: fmt.Sprintf("Declare the column as udf.%s | udf.Nullable, or filter the rows.", title(c.typ))})
+		}
+	}
+}
+
+func title(t Type) string {
+	n := t.String()
+	return string(n[0]-'a'+'A') + n[1:]
+}
+
+// moreGroups reports whether another group begins, receiving frames as needed.
+func (s *stream) moreGroups() bool {
+	for {
+		if s.busy && (s.pos < int(s.cur.msg.Rows) || s.k < len(s.ends)) {
+			return true
+		}
+		if !s.nextFrame() {
+			return false
+		}
+	}
+}
+
+// nextFrame ends the current frame and receives the next; false after End.
+func (s *stream) nextFrame() bool {
+	if s.atEnd {
+		return false
+	}
+	if s.busy {
+		s.flush()
+		s.busy = false
+		s.done(wire.DoneMsg{Done: s.group})
+	}
+	f := s.next()
+	if f.h.Type == wire.End {
+		s.atEnd = true
+		return false
+	}
+	s.load(f)
+	s.busy, s.pos, s.k = true, 0, 0
+	s.ends = s.frameGroups(f)
+	return true
+}
+
+// segment gives g the next rows of the frame that belong to one group.
+func (s *stream) segment(g *Group) {
+	g.from = s.pos
+	if s.k < len(s.ends) {
+		g.to, g.ended = int(s.ends[s.k]), true
+		s.k++
+	} else {
+		g.to, g.ended = int(s.cur.msg.Rows), false
+	}
+	s.pos = g.to
+}
+
+// nextSegment gives g its rows of the next frame; false when there are none.
+func (s *stream) nextSegment(g *Group) bool {
+	if !s.nextFrame() {
+		g.ended = true
+		g.from, g.to = 0, 0
+		return false
+	}
+	s.segment(g)
+	return true
+}
+
+// flush sends the output collected so far.
+func (s *stream) flush() {
+	if len(s.outGroups) > 0 {
+		s.sendRows(s.out, s.outGroups, s.outBase, 0)
+		for _, o := range s.out {
+			o.reset()
+		}
+		s.outGroups = s.outGroups[:0]
+	}
+	s.outBase = s.group
+}

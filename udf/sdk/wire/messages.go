@@ -1,0 +1,62 @@
+package wire
+
+// HelloMsg is the plugin's first frame.
+type HelloMsg struct {
+	Magic    string   `json:"magic"`
+	ABI      int      `json:"abi"`
+	Manifest Manifest `json:"manifest"`
+}
+
+// WelcomeMsg is the host's answer.
+type WelcomeMsg struct {
+	ABI int `json:"abi"`
+}
+
+// Manifest is what a plugin says of itself: in HelloMsg, and printed by
+// plugin --manifest.
+type Manifest struct {
+	ABI       int        `json:"abi"`
+	Name      string     `json:"name,omitempty"`
+	Version   string     `json:"version,omitempty"`
+	Toolchain string     `json:"toolchain"`
+	Functions []Function `json:"functions"`
+}
+
+// Function is one registered function.
+type Function struct {
+	Name       string  `json:"name"`
+	Kind       string  `json:"kind"` // scalar, aggregate, grouped_map
+	Args       []Param `json:"args"`
+	Returns    *Param  `json:"returns,omitempty"`
+	Columns    []Param `json:"columns,omitempty"`
+	Volatility string  `json:"volatility"`
+	Doc        string  `json:"doc,omitempty"`
+}
+
+// Param is an argument, a result or a column.
+type Param struct {
+	Name     string `json:"name,omitempty"`
+	Type     string `json:"type"`
+	Nullable bool   `json:"nullable,omitempty"`
+}
+
+// OpenMsg opens a stream.
+type OpenMsg struct {
+	Function string `json:"function"`
+	Kind     string `json:"kind"`
+	// Args and Out are the SQL types of the columns, in the SDK's names; they can
+	// be narrower than the function's: date where it takes time.
+	Args []string `json:"args"`
+	Out  []string `json:"out"`
+}
+
+// ErrorMsg is an error of user code or of its use.
+type ErrorMsg struct {
+	Code    string `json:"code"` // SQLSTATE
+	Message string `json:"message"`
+	Detail  string `json:"detail,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+	Row     int64  `json:"row"`   // of the batch or the group, -1 = unknown
+	Group   int64  `json:"group"` // -1 = none
+	Panic   bool   `json:"panic,omitempty"`
+}
