@@ -90,7 +90,7 @@ func (l *lexer) rawNext() token {
 	case c == '\'':
 		t.kind = tokString
 		l.pos++
-		t.open = !l.quoted(false)
+		t.open = !l.quoted(false, true)
 	case c == '"':
 		t.kind = tokQuoted
 		l.pos++
@@ -146,13 +146,13 @@ func (l *lexer) blockComment() bool {
 }
 
 // quoted skips the rest of a string constant, its continuations on later lines
-// included, after the opening quote.
-func (l *lexer) quoted(escapes bool) bool {
+// included, after the opening quote; doubled tells whether two quotes mean one.
+func (l *lexer) quoted(escapes, doubled bool) bool {
 	for l.pos < len(l.text) {
 		switch c := l.text[l.pos]; {
 		case c == '\\' && escapes:
 			l.pos += 2
-		case c == '\'' && l.at(1) == '\'':
+		case c == '\'' && doubled && l.at(1) == '\'':
 			l.pos += 2
 		case c == '\'':
 			l.pos++
@@ -170,7 +170,8 @@ func (l *lexer) quoted(escapes bool) bool {
 }
 
 // continued skips to the inside of a quote that stands on a later line with
-// nothing but white space and line comments between, and tells whether there is one.
+// nothing but white space between, and tells whether there is one. (Postgres
+// takes line comments between, too; libpg_query does not.)
 func (l *lexer) continued() bool {
 	newline := false
 	for l.pos < len(l.text) {
@@ -180,8 +181,6 @@ func (l *lexer) continued() bool {
 			l.pos++
 		case isSpace(c):
 			l.pos++
-		case c == '-' && l.at(1) == '-':
-			l.lineComment()
 		case c == '\'':
 			l.pos++
 			return newline
@@ -209,15 +208,15 @@ func (l *lexer) name() bool {
 
 func (l *lexer) wordOrPrefixed(t *token, c byte) {
 	switch lower := c | 0x20; {
-	case (lower == 'e' || lower == 'b' || lower == 'x' || lower == 'n') && l.at(1) == '\'':
+	case (lower == 'e' || lower == 'b' || lower == 'x') && l.at(1) == '\'':
 		t.kind = tokString
 		l.pos += 2
-		t.open = !l.quoted(lower == 'e')
+		t.open = !l.quoted(lower == 'e', lower == 'e')
 		return
 	case lower == 'u' && l.at(1) == '&' && l.at(2) == '\'':
 		t.kind = tokString
 		l.pos += 3
-		t.open = !l.quoted(false)
+		t.open = !l.quoted(false, true)
 		return
 	case lower == 'u' && l.at(1) == '&' && l.at(2) == '"':
 		t.kind = tokQuoted

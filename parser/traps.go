@@ -56,7 +56,7 @@ func (r *rewriter) trap(i int, lv *level) error {
 			return r.notSupported(i, "* "+upper(t.word), "Name the columns to return.")
 		}
 	case "ignore", "respect":
-		if next.is("nulls") {
+		if last := r.tok(i + 2); next.is("nulls") && !last.is("first") && !last.is("last") {
 			return r.notSupported(i, upper(t.word)+" NULLS", "Filter the nulls: an aggregate takes FILTER (WHERE x IS NOT NULL).")
 		}
 	}
