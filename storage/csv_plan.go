@@ -197,7 +197,7 @@ func checkPlainText(path string, head []byte) error {
 		return refuse("is compressed with zstd, which read_csv does not support")
 	case bytes.HasPrefix(head, []byte("PAR1")):
 		return pgerr.New(pgerr.BadCopyFileFormat, "file \"%s\" is a Parquet file", path).WithHint("Use read_parquet.")
-	case bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(head, '\r') >= 0 && len(head) > 0 && head[len(head)-1] == '\r':
+	case bytes.IndexByte(head, '\n') < 0 && bytes.Count(head, []byte{'\r'}) > 1:
 		return refuse("has lines that end in a carriage return only, which read_csv does not support")
 	}
 	return nil

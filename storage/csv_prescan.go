@@ -32,6 +32,10 @@ const maxAlign = 16 << 20
 // a piece is read again; that happens only where a newline inside quotes is the
 // first one behind a piece's nominal start.
 func prescan(ctx context.Context, f *os.File, d *dialect, start, size, splitBytes int64, oneColumn bool) (splits []*proto.Split, rows int64, err error) {
+	return prescanPieces(ctx, f, d, start, size, splitBytes, oneColumn, pieceBytes)
+}
+
+func prescanPieces(ctx context.Context, f *os.File, d *dialect, start, size, splitBytes int64, oneColumn bool, pieceBytes int64) (splits []*proto.Split, rows int64, err error) {
 	n := int((size - start + pieceBytes - 1) / pieceBytes)
 	pieces := make([]piece, n)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -48,7 +52,7 @@ func prescan(ctx context.Context, f *os.File, d *dialect, start, size, splitByte
 				}
 				p := &pieces[i]
 				var e error
-				if buf, e = p.load(f, buf, start, size, int64(i)); e != nil {
+				if buf, e = p.load(f, buf, start, size, int64(i), pieceBytes); e != nil {
 					cancel(e)
 					return
 				}
@@ -84,7 +88,7 @@ func prescan(ctx context.Context, f *os.File, d *dialect, start, size, splitByte
 			return splits, -1, nil
 		}
 		if in && p.from < p.to {
-			if buf, err = p.load(f, buf, start, size, int64(i)); err != nil {
+			if buf, err = p.load(f, buf, start, size, int64(i), pieceBytes); err != nil {
 				return nil, 0, err
 			}
 			p.walk(d, buf, true, oneColumn)
@@ -120,7 +124,7 @@ type piece struct {
 // load reads piece i: from behind the first newline at or after its nominal
 // start less one, to the same of the next piece. The last one gets a newline at
 // its end where it lacks.
-func (p *piece) load(f *os.File, buf []byte, start, size, i int64) ([]byte, error) {
+func (p *piece) load(f *os.File, buf []byte, start, size, i, pieceBytes int64) ([]byte, error) {
 	from := start + i*pieceBytes
 	to := min(from+pieceBytes, size)
 	lead := int64(0)

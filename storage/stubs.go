@@ -41,17 +41,3 @@ func openParquet(ctx context.Context, scan *proto.Scan, splits []*proto.Split, b
 func NewWriter(ctx context.Context, w *proto.TableWrite, fileBase string) (Writer, error) {
 	return nil, errSoon
 }
-
-// CopyEncoder encodes COPY TO data, csv or text.
-type CopyEncoder struct{}
-
-// NewCopyEncoder makes an encoder; forceQuote names columns to quote always.
-func NewCopyEncoder(schema []vector.Field, o *proto.CsvOptions, forceQuote []string) (*CopyEncoder, error) {
-	return nil, errSoon
-}
-
-// Header appends the header line if the options ask for one.
-func (e *CopyEncoder) Header(dst []byte) []byte { return dst }
-
-// AppendBatch appends the rows of b as lines.
-func (e *CopyEncoder) AppendBatch(dst []byte, b *vector.Batch) []byte { return dst }
