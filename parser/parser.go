@@ -110,10 +110,21 @@ func (s *Statement) Quoted(location int32, part int) bool {
 // cgo), so that the first query does not.
 func Warm() { _, _ = Parse("SELECT 1") }
 
-// Deparse returns the SQL text of a statement's node.
+// maxDeparse is the deepest tree that Deparse prints, in nested messages. The
+// library reads a tree by recursion on a stack of 64 kB that in WebAssembly
+// lies beside its data: at a depth of 189 it overwrites them without a word.
+const maxDeparse = 96
+
+// Deparse returns the SQL text of a statement's node, as libpg_query writes it.
+// A tree about twenty subqueries deep is too much for it: 54001. Whoever wants
+// the text of a statement as the user wrote it takes Statement.SQL.
 func Deparse(node *pg_query.Node) (string, error) {
 	if node == nil {
 		return "", nil
+	}
+	if deeper(node.ProtoReflect(), maxDeparse) {
+		return "", pgerr.New(pgerr.StatementTooComplex, "statement too complex to print").
+			WithDetail("Its tree is more than %d levels deep.", maxDeparse)
 	}
 	b, err := proto.Marshal(&pg_query.ParseResult{Stmts: []*pg_query.RawStmt{{Stmt: node}}})
 	if err != nil {

@@ -41,3 +41,24 @@ func walkMessage(m protoreflect.Message, f func(*pg_query.Node) bool) {
 	}
 	walkFields(m, f)
 }
+
+// deeper tells whether messages are nested more than limit deep.
+func deeper(m protoreflect.Message, limit int) bool {
+	if limit <= 0 {
+		return true
+	}
+	found := false
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case fd.Message() == nil:
+		case fd.IsList():
+			for k := 0; k < v.List().Len() && !found; k++ {
+				found = deeper(v.List().Get(k).Message(), limit-1)
+			}
+		default:
+			found = deeper(v.Message(), limit-1)
+		}
+		return !found
+	})
+	return found
+}
