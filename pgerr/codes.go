@@ -69,6 +69,8 @@ const (
 	InvalidColumnDefinition        = "42611"
 	InvalidFunctionDefinition      = "42P13"
 	InvalidTableDefinition         = "42P16"
+	ReservedName                   = "42939"
+	TooManyColumns                 = "54011"
 	InsufficientResources          = "53000"
 	DiskFull                       = "53100"
 	OutOfMemory                    = "53200"
