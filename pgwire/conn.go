@@ -150,7 +150,11 @@ func (c *conn) sayGoodbye(err error) {
 	}
 	c.out.error("FATAL", pe)
 	c.out.flush()
-	cw, ok := c.nc.(interface{ CloseWrite() error })
+	out := c.raw
+	if c.tls {
+		out = c.nc
+	}
+	cw, ok := out.(interface{ CloseWrite() error })
 	if !ok || cw.CloseWrite() != nil {
 		return
 	}

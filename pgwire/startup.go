@@ -209,6 +209,7 @@ func (c *conn) handshake(direct bool) error {
 		}
 		inner := base.Clone()
 		inner.GetConfigForClient = nil
+		inner.Certificates = nil // else GetCertificate is not asked when there is no SNI
 		inner.NextProtos = []string{alpn}
 		inner.SessionTicketsDisabled = true // a resumed session shows no certificate
 		inner.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
