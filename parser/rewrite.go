@@ -131,6 +131,9 @@ func (r *rewriter) find() error {
 			return err
 		}
 		if kind := r.opens(i); kind != 0 {
+			if c := lv.clause; c != nil && i >= c.aliasEnd && !r.tok(c.aliasEnd).is("having") {
+				return r.syntaxError(i)
+			}
 			stack = append(stack, newLevel(kind))
 			continue
 		}
@@ -257,10 +260,8 @@ func (r *rewriter) apply(lv *level, i int) error {
 		return r.notSupported(at, "more than one function after APPLY", "Write one APPLY in a subquery of its own for each function, and join them.")
 	case t.is("as"):
 		c.alias = at + 1
-		if a := r.tok(c.alias); a.kind == tokEOF {
-			return pgerr.New(pgerr.SyntaxError, "syntax error at end of input").At(r.src.charPos(len(r.src.user)))
-		} else if a.kind != tokWord && a.kind != tokQuoted {
-			return pgerr.New(pgerr.SyntaxError, "syntax error at or near \"%s\"", r.src.user[a.start:a.end]).At(r.src.charPos(a.start))
+		if a := r.tok(c.alias); a.kind != tokWord && a.kind != tokQuoted {
+			return r.syntaxError(c.alias)
 		}
 	case t.kind == tokQuoted, t.kind == tokWord && t.class == notKeyword && !t.is("qualify"):
 		c.alias = at
@@ -339,7 +340,17 @@ func (r *rewriter) afterApply(lv *level, c *applyClause, i int) error {
 	if r.tok(c.aliasEnd).is("having") {
 		return nil
 	}
-	return r.finish(lv, i) // what follows is for libpg_query to judge
+	// In the rewritten text a WHERE or JOIN would be one of the outer SELECT.
+	return r.syntaxError(i)
+}
+
+// syntaxError is Postgres' error for a token that may not stand where it does.
+func (r *rewriter) syntaxError(i int) error {
+	if i >= len(r.toks) {
+		return pgerr.New(pgerr.SyntaxError, "syntax error at end of input").At(r.src.charPos(len(r.src.user)))
+	}
+	t := r.toks[i]
+	return pgerr.New(pgerr.SyntaxError, "syntax error at or near \"%s\"", r.src.user[t.start:t.end]).At(r.src.charPos(t.start))
 }
 
 // finish notes the clause in progress, whose SELECT ends at token i.

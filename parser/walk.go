@@ -13,8 +13,14 @@ func Walk(node *pg_query.Node, f func(*pg_query.Node) bool) {
 	if node == nil || node.Node == nil || !f(node) {
 		return
 	}
-	walkFields(node.ProtoReflect(), f)
+	// A Node is one of some 270 messages: ask which, rather than try them all.
+	m := node.ProtoReflect()
+	if fd := m.WhichOneof(nodeOneof); fd != nil {
+		walkFields(m.Get(fd).Message(), f)
+	}
 }
+
+var nodeOneof = (*pg_query.Node)(nil).ProtoReflect().Descriptor().Oneofs().Get(0)
 
 func walkFields(m protoreflect.Message, f func(*pg_query.Node) bool) {
 	fields := m.Descriptor().Fields()
