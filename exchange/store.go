@@ -113,6 +113,25 @@ func (s *Store) find(key TaskKey, partitions []uint32) (*Output, error) {
 	return o, nil
 }
 
+// Dropped reports whether a query has been dropped lately.
+func (s *Store) Dropped(query string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.dropped[query]
+	return ok
+}
+
+// Discard frees the output of one attempt, if it is here.
+func (s *Store) Discard(key TaskKey) {
+	s.mu.Lock()
+	o := s.outputs[key]
+	delete(s.outputs, key)
+	s.mu.Unlock()
+	if o != nil {
+		o.free()
+	}
+}
+
 // DropQuery frees all outputs of a query and refuses new ones.
 func (s *Store) DropQuery(query string) {
 	s.mu.Lock()
