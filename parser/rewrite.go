@@ -435,7 +435,11 @@ func (r *rewriter) emitClause(c *applyClause) error {
 		r.out.insert(" ()", pos(c.allKeys))
 	}
 	for i, k := range c.keys {
-		r.out.insert([]string{", ", " "}[b2i(i == 0)], pos(k.start))
+		sep := ", "
+		if i == 0 {
+			sep = " "
+		}
+		r.out.insert(sep, pos(k.start))
 		if err := r.emit(k.start, k.end); err != nil {
 			return err
 		}
@@ -458,11 +462,4 @@ func (r *rewriter) emitClause(c *applyClause) error {
 		r.out.copy(t.start, t.end)
 	}
 	return nil
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
