@@ -1,6 +1,7 @@
 package types
 
 import (
+	"math"
 	"time"
 
 	"github.com/volleydb/volley/pgerr"
@@ -21,7 +22,7 @@ const (
 	minDate      = -2440588
 	endDate      = 2145042906
 	minTimestamp = minDate * usecPerDay
-	endTimestamp = TimestampInfinity
+	endTimestamp = math.MaxInt64
 )
 
 func inDate(d int64) bool       { return d >= minDate && d < endDate }
