@@ -8,7 +8,48 @@ import (
 // make calls the constructor of the operator's kind. A constructor that fails
 // leaves the inputs open; build closes them.
 func (b *builder) make(n *node) (Operator, error) {
-	switch n.op.Node.(type) {
+	switch op := n.op.Node.(type) {
+	case *proto.Operator_Scan:
+		return newScan(n, op.Scan)
+	case *proto.Operator_Values:
+		return newValues(n, op.Values)
+	case *proto.Operator_Filter:
+		return newFilter(n, op.Filter)
+	case *proto.Operator_Project:
+		return newProject(n, op.Project)
+	case *proto.Operator_ProjectSet:
+		return newProjectSet(n, op.ProjectSet)
+	case *proto.Operator_Limit:
+		return newLimit(n, op.Limit)
+	case *proto.Operator_Sort:
+		return newSort(n, op.Sort)
+	case *proto.Operator_Aggregate:
+		return newAggregate(n, op.Aggregate)
+	case *proto.Operator_Join:
+		return newJoin(n, op.Join)
+	case *proto.Operator_Window:
+		return newWindow(n, op.Window)
+	case *proto.Operator_Union:
+		return &union{n: n}, nil
+	case *proto.Operator_GroupedMap:
+		return newGroupedMap(n, op.GroupedMap)
+	case *proto.Operator_TableFunction:
+		return newTableFunction(n, op.TableFunction)
+	case *proto.Operator_ExchangeRead:
+		return newExchangeRead(n, op.ExchangeRead)
+	case *proto.Operator_SingleRow:
+		return &singleRow{n: n}, nil
+	case *proto.Operator_DependentJoin:
+		return newDependentJoin(n, op.DependentJoin)
+	case *proto.Operator_OuterRef:
+		return newOuterRef(n, op.OuterRef)
+	case *proto.Operator_TableWrite:
+		return newTableWrite(n, op.TableWrite)
+	case *proto.Operator_VirtualScan:
+		if n.env.Virtual == nil {
+			return nil, pgerr.New(pgerr.InternalError, "catalog table %s outside of the coordinator", op.VirtualScan.Name)
+		}
+		return n.env.Virtual(b.ctx, op.VirtualScan.Name, op.VirtualScan.Columns)
 	}
 	return nil, pgerr.New(pgerr.InternalError, "operator %d is of an unknown kind", n.op.Id)
 }

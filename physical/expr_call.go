@@ -24,10 +24,11 @@ func (c *compiler) call(n *proto.Call, t types.Type) (evaluator, error) {
 		if c.env.UDF == nil {
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "function %s cannot be called here", n.Udf.Display)
 		}
-		u := &udfCall{call: *x, host: c.env.UDF, ref: n.Udf}
-		u.strict = n.Udf.Strict
-		u.volatility = function.Volatility(n.Udf.Volatility)
-		u.stats = &OperatorStats{}
+		x.strict, x.volatility = n.Udf.Strict, function.Volatility(n.Udf.Volatility)
+		u := &udfCall{call: *x, env: c.env, ref: n.Udf, stats: c.env.stats}
+		if u.stats == nil {
+			u.stats = &OperatorStats{}
+		}
 		return u, nil
 	}
 	f, ok := function.ByID(n.Function)
@@ -35,6 +36,9 @@ func (c *compiler) call(n *proto.Call, t types.Type) (evaluator, error) {
 		return nil, pgerr.New(pgerr.InternalError, "unknown function %s in a plan", n.Function)
 	}
 	x.fn, x.strict, x.volatility = f.Eval, f.Strict, f.Volatility
+	if f.Volatility == function.Volatile {
+		x.rows = c.env.site(x.site)
+	}
 	if f.Volatility == function.Immutable {
 		return c.fold(x, args...), nil
 	}
@@ -50,7 +54,7 @@ type call struct {
 	volatility function.Volatility
 	site       int
 	pos        int
-	rows       int64 // that this site has produced in this task
+	rows       *int64 // that this site has produced in this task
 }
 
 // evalArgs evaluates the arguments. done is the result when a strict function
@@ -82,8 +86,8 @@ func (x *call) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error) {
 		return vector.New(x.typ, 0), nil
 	}
 	if x.volatility == function.Volatile {
-		fc.Site, fc.Rows = x.site, x.rows
-		x.rows += int64(n)
+		fc.Site, fc.Rows = x.site, *x.rows
+		*x.rows += int64(n)
 		constant = false
 	}
 	if done != nil {
@@ -181,12 +185,14 @@ func (x *call) apply(fc *function.Ctx, args []*vector.Vector, n int) (*vector.Ve
 }
 
 // udfCall evaluates user code. The host is asked for the function at the first
-// batch, so that a plan compiles without starting anything.
+// batch, so that a plan compiles without starting anything; the stream is closed
+// with the task.
 type udfCall struct {
 	call
-	host  UDFHost
-	ref   *proto.UDF
-	stats *OperatorStats
+	env    *Env
+	ref    *proto.UDF
+	stats  *OperatorStats
+	stream UDFScalar
 }
 
 func (x *udfCall) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error) {
@@ -198,60 +204,36 @@ func (x *udfCall) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error
 	if n == 0 {
 		return vector.New(x.typ, 0), nil
 	}
-	if x.fn == nil {
-		if x.fn, err = x.host.Scalar(fc.Context, x.ref); err != nil {
+	if x.stream == nil {
+		if x.stream, err = x.env.UDF.Scalar(fc.Context, x.ref); err != nil {
 			return nil, positioned(err, x.pos)
 		}
+		x.env.onClose(x.stream.Close)
 	}
-	fc.Site, fc.Rows = x.site, x.rows
-	x.rows += int64(n)
-	start := time.Now()
-	defer func() {
-		x.stats.UDFCalls++
-		x.stats.UDFNanos += int64(time.Since(start))
-	}()
-	if constant && x.volatility != function.Volatile {
-		for i := range args {
+	rows := n
+	constant = constant && x.volatility != function.Volatile
+	if constant {
+		rows = 1
+	}
+	for i := range args {
+		if constant {
 			args[i] = vector.Slice(args[i], 0, 1)
 		}
-		out, err := x.apply(fc, args, 1)
-		if err != nil {
-			return nil, err
-		}
-		return vector.NewConst(out, n), nil
-	}
-	var valid []byte
-	for i := range args {
 		args[i] = flat(args[i])
-		if x.strict && args[i].Valid != nil {
-			valid = vector.AndValid(valid, args[i].RowValid(), n)
-		}
 	}
-	if valid == nil {
-		return x.apply(fc, args, n)
-	}
-	// Strict: user code never sees the rows with NULLs.
-	rows := make([]int32, 0, n)
-	back := make([]int32, n)
-	for i := range n {
-		back[i] = -1
-		if vector.IsValid(valid, i) {
-			back[i] = int32(len(rows))
-			rows = append(rows, int32(i))
-		}
-	}
-	if len(rows) == 0 {
-		return vector.NewNull(x.typ, n), nil
-	}
-	if len(rows) == n {
-		return x.apply(fc, args, n)
-	}
-	for i := range args {
-		args[i] = vector.Gather(args[i], rows)
-	}
-	out, err := x.apply(fc, args, len(rows))
+	start := time.Now()
+	out, err := x.stream.Call(fc.Context, args, rows)
+	x.stats.UDFCalls++
+	x.stats.UDFNanos += int64(time.Since(start))
 	if err != nil {
-		return nil, err
+		return nil, positioned(err, x.pos)
 	}
-	return vector.GatherNull(out, back), nil
+	if out.Len != rows || out.Type.Phys() != x.typ.Phys() {
+		return nil, pgerr.New(pgerr.ExternalRoutineInvocationError,
+			"function %s returned %d rows of %s for %d rows of %s", x.ref.Display, out.Len, out.Type, rows, x.typ)
+	}
+	if out = out.Retype(x.typ); constant {
+		out = vector.NewConst(out, n)
+	}
+	return out, nil
 }

@@ -46,8 +46,38 @@ type Env struct {
 	// Check wraps every operator in the invariants checker.
 	Check bool
 
-	fc    *function.Ctx
-	outer []*vector.Batch // rows bound by the enclosing DependentJoins, by level
+	fc      *function.Ctx
+	outer   map[uint32]*vector.Batch // the row bound by each enclosing DependentJoin, by level
+	stats   *OperatorStats           // of the operator being built
+	closers []func() error           // streams to user code
+	sites   map[int]*int64           // rows so far of each volatile call, in this task
+}
+
+// site returns the row counter of a volatile call. It outlives the operator: a
+// DependentJoin builds its inner plan many times.
+func (env *Env) site(n int) *int64 {
+	if env.sites == nil {
+		env.sites = map[int]*int64{}
+	}
+	if env.sites[n] == nil {
+		env.sites[n] = new(int64)
+	}
+	return env.sites[n]
+}
+
+// onClose has f called when the task's operator tree is closed.
+func (env *Env) onClose(f func() error) { env.closers = append(env.closers, f) }
+
+// close ends the streams to user code, the last opened first.
+func (env *Env) close() error {
+	var first error
+	for i := len(env.closers) - 1; i >= 0; i-- {
+		if err := env.closers[i](); err != nil && first == nil {
+			first = err
+		}
+	}
+	env.closers = nil
+	return first
 }
 
 // batchRows is the number of rows operators aim for in a batch.
@@ -105,8 +135,37 @@ func fieldTypes(fs []*proto.Field) []types.Type {
 
 // Build makes the operator tree of a task. The caller closes it.
 func Build(ctx context.Context, env *Env, op *proto.Operator) (Operator, error) {
+	if env.sites == nil {
+		env.sites = map[int]*int64{} // shared with the copies that DependentJoin makes
+	}
 	b := &builder{env: env, ctx: ctx}
-	return b.build(op)
+	root, err := b.build(op)
+	if err != nil {
+		_ = env.close()
+		return nil, err
+	}
+	return &tree{root: root, env: env}, nil
+}
+
+// tree is a whole operator tree: closing it ends what expressions have opened.
+type tree struct {
+	root   Operator
+	env    *Env
+	closed bool
+}
+
+func (t *tree) Next(ctx context.Context) (*vector.Batch, error) { return t.root.Next(ctx) }
+
+func (t *tree) Close() error {
+	if t.closed {
+		return nil
+	}
+	t.closed = true
+	err := t.root.Close()
+	if e := t.env.close(); err == nil {
+		err = e
+	}
+	return err
 }
 
 type builder struct {
@@ -145,6 +204,7 @@ func (b *builder) build(op *proto.Operator) (Operator, error) {
 	n.stats = b.env.Stats.operator(op.Id)
 	n.mem = b.env.Memory.Child(operatorName(op))
 	n.mem.peak = n.stats
+	b.env.stats = n.stats
 	out, err := b.make(n)
 	if err != nil {
 		return fail(err)

@@ -1,0 +1,96 @@
+package physical
+
+import (
+	"context"
+
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// filter passes the rows for which a condition is true, by selection: no value
+// is copied. The conjuncts run one after the other, each over the rows that are
+// left, so that a later one cannot raise an error for a row that an earlier one
+// has refused.
+type filter struct {
+	in    Operator
+	conds []*Expr
+}
+
+func newFilter(n *node, op *proto.Filter) (Operator, error) {
+	conds, err := compileConjuncts(n, op.Cond, n.inTypes(0))
+	if err != nil {
+		return nil, err
+	}
+	return &filter{in: n.ins[0], conds: conds}, nil
+}
+
+func (f *filter) Next(ctx context.Context) (*vector.Batch, error) {
+	for {
+		b, err := f.in.Next(ctx)
+		if b == nil || err != nil {
+			return nil, err
+		}
+		if b, err = filterBatch(ctx, f.conds, b); err != nil {
+			return nil, err
+		}
+		if b.Rows() > 0 {
+			return b, nil
+		}
+		if err := cancelled(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (f *filter) Close() error { return f.in.Close() }
+
+// filterBatch returns the rows of b for which all conditions are true.
+func filterBatch(ctx context.Context, conds []*Expr, b *vector.Batch) (*vector.Batch, error) {
+	for _, c := range conds {
+		v, err := c.Eval(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		var rows []int32
+		if v.Form == vector.Dict {
+			v = v.Flatten()
+		}
+		rows = trueRows(v)
+		if len(rows) == b.Rows() {
+			continue
+		}
+		b = b.Select(rows)
+		if len(rows) == 0 {
+			break
+		}
+	}
+	return b, nil
+}
+
+// conjuncts splits nested ANDs.
+func conjuncts(e *proto.Expr, dst []*proto.Expr) []*proto.Expr {
+	if b, ok := e.Node.(*proto.Expr_Bool); ok && b.Bool.Op == proto.Bool_AND {
+		for _, a := range b.Bool.Args {
+			dst = conjuncts(a, dst)
+		}
+		return dst
+	}
+	return append(dst, e)
+}
+
+// compileConjuncts compiles the conjuncts of a condition over columns of types ts.
+func compileConjuncts(n *node, cond *proto.Expr, ts []types.Type) ([]*Expr, error) {
+	if cond == nil {
+		return nil, nil
+	}
+	var out []*Expr
+	for _, e := range conjuncts(cond, nil) {
+		x, err := Compile(n.env, e, ts)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}

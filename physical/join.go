@@ -1,0 +1,324 @@
+package physical
+
+import (
+	"context"
+
+	"github.com/volleydb/volley/exchange"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// join joins its left input, row by row in order, with the right one, which it
+// reads first and keeps in a hash table (joinBuild); without equal keys every
+// pair is a candidate. Output is in the order of the left rows and, for each, of
+// the right rows; RIGHT and FULL give the unmatched right rows at the end.
+//
+// Over budget both sides go to 16 pairs of files by the hash of the keys, which
+// are then joined pair by pair in the same way; the output is then in the order of
+// the pairs. A join without equal keys cannot do that and fails with 53200.
+type join struct {
+	n        *node
+	kind     proto.Join_Kind
+	lk, rk   []*Expr
+	residual *Expr
+	used     []bool // columns (left, then right) that residual reads
+	nullSafe []bool
+	isInt    bool
+	lts, rts []types.Type
+
+	pending []*joinPart // stack
+	pass    *joinPass
+	started bool
+	// What MARK needs to know of the whole right side.
+	anyRight, nullRight bool
+}
+
+type joinPart struct {
+	left, right *spillFile
+	level       int
+}
+
+func newJoin(n *node, op *proto.Join) (Operator, error) {
+	j := &join{n: n, kind: op.Kind, nullSafe: op.NullSafe, lts: n.inTypes(0), rts: n.inTypes(1)}
+	var err error
+	if j.lk, err = n.compileAll(op.LeftKeys, 0); err != nil {
+		return nil, err
+	}
+	if j.rk, err = n.compileAll(op.RightKeys, 1); err != nil {
+		return nil, err
+	}
+	if len(j.lk) != len(j.rk) {
+		return nil, pgerr.New(pgerr.InternalError, "join of %d keys with %d", len(j.lk), len(j.rk))
+	}
+	j.isInt = isIntKey(j.lk, j.rk, j.nullSafe)
+	for i := range j.lk {
+		if a, b := j.lk[i].Type, j.rk[i].Type; a.Phys() != b.Phys() && !j.isInt {
+			return nil, pgerr.New(pgerr.InternalError, "join of %s with %s", a, b)
+		}
+	}
+	if op.Residual != nil {
+		ts := append(append([]types.Type(nil), j.lts...), j.rts...)
+		if j.residual, err = Compile(n.env, op.Residual, ts); err != nil {
+			return nil, err
+		}
+		j.used = make([]bool, len(ts))
+		markColumns(op.Residual, j.used)
+	}
+	return j, nil
+}
+
+// markColumns marks the columns that e reads.
+func markColumns(e *proto.Expr, used []bool) {
+	if e == nil {
+		return
+	}
+	each := func(es []*proto.Expr) {
+		for _, x := range es {
+			markColumns(x, used)
+		}
+	}
+	switch n := e.Node.(type) {
+	case *proto.Expr_Column:
+		used[n.Column.Index] = true
+	case *proto.Expr_Call:
+		each(n.Call.Args)
+	case *proto.Expr_Case:
+		for _, w := range n.Case.Whens {
+			markColumns(w.Cond, used)
+			markColumns(w.Result, used)
+		}
+		markColumns(n.Case.Else, used)
+	case *proto.Expr_Bool:
+		each(n.Bool.Args)
+	case *proto.Expr_Is:
+		markColumns(n.Is.Arg, used)
+		markColumns(n.Is.Right, used)
+	case *proto.Expr_Cast:
+		markColumns(n.Cast.Arg, used)
+	case *proto.Expr_Coalesce:
+		each(n.Coalesce.Args)
+	case *proto.Expr_In:
+		markColumns(n.In.Arg, used)
+	case *proto.Expr_Array:
+		each(n.Array.Elems)
+	}
+}
+
+func (j *join) Next(ctx context.Context) (*vector.Batch, error) {
+	for {
+		if j.pass != nil {
+			b, err := j.pass.Next(ctx)
+			if b != nil || err != nil {
+				return b, err
+			}
+			j.pass.close()
+			j.pass = nil
+		}
+		if !j.started {
+			j.started = true
+			if err := j.begin(ctx, j.n.ins[0], j.n.ins[1], 0); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if len(j.pending) == 0 {
+			return nil, nil
+		}
+		p := j.pending[len(j.pending)-1]
+		j.pending = j.pending[:len(j.pending)-1]
+		err := j.beginPart(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (j *join) beginPart(ctx context.Context, p *joinPart) error {
+	left, err := p.left.reader()
+	if err == nil {
+		var right *spillReader
+		if right, err = p.right.reader(); err == nil {
+			err = j.begin(ctx, left, right, p.level)
+		}
+	}
+	p.right.close()
+	if err != nil || j.pass == nil {
+		p.left.close()
+		return err
+	}
+	j.pass.leftFile = p.left
+	return nil
+}
+
+// begin reads the right side into memory and starts a pass over the left; or, if
+// it does not fit, cuts both into pairs of files.
+func (j *join) begin(ctx context.Context, left, right batchSource, level int) error {
+	var bufs, keyBufs []*vector.Batch
+	var held int64
+	rows := 0
+	var rightFiles []*spillFile
+	closeRight := func() {
+		for _, f := range rightFiles {
+			f.close()
+		}
+	}
+	toFiles := func(b *vector.Batch, keys []*vector.Vector) error {
+		hashes := make([]uint64, b.Rows())
+		exchange.HashRows(keys, b.Rows(), hashes)
+		return partitionRows(ctx, rightFiles, b, allRows(b.Rows()), hashes, level)
+	}
+	for {
+		b, err := right.Next(ctx)
+		if err != nil {
+			closeRight()
+			return err
+		}
+		if b == nil {
+			break
+		}
+		b = b.Dense()
+		keys, err := evalAll(ctx, j.rk, b)
+		if err != nil {
+			closeRight()
+			return err
+		}
+		if level == 0 {
+			j.anyRight = true
+			for _, x := range nullKeys(keys, j.nullSafe, b.Rows()) {
+				j.nullRight = j.nullRight || x
+			}
+		}
+		if rightFiles != nil {
+			if err := toFiles(b, keys); err != nil {
+				closeRight()
+				return err
+			}
+			continue
+		}
+		need := batchBytes(b) + joinTableBytes(b.Rows(), j.isInt)
+		for c, x := range j.rk {
+			if _, ok := x.root.(*column); !ok {
+				need += vectorBytes(keys[c])
+			}
+		}
+		if err := j.n.mem.Grow(need); err != nil {
+			switch {
+			case j.canSpill(level) && held > 0:
+				if rightFiles, err = newPartitions(j.n.env, j.n.stats, j.rts); err != nil {
+					return err
+				}
+				bufs, keyBufs = append(bufs, b), append(keyBufs, vector.NewBatch(keys, b.Rows()))
+				for i := range bufs {
+					if err := toFiles(bufs[i], keyBufs[i].Cols()); err != nil {
+						closeRight()
+						return err
+					}
+					bufs[i] = nil
+				}
+				bufs, keyBufs = nil, nil
+				j.n.mem.Shrink(held)
+				held = 0
+				continue
+			case j.n.env.SpillDir == "":
+				return err
+			}
+			if err := j.n.mem.Must(need); err != nil {
+				return err
+			}
+		}
+		held += need
+		rows += b.Rows()
+		bufs, keyBufs = append(bufs, b), append(keyBufs, vector.NewBatch(keys, b.Rows()))
+	}
+	if rightFiles != nil {
+		return j.partition(ctx, left, rightFiles, level)
+	}
+	kts := make([]types.Type, len(j.rk))
+	for i, x := range j.rk {
+		kts[i] = x.Type
+	}
+	var keys []*vector.Vector
+	if len(kts) > 0 {
+		keys = concatAndDrop(kts, keyBufs).Cols()
+	}
+	build, err := newJoinBuild(ctx, concatAndDrop(j.rts, bufs).Cols(), keys, j.nullSafe, j.isInt, rows)
+	if err != nil {
+		return err
+	}
+	if j.kind == proto.Join_RIGHT || j.kind == proto.Join_FULL {
+		build.seen = make([]bool, rows)
+	}
+	j.pass = &joinPass{j: j, build: build, left: left, held: held, limit: j.n.env.batchRows()}
+	return nil
+}
+
+// canSpill: MARK over several keys, or with a residual, must see all rows at once
+// to tell NULL from false.
+func (j *join) canSpill(level int) bool {
+	simple := j.kind != proto.Join_MARK || len(j.lk) == 1 && j.residual == nil
+	return j.n.env.SpillDir != "" && len(j.lk) > 0 && level < maxSpillLevel && simple
+}
+
+// partition writes the left side to files like the right one.
+func (j *join) partition(ctx context.Context, left batchSource, right []*spillFile, level int) error {
+	lefts, err := newPartitions(j.n.env, j.n.stats, j.lts)
+	if err == nil {
+		err = j.partitionLeft(ctx, left, lefts, level)
+	}
+	for i := range right {
+		if e := right[i].done(); err == nil {
+			err = e
+		}
+		if lefts != nil {
+			if e := lefts[i].done(); err == nil {
+				err = e
+			}
+		}
+	}
+	if err != nil {
+		for i := range right {
+			right[i].close()
+			if lefts != nil {
+				lefts[i].close()
+			}
+		}
+		return err
+	}
+	for i := len(right) - 1; i >= 0; i-- {
+		j.pending = append(j.pending, &joinPart{left: lefts[i], right: right[i], level: level + 1})
+	}
+	return nil
+}
+
+func (j *join) partitionLeft(ctx context.Context, left batchSource, files []*spillFile, level int) error {
+	for {
+		b, err := left.Next(ctx)
+		if b == nil || err != nil {
+			return err
+		}
+		keys, err := evalAll(ctx, j.lk, b)
+		if err != nil {
+			return err
+		}
+		hashes := make([]uint64, b.Rows())
+		exchange.HashRows(keys, b.Rows(), hashes)
+		if err := partitionRows(ctx, files, b, allRows(b.Rows()), hashes, level); err != nil {
+			return err
+		}
+	}
+}
+
+func (j *join) Close() error {
+	if j.pass != nil {
+		j.pass.close()
+		j.pass = nil
+	}
+	for _, p := range j.pending {
+		p.left.close()
+		p.right.close()
+	}
+	j.pending = nil
+	return j.n.closeInputs()
+}

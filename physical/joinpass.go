@@ -1,0 +1,352 @@
+package physical
+
+import (
+	"context"
+
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/vector"
+)
+
+// joinPass probes one build side with left rows.
+type joinPass struct {
+	j        *join
+	build    *joinBuild
+	left     batchSource
+	leftFile *spillFile // closed at the end; nil for the operator's input
+	held     int64
+	limit    int // pairs per output batch
+
+	b    *vector.Batch // current left batch
+	p    *probeKeys
+	row  int   // next left row
+	cand int32 // next candidate of row, when inRow
+	in   bool  // in the middle of row's candidates
+	hit  bool  // row has matched, as far as its candidates were tested
+	lost bool  // the left side has ended
+	at   int   // RIGHT, FULL: next build row to look at after that
+}
+
+func (p *joinPass) close() {
+	p.leftFile.close()
+	p.j.n.mem.Shrink(p.held)
+	p.held, p.build, p.b, p.p = 0, nil, nil, nil
+}
+
+func (p *joinPass) Next(ctx context.Context) (*vector.Batch, error) {
+	for !p.lost {
+		if p.b == nil {
+			b, err := p.left.Next(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if b == nil {
+				p.lost = true
+				break
+			}
+			keys, err := evalAll(ctx, p.j.lk, b)
+			if err != nil {
+				return nil, err
+			}
+			p.b, p.row, p.in, p.hit = b, 0, false, false
+			p.p = p.build.probe(keys, p.j.nullSafe, b.Rows())
+		}
+		if err := cancelled(ctx); err != nil {
+			return nil, err
+		}
+		out, err := p.some(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if p.row >= p.b.Rows() {
+			p.b = nil
+		}
+		if out != nil && out.Rows() > 0 {
+			return out, nil
+		}
+	}
+	return p.unmatched()
+}
+
+// some joins the next rows of the current batch.
+func (p *joinPass) some(ctx context.Context) (*vector.Batch, error) {
+	j := p.j
+	switch j.kind {
+	case proto.Join_SEMI, proto.Join_ANTI, proto.Join_MARK:
+		if j.residual == nil {
+			return p.exists(ctx)
+		}
+		return p.existsResidual(ctx)
+	}
+	outer := j.kind == proto.Join_LEFT || j.kind == proto.Join_FULL
+	lp, rp := p.collect(outer, j.residual != nil)
+	if j.residual != nil {
+		keep, err := p.test(ctx, lp, rp)
+		if err != nil {
+			return nil, err
+		}
+		ol, or := lp[:0], rp[:0]
+		for i, r := range rp {
+			switch {
+			case r < 0: // the end of the row's candidates
+				if !p.hit {
+					ol, or = append(ol, lp[i]), append(or, -1)
+				}
+				p.hit = false
+			case keep[i]:
+				p.hit = true
+				ol, or = append(ol, lp[i]), append(or, r)
+			}
+		}
+		lp, rp = ol, or
+	}
+	if p.build.seen != nil {
+		for _, r := range rp {
+			if r >= 0 {
+				p.build.seen[r] = true
+			}
+		}
+	}
+	if len(lp) == 0 {
+		return nil, nil
+	}
+	return p.output(lp, rp), nil
+}
+
+// collect gathers up to limit candidate pairs. With outer a left row without any
+// gives (row, -1); with ends every row does after its candidates.
+func (p *joinPass) collect(outer, ends bool) (lp, rp []int32) {
+	n := p.b.Rows()
+	lp = make([]int32, 0, min(p.limit, 2*n)+8)
+	rp = make([]int32, 0, min(p.limit, 2*n)+8)
+	build, keys := p.build, p.p
+	for p.row < n && len(lp) < p.limit {
+		r := p.cand
+		if !p.in {
+			r = build.first(keys, p.row)
+			if r < 0 {
+				if outer {
+					lp, rp = append(lp, int32(p.row)), append(rp, -1)
+				}
+				p.row++
+				continue
+			}
+		}
+		for r >= 0 && len(lp) < p.limit {
+			lp, rp = append(lp, int32(p.row)), append(rp, r)
+			r = build.following(keys, p.row, r)
+		}
+		if r >= 0 {
+			p.in, p.cand = true, r
+			return lp, rp
+		}
+		p.in = false
+		if outer && ends {
+			lp, rp = append(lp, int32(p.row)), append(rp, -1)
+		}
+		p.row++
+	}
+	return lp, rp
+}
+
+// test evaluates the residual for pairs; those without a right row are false.
+func (p *joinPass) test(ctx context.Context, lp, rp []int32) ([]bool, error) {
+	keep := make([]bool, len(lp))
+	var at, l, r []int32
+	for i, x := range rp {
+		if x >= 0 {
+			at, l, r = append(at, int32(i)), append(l, lp[i]), append(r, x)
+		}
+	}
+	if len(at) == 0 {
+		return keep, nil
+	}
+	j := p.j
+	cols := make([]*vector.Vector, len(j.lts)+len(j.rts))
+	for c := range cols {
+		switch {
+		case !j.used[c]:
+		case c < len(j.lts):
+			cols[c] = vector.Gather(p.b.Col(c), l)
+		default:
+			cols[c] = vector.Gather(p.build.cols[c-len(j.lts)], r)
+		}
+	}
+	v, err := j.residual.Eval(ctx, vector.NewBatch(cols, len(at)))
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range trueRows(flat(v)) {
+		keep[at[i]] = true
+	}
+	return keep, nil
+}
+
+func (p *joinPass) output(lp, rp []int32) *vector.Batch {
+	j := p.j
+	cols := make([]*vector.Vector, 0, len(j.lts)+len(j.rts))
+	identity := len(lp) == p.b.Rows()
+	for i := 0; identity && i < len(lp); i++ {
+		identity = lp[i] == int32(i)
+	}
+	for c := range j.lts {
+		v := p.b.Col(c)
+		if !identity {
+			v = vector.Gather(v, lp)
+		}
+		cols = append(cols, v)
+	}
+	inner := j.kind == proto.Join_INNER || j.kind == proto.Join_CROSS || j.kind == proto.Join_RIGHT
+	for c := range j.rts {
+		if inner {
+			cols = append(cols, vector.Gather(p.build.cols[c], rp))
+		} else {
+			cols = append(cols, vector.GatherNull(p.build.cols[c], rp))
+		}
+	}
+	return vector.NewBatch(cols, len(lp))
+}
+
+// exists answers SEMI, ANTI and MARK for the whole batch by the keys alone.
+func (p *joinPass) exists(ctx context.Context) (*vector.Batch, error) {
+	n := p.b.Rows()
+	found := make([]bool, n)
+	for i := range found {
+		found[i] = p.build.first(p.p, i) >= 0
+	}
+	p.row = n
+	return p.answer(ctx, found, 0)
+}
+
+// existsResidual answers them where a match must also pass the residual, for the
+// rows whose candidates end in this round.
+func (p *joinPass) existsResidual(ctx context.Context) (*vector.Batch, error) {
+	from := p.row
+	lp, rp := p.collect(true, true)
+	keep, err := p.test(ctx, lp, rp)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]bool, 0, p.row-from)
+	for i, r := range rp {
+		switch {
+		case r < 0:
+			found = append(found, p.hit)
+			p.hit = false
+		case keep[i]:
+			p.hit = true
+		}
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	return p.answer(ctx, found, from)
+}
+
+// answer turns found, of the rows from from on, into output.
+func (p *joinPass) answer(ctx context.Context, found []bool, from int) (*vector.Batch, error) {
+	rows := p.b.Slice(from, from+len(found))
+	if p.j.kind == proto.Join_MARK {
+		return p.mark(ctx, rows, found, from)
+	}
+	want := p.j.kind == proto.Join_SEMI
+	sel := make([]int32, 0, len(found))
+	for i, f := range found {
+		if f == want {
+			sel = append(sel, int32(i))
+		}
+	}
+	return selectRows(rows, sel), nil
+}
+
+// mark adds the value of x IN (right side): NULL instead of false where the
+// comparison with some right row is NULL.
+func (p *joinPass) mark(ctx context.Context, rows *vector.Batch, found []bool, from int) (*vector.Batch, error) {
+	out := vector.FromSlice(boolType, found)
+	j := p.j
+	simple := len(j.lk) == 1 && j.residual == nil
+	for i, f := range found {
+		if f || len(j.lk) == 0 {
+			continue
+		}
+		null := p.p.null != nil && p.p.null[from+i]
+		unknown := false
+		switch {
+		case simple:
+			unknown = null && j.anyRight || j.nullRight
+		case null || len(p.build.nullRows) > 0:
+			var err error
+			if unknown, err = p.unknown(ctx, from+i, null); err != nil {
+				return nil, err
+			}
+		}
+		if unknown {
+			if out.Valid == nil {
+				out.Valid = vector.NewValid(len(found))
+			}
+			vector.SetNull(out.Valid, i)
+		}
+	}
+	return vector.NewBatch(append(append([]*vector.Vector(nil), rows.Cols()...), out), len(found)), nil
+}
+
+// unknown looks for a right row that a left row may equal but for NULLs and that
+// passes the residual.
+func (p *joinPass) unknown(ctx context.Context, row int, null bool) (bool, error) {
+	var cands []int32
+	test := func(r int32) {
+		if p.build.mayEqual(p.p, row, r, p.j.nullSafe) {
+			cands = append(cands, r)
+		}
+	}
+	if null {
+		for r := range p.build.rows {
+			test(int32(r))
+		}
+	} else {
+		for _, r := range p.build.nullRows {
+			test(r)
+		}
+	}
+	if len(cands) == 0 || p.j.residual == nil {
+		return len(cands) > 0, nil
+	}
+	lp := make([]int32, len(cands))
+	for i := range lp {
+		lp[i] = int32(row)
+	}
+	keep, err := p.test(ctx, lp, cands)
+	if err != nil {
+		return false, err
+	}
+	for _, k := range keep {
+		if k {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// unmatched gives the right rows that found no match.
+func (p *joinPass) unmatched() (*vector.Batch, error) {
+	if p.build.seen == nil {
+		return nil, nil
+	}
+	var rows []int32
+	for p.at < p.build.rows && len(rows) < p.limit {
+		if !p.build.seen[p.at] {
+			rows = append(rows, int32(p.at))
+		}
+		p.at++
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	cols := make([]*vector.Vector, 0, len(p.j.lts)+len(p.j.rts))
+	for _, t := range p.j.lts {
+		cols = append(cols, vector.NewNull(t, len(rows)))
+	}
+	for c := range p.j.rts {
+		cols = append(cols, vector.Gather(p.build.cols[c], rows))
+	}
+	return vector.NewBatch(cols, len(rows)), nil
+}

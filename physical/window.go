@@ -1,0 +1,371 @@
+package physical
+
+import (
+	"context"
+
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// window computes window functions over input that is sorted by partition, then
+// order. When every call needs only what lies before a row (row_number, rank,
+// running sums over ROWS, lag) batches pass through with a few values of state.
+// Otherwise rows are collected until a partition ends, as many whole partitions
+// at a time as make a batch, so the largest partition must fit into memory.
+type window struct {
+	n       *node
+	part    boundary
+	order   boundary
+	calls   []*windowCall
+	inTs    []types.Type
+	streams bool
+
+	buf   []*vector.Batch // rows of partitions that are not yet given out
+	news  [][]bool        // per batch: starts of partitions
+	peers [][]bool        // per batch: starts of peer groups
+	rows  int
+	held  int64
+	ended bool
+	out   []*vector.Batch // computed batches
+}
+
+// windowCall is the plan of one call.
+type windowCall struct {
+	name   string // of a window function or aggregate
+	args   []*Expr
+	frame  *proto.Frame
+	typ    types.Type
+	filter *Expr
+	// make makes the state of an aggregate; nil for a window function.
+	make        func(ctx context.Context) (function.Aggregator, error)
+	ignoreNulls bool
+	stream      streamer // when the call can run without looking ahead
+}
+
+func newWindow(n *node, op *proto.Window) (Operator, error) {
+	w := &window{n: n, inTs: n.inTypes(0), streams: true}
+	var err error
+	if w.part.exprs, err = n.compileAll(op.PartitionBy, 0); err != nil {
+		return nil, err
+	}
+	keys, err := compileSortKeys(n.env, op.OrderBy, w.inTs)
+	if err != nil {
+		return nil, err
+	}
+	w.order.exprs = keys.exprs
+	for _, c := range op.Calls {
+		call, err := w.newCall(c)
+		if err != nil {
+			return nil, err
+		}
+		call.stream = newStreamer(call)
+		w.streams = w.streams && call.stream != nil
+		w.calls = append(w.calls, call)
+	}
+	return w, nil
+}
+
+func (w *window) newCall(c *proto.WindowCall) (*windowCall, error) {
+	call := &windowCall{frame: c.Frame, typ: TypeOf(c.Returns), ignoreNulls: c.IgnoreNulls}
+	var err error
+	if call.args, err = w.n.compileAll(c.Args, 0); err != nil {
+		return nil, err
+	}
+	if c.Filter != nil {
+		if call.filter, err = w.n.compile(c.Filter, 0); err != nil {
+			return nil, err
+		}
+	}
+	if call.frame == nil {
+		call.frame = &proto.Frame{Mode: proto.Frame_RANGE,
+			Start: &proto.FrameBound{Kind: proto.FrameBound_UNBOUNDED_PRECEDING},
+			End:   &proto.FrameBound{Kind: proto.FrameBound_CURRENT_ROW}}
+	}
+	if call.frame.Mode == proto.Frame_RANGE {
+		for _, b := range []*proto.FrameBound{call.frame.Start, call.frame.End} {
+			if k := b.GetKind(); k == proto.FrameBound_PRECEDING || k == proto.FrameBound_FOLLOWING {
+				return nil, pgerr.New(pgerr.FeatureNotSupported, "RANGE with an offset is not supported").
+					WithHint("Use ROWS or GROUPS.")
+			}
+		}
+	}
+	ts := make([]types.Type, len(call.args))
+	for i, x := range call.args {
+		ts[i] = x.Type
+	}
+	if c.Function == "" {
+		if c.Udf == nil || w.n.env.UDF == nil {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "function %s cannot be called here", c.Udf.GetDisplay())
+		}
+		env, ref := w.n.env, c.Udf
+		call.name = c.Udf.Display
+		call.make = func(ctx context.Context) (function.Aggregator, error) { return env.UDF.Aggregate(ctx, ref, ts) }
+		return call, nil
+	}
+	f, ok := function.ByID(c.Function)
+	if !ok {
+		return nil, pgerr.New(pgerr.InternalError, "unknown window function %s in a plan", c.Function)
+	}
+	call.name = f.Name
+	if f.NewAggregate != nil {
+		if c.IgnoreNulls {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "IGNORE NULLS is not supported for aggregates")
+		}
+		call.make = func(context.Context) (function.Aggregator, error) { return f.NewAggregate(ts), nil }
+		return call, nil
+	}
+	if c.IgnoreNulls {
+		switch f.Name {
+		case "first_value", "last_value", "lag", "lead":
+		default:
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "IGNORE NULLS is not supported for %s", f.Name)
+		}
+	}
+	if _, ok := windowFuncs[f.Name]; !ok {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "window function %s is not supported", f.Name)
+	}
+	return call, nil
+}
+
+func (w *window) Next(ctx context.Context) (*vector.Batch, error) {
+	if w.streams {
+		return w.stream(ctx)
+	}
+	for {
+		if len(w.out) > 0 {
+			b := w.out[0]
+			w.out = w.out[1:]
+			return b, nil
+		}
+		if w.ended && w.rows == 0 {
+			return nil, nil
+		}
+		if err := w.fill(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// stream passes one batch through.
+func (w *window) stream(ctx context.Context) (*vector.Batch, error) {
+	b, err := w.n.ins[0].Next(ctx)
+	if b == nil || err != nil {
+		return nil, err
+	}
+	news, peers, err := w.bounds(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	cols := append([]*vector.Vector(nil), b.Cols()...)
+	for _, c := range w.calls {
+		v, err := c.stream.next(ctx, c, b, news, peers)
+		if err != nil {
+			return nil, err
+		}
+		cols = append(cols, v.Retype(c.typ))
+	}
+	return vector.NewBatch(cols, b.Rows()), nil
+}
+
+// bounds marks the starts of partitions and of peer groups, which start with
+// partitions, too.
+func (w *window) bounds(ctx context.Context, b *vector.Batch) (news, peers []bool, err error) {
+	if news, err = w.part.starts(ctx, b); err != nil {
+		return nil, nil, err
+	}
+	if peers, err = w.order.starts(ctx, b); err != nil {
+		return nil, nil, err
+	}
+	for i, x := range news {
+		peers[i] = peers[i] || x
+	}
+	return news, peers, nil
+}
+
+// fill reads until a partition ends and a batch's worth of rows is there, then
+// computes the calls over the whole partitions among them.
+func (w *window) fill(ctx context.Context) error {
+	for !w.ended {
+		b, err := w.n.ins[0].Next(ctx)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			w.ended = true
+			break
+		}
+		b = b.Dense()
+		news, peers, err := w.bounds(ctx, b)
+		if err != nil {
+			return err
+		}
+		need := 2*batchBytes(b) + int64(b.Rows())*int64(16+16*len(w.calls))
+		if err := w.n.mem.Must(need); err != nil {
+			return err
+		}
+		w.held += need
+		last := -1 // the last start of a partition in b
+		for i := len(news) - 1; i >= 0; i-- {
+			if news[i] {
+				last = i
+				break
+			}
+		}
+		if last < 0 || w.rows+last < w.n.env.batchRows() {
+			w.push(b, news, peers)
+			continue
+		}
+		if last > 0 {
+			w.push(b.Slice(0, last), news[:last], peers[:last])
+		}
+		if err := w.compute(ctx); err != nil {
+			return err
+		}
+		w.push(b.Slice(last, b.Rows()), news[last:], peers[last:])
+		return nil
+	}
+	return w.compute(ctx)
+}
+
+func (w *window) push(b *vector.Batch, news, peers []bool) {
+	w.buf, w.news, w.peers = append(w.buf, b), append(w.news, news), append(w.peers, peers)
+	w.rows += b.Rows()
+}
+
+// compute evaluates the calls over what is buffered: whole partitions.
+func (w *window) compute(ctx context.Context) error {
+	if w.rows == 0 {
+		return nil
+	}
+	ch := &chunk{n: w.rows}
+	i := int32(0)
+	ch.partOf = make([]int32, w.rows)
+	ch.groupOf = make([]int32, w.rows)
+	for k, news := range w.news {
+		for r, isNew := range news {
+			if isNew || i == 0 {
+				ch.parts = append(ch.parts, i)
+			}
+			if w.peers[k][r] || i == 0 {
+				ch.groups = append(ch.groups, i)
+			}
+			ch.partOf[i] = int32(len(ch.parts) - 1)
+			ch.groupOf[i] = int32(len(ch.groups) - 1)
+			i++
+		}
+	}
+	ch.parts, ch.groups = append(ch.parts, i), append(ch.groups, i)
+	all := concatAndDrop(w.inTs, w.buf)
+	w.buf, w.news, w.peers, w.rows = nil, nil, nil, 0
+	cols := append([]*vector.Vector(nil), all.Cols()...)
+	for _, c := range w.calls {
+		v, err := c.compute(ctx, all, ch)
+		if err != nil {
+			return err
+		}
+		cols = append(cols, v.Retype(c.typ))
+	}
+	out := vector.NewBatch(cols, ch.n)
+	step := w.n.env.batchRows()
+	for from := 0; from < ch.n; from += step {
+		w.out = append(w.out, out.Slice(from, min(from+step, ch.n)))
+	}
+	// What is given out next no longer grows; the next rows are charged afresh.
+	w.n.mem.Shrink(w.held)
+	w.held = 0
+	return nil
+}
+
+func (w *window) Close() error {
+	w.buf, w.out = nil, nil
+	for _, c := range w.calls {
+		if c.stream != nil {
+			c.stream.close()
+		}
+	}
+	return w.n.closeInputs()
+}
+
+// chunk is whole partitions in memory.
+type chunk struct {
+	n       int
+	parts   []int32 // starts of the partitions, then n
+	partOf  []int32 // per row
+	groups  []int32 // starts of the peer groups, then n
+	groupOf []int32 // per row
+}
+
+// part returns the bounds of row i's partition.
+func (c *chunk) part(i int) (from, to int32) {
+	p := c.partOf[i]
+	return c.parts[p], c.parts[p+1]
+}
+
+// frames returns the frame [lo, hi) of every row.
+func (c *chunk) frames(f *proto.Frame) (lo, hi []int32) {
+	lo, hi = make([]int32, c.n), make([]int32, c.n)
+	offset := func(b *proto.FrameBound) int32 { return int32(min(b.Offset, int64(c.n))) }
+	so, eo := offset(f.Start), offset(f.End)
+	rows := f.Mode == proto.Frame_ROWS
+	for i := range c.n {
+		ps, pe := c.part(i)
+		g := c.groupOf[i]
+		firstGroup, lastGroup := c.groupOf[ps], c.groupOf[pe-1]
+		l, h := ps, pe
+		switch f.Start.Kind {
+		case proto.FrameBound_PRECEDING:
+			if rows {
+				l = max(ps, int32(i)-so)
+			} else {
+				l = c.groups[max(firstGroup, g-so)]
+			}
+		case proto.FrameBound_CURRENT_ROW:
+			if rows {
+				l = int32(i)
+			} else {
+				l = c.groups[g]
+			}
+		case proto.FrameBound_FOLLOWING:
+			switch {
+			case rows:
+				l = min(pe, int32(i)+so)
+			case g+so > lastGroup:
+				l = pe
+			default:
+				l = c.groups[g+so]
+			}
+		case proto.FrameBound_UNBOUNDED_FOLLOWING:
+			l = pe
+		}
+		switch f.End.Kind {
+		case proto.FrameBound_PRECEDING:
+			switch {
+			case rows:
+				h = max(ps, int32(i)-eo+1)
+			case g-eo < firstGroup:
+				h = ps
+			default:
+				h = c.groups[g-eo+1]
+			}
+		case proto.FrameBound_CURRENT_ROW:
+			if rows {
+				h = int32(i) + 1
+			} else {
+				h = c.groups[g+1]
+			}
+		case proto.FrameBound_FOLLOWING:
+			if rows {
+				h = min(pe, int32(i)+eo+1)
+			} else {
+				h = c.groups[min(lastGroup, g+eo)+1]
+			}
+		case proto.FrameBound_UNBOUNDED_PRECEDING:
+			h = ps
+		}
+		lo[i], hi[i] = l, max(l, h)
+	}
+	return lo, hi
+}

@@ -1,0 +1,305 @@
+package physical
+
+import (
+	"context"
+
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/vector"
+)
+
+// aggregate computes an aggregate over the frames of a chunk:
+//   - frames that are whole partitions: one group per partition;
+//   - frames that start with the partition: rows are added as the end moves on;
+//   - others: a segment tree of partial states (Leis et al., "Efficient Processing
+//     of Window Functions in Analytical SQL Queries", 2015), all of whose steps are
+//     calls over whole vectors.
+func (c *windowCall) aggregate(ctx context.Context, all *vector.Batch, ch *chunk, args []*vector.Vector) (*vector.Vector, error) {
+	var keep []int32 // rows that pass the filter, nil = all
+	if c.filter != nil {
+		v, err := c.filter.Eval(ctx, all)
+		if err != nil {
+			return nil, err
+		}
+		keep = trueRows(flat(v))
+	}
+	lo, hi := ch.frames(c.frame)
+	prefix, whole := true, true
+	for i := range lo {
+		from, to := ch.part(i)
+		prefix = prefix && lo[i] == from
+		whole = whole && lo[i] == from && hi[i] == to
+	}
+	agg, err := c.make(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = agg.Close() }()
+	switch {
+	case whole:
+		return c.perPartition(agg, ch, args, keep)
+	case prefix && monotone(ch, hi):
+		return c.growing(ctx, ch, args, keep, hi)
+	}
+	return c.tree(ctx, agg, ch, args, keep, lo, hi)
+}
+
+func monotone(ch *chunk, hi []int32) bool {
+	for i := 1; i < len(hi); i++ {
+		if ch.partOf[i] == ch.partOf[i-1] && hi[i] < hi[i-1] {
+			return false
+		}
+	}
+	return true
+}
+
+func gatherArgs(args []*vector.Vector, rows []int32) []*vector.Vector {
+	if rows == nil {
+		return args
+	}
+	out := make([]*vector.Vector, len(args))
+	for i, a := range args {
+		out[i] = vector.Gather(a, rows)
+	}
+	return out
+}
+
+func (c *windowCall) perPartition(agg function.Aggregator, ch *chunk, args []*vector.Vector, keep []int32) (*vector.Vector, error) {
+	parts := len(ch.parts) - 1
+	agg.Grow(parts)
+	groups := ch.partOf
+	n := ch.n
+	if keep != nil {
+		groups, args, n = pick(ch.partOf, keep), gatherArgs(args, keep), len(keep)
+	}
+	if n > 0 {
+		if err := agg.Update(groups, args, n); err != nil {
+			return nil, err
+		}
+	}
+	v, err := agg.Final(0, parts)
+	if err != nil {
+		return nil, err
+	}
+	return vector.Gather(v.Flatten(), ch.partOf), nil
+}
+
+// growing adds rows partition by partition as the frames' ends move on. Each
+// partition has a new state.
+func (c *windowCall) growing(ctx context.Context, ch *chunk, args []*vector.Vector, keep, hi []int32) (*vector.Vector, error) {
+	if r := newRunning(c); r != nil {
+		return r.overChunk(ch, args, keep, hi), nil
+	}
+	out := make([]int32, ch.n) // per row: its result
+	count := int32(0)
+	var pass func(from, to int32) []int32 // the rows that pass the filter
+	if keep != nil {
+		in := make([]bool, ch.n)
+		for _, r := range keep {
+			in[r] = true
+		}
+		pass = func(from, to int32) []int32 {
+			rows := make([]int32, 0, to-from)
+			for r := from; r < to; r++ {
+				if in[r] {
+					rows = append(rows, r)
+				}
+			}
+			return rows
+		}
+	}
+	b := vector.NewBuilder(c.typ, ch.n)
+	for p := range len(ch.parts) - 1 {
+		if err := cancelled(ctx); err != nil {
+			return nil, err
+		}
+		agg, err := c.make(ctx)
+		if err != nil {
+			return nil, err
+		}
+		agg.Grow(1)
+		from, to := ch.parts[p], ch.parts[p+1]
+		err = func() error {
+			at := from
+			last := int32(-1)
+			for i := from; i < to; i++ {
+				if h := hi[i]; h != last {
+					if h > at {
+						sub, n := make([]*vector.Vector, len(args)), int(h-at)
+						if keep == nil {
+							for k, a := range args {
+								sub[k] = vector.Slice(a, int(at), int(h))
+							}
+						} else {
+							rows := pass(at, h)
+							sub, n = gatherArgs(args, rows), len(rows)
+						}
+						if n > 0 {
+							if err := agg.Update(nil, sub, n); err != nil {
+								return err
+							}
+						}
+						at = h
+					}
+					v, err := agg.Final(0, 1)
+					if err != nil {
+						return err
+					}
+					b.AppendFrom(v.Flatten(), 0)
+					count++
+					last = h
+				}
+				out[i] = count - 1
+			}
+			return nil
+		}()
+		_ = agg.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return vector.Gather(b.Build(), out), nil
+}
+
+// tree answers every frame from states of aligned ranges of rows: a node of level
+// k covers 2^k rows.
+func (c *windowCall) tree(ctx context.Context, agg function.Aggregator, ch *chunk, args []*vector.Vector, keep, lo, hi []int32) (*vector.Vector, error) {
+	n := ch.n
+	// Level 0: every row is a group of its own.
+	leaf, err := c.make(ctx)
+	if err != nil {
+		return nil, err
+	}
+	leaf.Grow(n)
+	rows := allRows(n)
+	if keep != nil {
+		rows, args = keep, gatherArgs(args, keep)
+	}
+	if len(rows) > 0 {
+		err = leaf.Update(rows, args, len(rows))
+	}
+	var level []*vector.Vector
+	if err == nil {
+		level, err = leaf.State(0, n)
+	}
+	_ = leaf.Close()
+	if err != nil {
+		return nil, err
+	}
+	if len(level) == 0 {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "%s is not supported over a sliding frame", c.name)
+	}
+	agg.Grow(n)
+	// The nodes of a frame go from left to right: first the right children on the
+	// way up from its start, then, on the way down, the left ones before its end.
+	left := make([]int32, n)
+	right := make([]int32, n)
+	copy(left, lo)
+	copy(right, hi)
+	type pending struct {
+		states []*vector.Vector
+		groups []int32
+	}
+	var down []pending
+	merge := func(states []*vector.Vector, groups, nodes []int32) error {
+		if len(groups) == 0 {
+			return nil
+		}
+		return agg.Merge(groups, gatherArgs(states, nodes), len(groups))
+	}
+	for size := n; ; {
+		if err := cancelled(ctx); err != nil {
+			return nil, err
+		}
+		var groups, nodes, dGroups, dNodes []int32
+		more := false
+		for i := range n {
+			if left[i] >= right[i] {
+				continue
+			}
+			if left[i]&1 == 1 {
+				groups, nodes = append(groups, int32(i)), append(nodes, left[i])
+				left[i]++
+			}
+			if right[i]&1 == 1 && left[i] < right[i] {
+				right[i]--
+				dGroups, dNodes = append(dGroups, int32(i)), append(dNodes, right[i])
+			}
+			left[i] >>= 1
+			right[i] >>= 1
+			more = more || left[i] < right[i]
+		}
+		if err := merge(level, groups, nodes); err != nil {
+			return nil, err
+		}
+		if len(dGroups) > 0 {
+			down = append(down, pending{gatherArgs(level, dNodes), dGroups})
+		}
+		if !more || size == 1 {
+			break
+		}
+		// The next level merges pairs of nodes.
+		up, err := c.make(ctx)
+		if err != nil {
+			return nil, err
+		}
+		next := (size + 1) / 2
+		up.Grow(next)
+		parent := make([]int32, size)
+		for i := range parent {
+			parent[i] = int32(i / 2)
+		}
+		if err = up.Merge(parent, level, size); err == nil {
+			level, err = up.State(0, next)
+		}
+		_ = up.Close()
+		if err != nil {
+			return nil, err
+		}
+		size = next
+	}
+	for k := len(down) - 1; k >= 0; k-- {
+		if err := agg.Merge(down[k].groups, down[k].states, len(down[k].groups)); err != nil {
+			return nil, err
+		}
+	}
+	return agg.Final(0, n)
+}
+
+// overChunk takes each row's value where its frame ends.
+func (s *running) overChunk(ch *chunk, args []*vector.Vector, keep, hi []int32) *vector.Vector {
+	news := make([]bool, ch.n)
+	for _, p := range ch.parts[:len(ch.parts)-1] {
+		news[p] = true
+	}
+	var in []bool
+	if keep != nil {
+		in = make([]bool, ch.n)
+		for _, r := range keep {
+			in[r] = true
+		}
+	}
+	var v *vector.Vector
+	if len(args) > 0 {
+		v = args[0].Flatten()
+	}
+	all := s.run(v, in, news, ch.n)
+	empty := -1
+	at := make([]int32, ch.n)
+	for i, h := range hi {
+		at[i] = h - 1
+		if from, _ := ch.part(i); h <= from {
+			at[i], empty = -1, i
+		}
+	}
+	if empty >= 0 && s.kind == runCount {
+		// An empty frame counts 0, where a sum is NULL.
+		all = vector.Concat([]*vector.Vector{all, vector.FromSlice(int8Type, []int64{0})})
+		for i, a := range at {
+			if a < 0 {
+				at[i] = int32(ch.n)
+			}
+		}
+	}
+	return vector.GatherNull(all, at)
+}

@@ -1,0 +1,275 @@
+package physical
+
+import (
+	"context"
+
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// windowFuncs are the pure window functions over a chunk of whole partitions.
+var windowFuncs = map[string]func(c *windowCall, ch *chunk, args []*vector.Vector) (*vector.Vector, error){
+	"row_number":   rowNumber,
+	"rank":         rank,
+	"dense_rank":   denseRank,
+	"percent_rank": percentRank,
+	"cume_dist":    cumeDist,
+	"ntile":        ntile,
+	"lag":          func(c *windowCall, ch *chunk, a []*vector.Vector) (*vector.Vector, error) { return shift(c, ch, a, -1) },
+	"lead":         func(c *windowCall, ch *chunk, a []*vector.Vector) (*vector.Vector, error) { return shift(c, ch, a, 1) },
+	"first_value":  firstValue,
+	"last_value":   lastValue,
+	"nth_value":    nthValue,
+}
+
+func (c *windowCall) compute(ctx context.Context, all *vector.Batch, ch *chunk) (*vector.Vector, error) {
+	args, err := evalAll(ctx, c.args, all)
+	if err != nil {
+		return nil, err
+	}
+	for i := range args {
+		args[i] = flat(args[i])
+	}
+	if c.make != nil {
+		return c.aggregate(ctx, all, ch, args)
+	}
+	return windowFuncs[c.name](c, ch, args)
+}
+
+var (
+	int8Type   = types.T(types.Int8)
+	float8Type = types.T(types.Float8)
+)
+
+func rowNumber(_ *windowCall, ch *chunk, _ []*vector.Vector) (*vector.Vector, error) {
+	out := make([]int64, ch.n)
+	for i := range out {
+		from, _ := ch.part(i)
+		out[i] = int64(int32(i)-from) + 1
+	}
+	return vector.FromSlice(int8Type, out), nil
+}
+
+func rank(_ *windowCall, ch *chunk, _ []*vector.Vector) (*vector.Vector, error) {
+	out := make([]int64, ch.n)
+	for i := range out {
+		from, _ := ch.part(i)
+		out[i] = int64(ch.groups[ch.groupOf[i]]-from) + 1
+	}
+	return vector.FromSlice(int8Type, out), nil
+}
+
+func denseRank(_ *windowCall, ch *chunk, _ []*vector.Vector) (*vector.Vector, error) {
+	out := make([]int64, ch.n)
+	for i := range out {
+		from, _ := ch.part(i)
+		out[i] = int64(ch.groupOf[i]-ch.groupOf[from]) + 1
+	}
+	return vector.FromSlice(int8Type, out), nil
+}
+
+func percentRank(_ *windowCall, ch *chunk, _ []*vector.Vector) (*vector.Vector, error) {
+	out := make([]float64, ch.n)
+	for i := range out {
+		from, to := ch.part(i)
+		if to-from > 1 {
+			out[i] = float64(ch.groups[ch.groupOf[i]]-from) / float64(to-from-1)
+		}
+	}
+	return vector.FromSlice(float8Type, out), nil
+}
+
+func cumeDist(_ *windowCall, ch *chunk, _ []*vector.Vector) (*vector.Vector, error) {
+	out := make([]float64, ch.n)
+	for i := range out {
+		from, to := ch.part(i)
+		out[i] = float64(ch.groups[ch.groupOf[i]+1]-from) / float64(to-from)
+	}
+	return vector.FromSlice(float8Type, out), nil
+}
+
+// ntile takes the number of buckets from the first row of each partition.
+func ntile(_ *windowCall, ch *chunk, args []*vector.Vector) (*vector.Vector, error) {
+	out := make([]int32, ch.n)
+	var valid []byte
+	counts := args[0].Flatten()
+	buckets := widen(counts)
+	for p := range len(ch.parts) - 1 {
+		from, to := ch.parts[p], ch.parts[p+1]
+		if counts.IsNull(int(from)) {
+			if valid == nil {
+				valid = vector.NewValid(ch.n)
+			}
+			for i := from; i < to; i++ {
+				vector.SetNull(valid, int(i))
+			}
+			continue
+		}
+		k := buckets[from]
+		if k <= 0 {
+			return nil, pgerr.New("22014", "argument of ntile must be greater than zero")
+		}
+		n := int64(to - from)
+		size, extra := n/k, n%k
+		for i := range n {
+			// The first extra buckets have one row more.
+			if big := (size + 1) * extra; i < big {
+				out[int64(from)+i] = int32(i/(size+1)) + 1
+			} else {
+				out[int64(from)+i] = int32(extra+(i-big)/size) + 1
+			}
+		}
+	}
+	return vector.FromSlice(types.T(types.Int4), out).WithValid(valid), nil
+}
+
+// nonNull returns for every row the nearest row at or before it, and at or after
+// it, that is not NULL, in the whole chunk: -1 and n for none.
+func nonNull(v *vector.Vector, n int) (before, after []int32) {
+	before, after = make([]int32, n), make([]int32, n)
+	last := int32(-1)
+	for i := range n {
+		if !v.IsNull(i) {
+			last = int32(i)
+		}
+		before[i] = last
+	}
+	next := int32(n)
+	for i := n - 1; i >= 0; i-- {
+		if !v.IsNull(i) {
+			next = int32(i)
+		}
+		after[i] = next
+	}
+	return before, after
+}
+
+// shift is lag (dir -1) and lead (dir 1): value, offset (default 1), default.
+func shift(c *windowCall, ch *chunk, args []*vector.Vector, dir int64) (*vector.Vector, error) {
+	n := ch.n
+	v := args[0].Flatten()
+	idx := make([]int32, n)
+	var offs *vector.Vector
+	var offsets []int64
+	if len(args) > 1 {
+		offs = args[1].Flatten()
+		offsets = widen(offs)
+	}
+	vals := v
+	if len(args) > 2 {
+		vals = vector.Concat([]*vector.Vector{v, args[2].Flatten().Retype(v.Type)})
+	}
+	var before, after []int32
+	if c.ignoreNulls {
+		before, after = nonNull(v, n)
+	}
+	for i := range n {
+		idx[i] = -1
+		k := int64(1)
+		if offs != nil {
+			if offs.IsNull(i) {
+				continue
+			}
+			k = offsets[i]
+		}
+		from, to := ch.part(i)
+		at := int64(-1)
+		if before == nil {
+			if k > int64(n) || k < -int64(n) {
+				k = int64(n) + 1
+			}
+			if at = int64(i) + dir*k; at < int64(from) || at >= int64(to) {
+				at = -1
+			}
+		} else {
+			at = stepNonNull(int64(i), dir*k, int64(from), int64(to), before, after)
+		}
+		switch {
+		case at >= 0:
+			idx[i] = int32(at)
+		case len(args) > 2:
+			idx[i] = int32(n + i)
+		}
+	}
+	return vector.GatherNull(vals, idx), nil
+}
+
+// stepNonNull goes k rows that are not NULL from row i, not leaving the partition.
+func stepNonNull(i, k, from, to int64, before, after []int32) int64 {
+	for ; k < 0; k++ {
+		if i <= from {
+			return -1
+		}
+		if i = int64(before[i-1]); i < from {
+			return -1
+		}
+	}
+	for ; k > 0; k-- {
+		if i+1 >= to {
+			return -1
+		}
+		if i = int64(after[i+1]); i >= to {
+			return -1
+		}
+	}
+	return i
+}
+
+func firstValue(c *windowCall, ch *chunk, args []*vector.Vector) (*vector.Vector, error) {
+	lo, hi := ch.frames(c.frame)
+	v := args[0].Flatten()
+	var after []int32
+	if c.ignoreNulls {
+		_, after = nonNull(v, ch.n)
+	}
+	for i, l := range lo {
+		if after != nil && l < hi[i] {
+			l = after[l]
+		}
+		lo[i] = l
+		if l >= hi[i] {
+			lo[i] = -1
+		}
+	}
+	return vector.GatherNull(v, lo), nil
+}
+
+func lastValue(c *windowCall, ch *chunk, args []*vector.Vector) (*vector.Vector, error) {
+	lo, hi := ch.frames(c.frame)
+	v := args[0].Flatten()
+	var before []int32
+	if c.ignoreNulls {
+		before, _ = nonNull(v, ch.n)
+	}
+	for i, h := range hi {
+		at := h - 1
+		if before != nil && h > lo[i] {
+			at = before[at]
+		}
+		if h <= lo[i] || at < lo[i] {
+			at = -1
+		}
+		hi[i] = at
+	}
+	return vector.GatherNull(v, hi), nil
+}
+
+func nthValue(c *windowCall, ch *chunk, args []*vector.Vector) (*vector.Vector, error) {
+	lo, hi := ch.frames(c.frame)
+	nth := args[1].Flatten()
+	ks := widen(nth)
+	for i, l := range lo {
+		lo[i] = -1
+		if nth.IsNull(i) {
+			continue
+		}
+		if ks[i] <= 0 {
+			return nil, pgerr.New("22016", "argument of nth_value must be greater than zero")
+		}
+		if at := int64(l) + ks[i] - 1; at < int64(hi[i]) {
+			lo[i] = int32(at)
+		}
+	}
+	return vector.GatherNull(args[0].Flatten(), lo), nil
+}
