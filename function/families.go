@@ -8,5 +8,9 @@ func families() []func(*registry) {
 		registerMath,
 		registerAggregates,
 		registerWindows,
+		registerStrings,
+		registerArrays,
+		registerTables,
+		registerRandom,
 	}
 }

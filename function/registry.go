@@ -18,8 +18,10 @@ func Lookup(name string) []*Function { return builtins().byName[name] }
 
 // ByID finds a built-in by its ID.
 func ByID(id string) (*Function, bool) {
-	f, ok := builtins().byID[id]
-	return f, ok
+	if f, ok := builtins().byID[id]; ok {
+		return f, true
+	}
+	return arrayFunctionByID(id)
 }
 
 // All returns every built-in in the order of their OIDs.
@@ -209,12 +211,8 @@ func (r *registry) add(f *Function, opts []option) *Function {
 	r.all = append(r.all, f)
 	r.byID[f.ID] = f
 	r.byName[f.Name] = append(r.byName[f.Name], f)
-	switch {
-	case f.Op == "":
-	case len(f.Args) == 1:
-		r.unary[f.Op] = append(r.unary[f.Op], f)
-	default:
-		r.binary[f.Op] = append(r.binary[f.Op], f)
+	if f.Op != "" {
+		r.enterOperator(f)
 	}
 	return f
 }
@@ -241,6 +239,33 @@ func (r *registry) scalar(sig string, eval EvalFunc, opts ...option) *Function {
 	f := parseSignature(sig)
 	f.Eval = eval
 	return r.add(f, opts)
+}
+
+// opAlias registers an operator whose function has an entry under its own name
+// already: Postgres has one function for both, here the operator's entry is
+// found by its symbol.
+func (r *registry) opAlias(sig string, eval EvalFunc, opts ...option) {
+	f := parseSignature(sig)
+	f.Op, f.Eval = f.Name, eval
+	for _, o := range opts {
+		o(f)
+	}
+	args := argList(f.Args, false)
+	name := operatorProcs[f.Op+"("+args+")"]
+	if own, ok := r.byID["pg_catalog."+name+"("+args+")"]; ok {
+		own.Op = f.Op
+		r.enterOperator(own)
+		return
+	}
+	r.op(sig, eval, opts...)
+}
+
+func (r *registry) enterOperator(f *Function) {
+	if len(f.Args) == 1 {
+		r.unary[f.Op] = append(r.unary[f.Op], f)
+	} else {
+		r.binary[f.Op] = append(r.binary[f.Op], f)
+	}
 }
 
 // op registers an operator; sig starts with the operator in place of a name.

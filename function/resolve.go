@@ -327,6 +327,16 @@ func (f *Function) takesArray() bool {
 	return false
 }
 
+func (f *Function) polymorphicArgs() int {
+	n := 0
+	for _, a := range f.Args {
+		if a.ID == types.AnyArray || a.ID == types.AnyElement {
+			n++
+		}
+	}
+	return n
+}
+
 // polymorphic finds the type that AnyElement stands for: the common type of the
 // arguments at AnyElement and of the elements of those at AnyArray. used is
 // false when f has no such argument.
@@ -368,7 +378,9 @@ func concrete(f *Function, args []types.Type) ([]types.Type, types.Type, error) 
 				out[i] = a
 			}
 		case types.AnyArray:
-			if out[i] = types.ArrayOf(elem.ID); a.Same(out[i]) || f.Args[0].ID == types.AnyArray && isArray(a) && len(args) == 1 {
+			// The vectors of the catalogs keep their type, and with it their lower
+			// bound of 0, unless they must agree with another argument.
+			if out[i] = types.ArrayOf(elem.ID); a.Same(out[i]) || isArray(a) && f.polymorphicArgs() == 1 {
 				out[i] = a
 			}
 		default:
