@@ -658,7 +658,7 @@ func registerStrings(r *registry) {
 	r.scalar("starts_with(text,text) bool", toFixed(types.Bool, func(r *row) (bool, bool, error) {
 		return bytes.HasPrefix(r.bytes(0), r.bytes(1)), true, nil
 	}))
-	r.op("^@(text,text) bool", toFixed(types.Bool, func(r *row) (bool, bool, error) {
+	r.opAlias("^@(text,text) bool", toFixed(types.Bool, func(r *row) (bool, bool, error) {
 		return bytes.HasPrefix(r.bytes(0), r.bytes(1)), true, nil
 	}))
 	r.scalar("overlay(text,text,int4) text", text(overlay))
