@@ -19,10 +19,13 @@
 //     then the reader waits, and a lost client is noticed only by writing to it.
 //   - A client that goes away, even after a proper Terminate, cancels what it
 //     still has running or queued.
+//   - A client that stays but does not read holds its statement up: cancelling
+//     and timeouts take effect when it reads again, or on shutdown.
 //   - A connection holds at most 10,000 prepared statements and 1,000 portals.
 //   - client_encoding is UTF8. The function-call message, replication
 //     connections, GSSAPI, and the password methods other than SCRAM-SHA-256
 //     are refused.
+//   - Elements of arrays of reg* types are printed as numbers.
 //   - RowDescription says table 0, column 0 for every field.
 //   - A cursor made by SQL's DECLARE can be described as a portal when the
 //     Session has the method of Cursors; it cannot be executed as one. FETCH

@@ -278,7 +278,7 @@ func binaryColumn(t types.Type) columnEncoder {
 		return binaryTimestamp
 	case types.OID, types.Regclass, types.Regtype, types.Regproc, types.Regprocedure, types.Regnamespace:
 		return binaryOID
-	case types.Text, types.Varchar, types.Bpchar, types.Name, types.Char, types.Unknown, types.JSON, types.Bytea, types.UUID, types.Void:
+	case types.Text, types.Varchar, types.Bpchar, types.Name, types.Unknown, types.JSON, types.Bytea, types.UUID, types.Void:
 		return bytesColumn
 	}
 	return func(v *vector.Vector) cell {

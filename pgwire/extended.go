@@ -232,7 +232,9 @@ func (c *conn) executePortal(b *body) error {
 	defer c.leave()
 	var err error
 	if !p.started {
-		err = c.start(p)
+		if err = c.start(p); err == nil && p.res != nil && !sameFields(p.prep.Fields, p.res.Fields) {
+			err = pgerr.New(pgerr.FeatureNotSupported, "cached plan must not change result type")
+		}
 	}
 	if err == nil {
 		err = c.proceed(p, max)
@@ -242,6 +244,19 @@ func (c *conn) executePortal(b *body) error {
 		p.close()
 	}
 	return err
+}
+
+// sameFields compares what the client was told with what it would get.
+func sameFields(a, b []vector.Field) bool {
+	if len(a) != len(b) || (a == nil) != (b == nil) {
+		return false
+	}
+	for i := range a {
+		if a[i].Type.OID() != b[i].Type.OID() {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *conn) closeMessage(b *body) error {

@@ -32,6 +32,14 @@ type engine struct {
 
 func newEngine() *engine { return &engine{sleeping: make(chan struct{}, 100)} }
 
+// asleep tells the test that a statement waits; in the fuzz test nobody listens.
+func (e *engine) asleep() {
+	select {
+	case e.sleeping <- struct{}{}:
+	default:
+	}
+}
+
 type session struct {
 	e        *engine
 	o        coordinator.SessionOptions
@@ -191,7 +199,7 @@ func (s *session) Execute(ctx context.Context, p *coordinator.Prepared, params [
 		}), nil
 	case sql == "select sleep()":
 		return s.result(p.Fields, "SELECT 0", func(ctx context.Context) (*vector.Batch, error) {
-			s.e.sleeping <- struct{}{}
+			s.e.asleep()
 			<-ctx.Done()
 			s.e.cancels.Add(1)
 			return nil, fmt.Errorf("some operator: %w", ctx.Err())
@@ -236,7 +244,7 @@ func (s *session) Execute(ctx context.Context, p *coordinator.Prepared, params [
 	case strings.HasPrefix(sql, "copy t from"):
 		r := s.result(nil, "COPY 3", nil)
 		r.CopyIn = &coordinator.CopyIn{Binary: strings.Contains(sql, "binary"), Columns: 2, Run: func(ctx context.Context, rd io.Reader) error {
-			s.e.sleeping <- struct{}{}
+			s.e.asleep()
 			data, err := io.ReadAll(rd)
 			if err != nil {
 				return fmt.Errorf("copying: %w", err)

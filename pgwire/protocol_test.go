@@ -174,3 +174,38 @@ func TestLimits(t *testing.T) {
 		t.Errorf("got …%s", got[max(0, len(got)-200):])
 	}
 }
+
+// TestLargeMessages sends what is within and beyond the configured limit.
+func TestLargeMessages(t *testing.T) {
+	_, addr := serverFor(t, newEngine(), func(c *Config) { c.MaxMessageBytes = 3 << 20 })
+	c := connect(t, addr)
+	big := strings.Repeat("x", 3<<20-100)
+	go c.send(parseMsg("", "select $1::text"), bindMsg("", "", []string{big}), executeMsg("", 0), sync_)
+	if got, want := c.until("Z"), `1 2 D("`+big+`") C(SELECT 1) Z(I)`; got != want {
+		t.Errorf("%d bytes came back", len(got))
+	}
+	c.send(query(strings.Repeat(" ", 3<<20)))
+	if got, want := c.until("Z"), "E(V:FATAL C:08P01 M:invalid message length) EOF"; got != want {
+		t.Error(got)
+	}
+}
+
+// TestTextSettings checks that the text of values follows the session's settings.
+func TestTextSettings(t *testing.T) {
+	_, addr := serverFor(t, newEngine(), nil)
+	c := connect(t, addr)
+	for _, tt := range []struct{ set, want string }{
+		{"", `"2020-09-13 12:26:40+00"`},
+		{"set timezone = 'Europe/Berlin'", `"2020-09-13 14:26:40+02"`},
+		{"set timezone = 'America/New_York'", `"2020-09-13 08:26:40-04"`},
+		{"set bytea_output = 'escape'", `"\\000\\377"`},
+		{"set extra_float_digits = '0'", `"1e+20"`},
+	} {
+		c.send(query(tt.set))
+		c.until("Z")
+		c.send(query("select every_type"))
+		if got := c.until("Z"); !strings.Contains(got, tt.want) {
+			t.Errorf("after %s: no %s in %s", tt.set, tt.want, got)
+		}
+	}
+}

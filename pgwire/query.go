@@ -93,8 +93,7 @@ func (p *portal) close() {
 	}
 }
 
-// start begins the statement. It checks that the fields still are those that
-// the client was told of.
+// start begins the statement.
 func (c *conn) start(p *portal) error {
 	p.started = true
 	if tag, done := c.ownStatement(p.prep.Statement); done {
@@ -106,25 +105,10 @@ func (c *conn) start(p *portal) error {
 		return err
 	}
 	p.res = res
-	if !sameFields(p.prep.Fields, res.Fields) {
-		return pgerr.New(pgerr.FeatureNotSupported, "cached plan must not change result type")
-	}
 	if res.Fields != nil {
 		p.enc, err = newRowEncoder(res.Fields, p.formats, c.textOptions(), c.srv.cfg.RegName)
 	}
 	return err
-}
-
-func sameFields(a, b []vector.Field) bool {
-	if len(a) != len(b) || (a == nil) != (b == nil) {
-		return false
-	}
-	for i := range a {
-		if a[i].Type.OID() != b[i].Type.OID() {
-			return false
-		}
-	}
-	return true
 }
 
 // proceed sends up to max rows, or all, of a started portal, and what follows them.

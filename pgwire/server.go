@@ -26,7 +26,10 @@ type Session interface {
 	// Execute starts a statement, which ctx cancels as long as it runs.
 	Execute(ctx context.Context, p *coordinator.Prepared, params []coordinator.Param) (*coordinator.Result, error)
 	TxStatus() coordinator.TxStatus
-	// EndImplicit ends the implicit transaction, if there is one.
+	// EndImplicit is called at Sync and at the end of a simple query. It ends
+	// the implicit transaction, if there is one. failed says that something
+	// since the last call failed, perhaps without the session knowing of it: an
+	// open transaction block is then a failed one.
 	EndImplicit(failed bool)
 	// Setting returns a setting as SHOW prints it.
 	Setting(name string) (string, bool)
