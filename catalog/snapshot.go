@@ -16,6 +16,7 @@ type qname struct{ schema, name string }
 // any number of goroutines. What it returns must not be modified.
 type Snapshot struct {
 	store   *Store
+	base    *Snapshot // of a transaction: the published snapshot it began with
 	version int64
 
 	schemas   map[string]*Schema

@@ -1,0 +1,403 @@
+package catalog
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/volleydb/volley/pgerr"
+)
+
+// The put and remove methods keep a draft's maps in step.
+
+func (s *Snapshot) putSchema(o *Schema) { s.schemas[o.Name], s.byOID[o.OID] = o, o }
+func (s *Snapshot) putRole(o *Role)     { s.roles[o.Name], s.byOID[o.OID] = o, o }
+
+func (s *Snapshot) putRelation(o *Relation) {
+	s.relations[qname{o.Schema, o.Name}], s.byOID[o.OID] = o, o
+}
+
+// putFunction makes f the current version of its OID.
+func (s *Snapshot) putFunction(f *FunctionDef) {
+	q := qname{f.Schema, f.Name}
+	fs := slices.DeleteFunc(slices.Clone(s.functions[q]), func(o *FunctionDef) bool { return o.OID == f.OID })
+	fs = append(fs, f)
+	slices.SortFunc(fs, func(a, b *FunctionDef) int { return cmp.Compare(a.OID, b.OID) })
+	s.functions[q], s.byOID[f.OID] = fs, f
+}
+
+// remove takes an object and the grants on it out.
+func (s *Snapshot) remove(o any) {
+	switch o := o.(type) {
+	case *Schema:
+		delete(s.schemas, o.Name)
+	case *Role:
+		delete(s.roles, o.Name)
+	case *Relation:
+		delete(s.relations, qname{o.Schema, o.Name})
+	case *FunctionDef:
+		q := qname{o.Schema, o.Name}
+		fs := slices.DeleteFunc(slices.Clone(s.functions[q]), func(f *FunctionDef) bool { return f.OID == o.OID })
+		if s.functions[q] = fs; len(fs) == 0 {
+			delete(s.functions, q)
+		}
+		delete(s.versions, o.OID)
+	}
+	oid := oidOf(o)
+	delete(s.byOID, oid)
+	maps.DeleteFunc(s.grants, func(k grantKey, _ Grant) bool { return k.object == oid })
+}
+
+func oidOf(o any) uint32 {
+	switch o := o.(type) {
+	case *Schema:
+		return o.OID
+	case *Role:
+		return o.OID
+	case *Relation:
+		return o.OID
+	case *FunctionDef:
+		return o.OID
+	}
+	return 0
+}
+
+// describe names an object as Postgres' messages do.
+func describe(o any) string {
+	switch o := o.(type) {
+	case *Schema:
+		return "schema " + o.Name
+	case *Role:
+		return "role " + o.Name
+	case *Relation:
+		return o.Kind.String() + " " + qualified(o.Schema, o.Name)
+	case *FunctionDef:
+		return "function " + qualified(o.Schema, o.Signature())
+	}
+	return "object"
+}
+
+func qualified(schema, name string) string {
+	if schema == "public" {
+		return name
+	}
+	return schema + "." + name
+}
+
+// Signature is the name and the argument types: f(bigint,text).
+func (f *FunctionDef) Signature() string {
+	var ts []string
+	for _, a := range f.Args {
+		ts = append(ts, a.Type.Bare().String())
+	}
+	return f.Name + "(" + strings.Join(ts, ",") + ")"
+}
+
+// CreateFunction adds a function, or with replace its next version; 42723.
+func (tx *Tx) CreateFunction(f FunctionDef, replace bool) (*FunctionDef, error) {
+	oid, now := tx.store.newOID(), time.Now().UTC()
+	out := &f
+	return out, tx.do(func(d *Snapshot) error {
+		if err := d.userSchema(f.Schema); err != nil {
+			return err
+		}
+		def := f
+		def.OID, def.Version, def.Created = oid, 1, now
+		if old := d.Function(f.Schema, f.Name, f.ArgTypes()); old != nil {
+			if !replace {
+				return pgerr.New(pgerr.DuplicateFunction, "function \"%s\" already exists with same argument types", f.Name)
+			}
+			if old.Kind != f.Kind {
+				return pgerr.New(pgerr.WrongObjectType, "cannot change routine kind").
+					WithDetail("\"%s\" is of another kind.", f.Name)
+			}
+			if old.Returns != f.Returns || old.SetOf != f.SetOf || !slices.EqualFunc(old.Columns, f.Columns,
+				func(a, b Column) bool { return a.Name == b.Name && a.Type == b.Type }) {
+				return pgerr.New(pgerr.InvalidFunctionDefinition, "cannot change return type of existing function").
+					WithHint("Use DROP FUNCTION %s first.", old.Signature())
+			}
+			vs := d.versions[old.OID]
+			def.OID, def.Version = old.OID, vs[len(vs)-1].Version+1
+			def.Owner, def.Comment = old.Owner, old.Comment
+		}
+		*out = def
+		c := def
+		d.putFunction(&c)
+		d.versions[c.OID] = append(slices.Clip(d.versions[c.OID]), &c)
+		return nil
+	})
+}
+
+// DropFunction removes a function with all its versions; 42883.
+func (tx *Tx) DropFunction(oid uint32, cascade bool) (gone Dropped, err error) {
+	err = tx.do(func(d *Snapshot) error {
+		gone = nil
+		f := d.FunctionByOID(oid)
+		if f == nil {
+			return noFunction(oid)
+		}
+		if err := d.mayDrop(f, cascade); err != nil {
+			return err
+		}
+		gone = d.removeTree(f)
+		return nil
+	})
+	return gone, err
+}
+
+func noFunction(oid uint32) error {
+	return pgerr.New(pgerr.UndefinedFunction, "function with OID %d does not exist", oid)
+}
+
+// UseFunctionVersion makes an earlier (or later) version the current one.
+func (tx *Tx) UseFunctionVersion(oid uint32, version int) error {
+	return tx.do(func(d *Snapshot) error {
+		f := d.FunctionByOID(oid)
+		if f == nil {
+			return noFunction(oid)
+		}
+		for _, v := range d.versions[oid] {
+			if v.Version == version {
+				d.putFunction(v)
+				return nil
+			}
+		}
+		return pgerr.New(pgerr.UndefinedObject, "function %s has no version %d", f.Signature(), version)
+	})
+}
+
+// CommentOn sets the comment of an object by OID, or of a relation's column
+// (column > 0, counted from 1); "" removes it.
+func (tx *Tx) CommentOn(oid uint32, column int, comment string) error {
+	return tx.do(func(d *Snapshot) error {
+		switch o := d.byOID[oid].(type) {
+		case *Schema:
+			c := *o
+			c.Comment = comment
+			d.putSchema(&c)
+		case *Role:
+			c := *o
+			c.Comment = comment
+			d.putRole(&c)
+		case *FunctionDef:
+			c := *o
+			c.Comment = comment
+			d.putFunction(&c)
+			vs := slices.Clone(d.versions[oid])
+			vs[slices.Index(vs, o)] = &c
+			d.versions[oid] = vs
+		case *Relation:
+			c := *o
+			if column == 0 {
+				c.Comment = comment
+			} else {
+				if column < 0 || column > len(c.Columns) {
+					return pgerr.New(pgerr.UndefinedColumn, "column number %d of relation \"%s\" does not exist", column, o.Name)
+				}
+				c.Columns = slices.Clone(o.Columns)
+				c.Columns[column-1].Comment = comment
+			}
+			d.putRelation(&c)
+		default:
+			return pgerr.New(pgerr.UndefinedObject, "object with OID %d does not exist", oid)
+		}
+		return nil
+	})
+}
+
+// AlterOwner gives an object to another role.
+func (tx *Tx) AlterOwner(oid uint32, role string) error {
+	return tx.do(func(d *Snapshot) error {
+		if d.roles[role] == nil {
+			return noRole(role)
+		}
+		switch o := d.byOID[oid].(type) {
+		case *Schema:
+			c := *o
+			c.Owner = role
+			d.putSchema(&c)
+		case *Relation:
+			c := *o
+			c.Owner = role
+			d.putRelation(&c)
+		case *FunctionDef:
+			c := *o
+			c.Owner = role
+			d.putFunction(&c)
+			vs := slices.Clone(d.versions[oid])
+			vs[slices.Index(vs, o)] = &c
+			d.versions[oid] = vs
+		default:
+			return pgerr.New(pgerr.UndefinedObject, "object with OID %d does not exist", oid)
+		}
+		return nil
+	})
+}
+
+func noRole(name string) error {
+	return pgerr.New(pgerr.UndefinedObject, "role \"%s\" does not exist", name)
+}
+
+// CreateRole adds a role; 42710.
+func (tx *Tx) CreateRole(r Role) (*Role, error) {
+	r.OID = tx.store.newOID()
+	return &r, tx.do(func(d *Snapshot) error {
+		if r.Name == "public" || r.Name == "none" || strings.HasPrefix(r.Name, "pg_") {
+			return pgerr.New(pgerr.ReservedName, "role name \"%s\" is reserved", r.Name)
+		}
+		if d.roles[r.Name] != nil {
+			return pgerr.New(pgerr.DuplicateObject, "role \"%s\" already exists", r.Name)
+		}
+		return d.checkedRole(&r)
+	})
+}
+
+// AlterRole replaces the attributes of a role of the same name; 42704.
+func (tx *Tx) AlterRole(r Role) error {
+	return tx.do(func(d *Snapshot) error {
+		old := d.roles[r.Name]
+		if old == nil {
+			return noRole(r.Name)
+		}
+		c := r
+		c.OID = old.OID
+		if old.OID == BootstrapOID && !c.Superuser {
+			return pgerr.New(pgerr.FeatureNotSupported, "permission denied to alter role").
+				WithDetail("The bootstrap user must have the SUPERUSER attribute.")
+		}
+		return d.checkedRole(&c)
+	})
+}
+
+// checkedRole puts a role whose memberships exist and make no circle.
+func (s *Snapshot) checkedRole(r *Role) error {
+	for _, m := range r.MemberOf {
+		if s.roles[m] == nil {
+			return noRole(m)
+		}
+		if s.memberships(m)[r.Name] {
+			return pgerr.New("0LP01", "role \"%s\" is a member of role \"%s\"", m, r.Name)
+		}
+	}
+	c := *r
+	s.putRole(&c)
+	return nil
+}
+
+// DropRole removes a role that owns nothing; 42704, 2BP01.
+func (tx *Tx) DropRole(name string) error {
+	return tx.do(func(d *Snapshot) error {
+		r := d.roles[name]
+		if r == nil {
+			return noRole(name)
+		}
+		var details []string
+		for oid := range d.byOID {
+			if d.ownerOf(oid) == name {
+				details = append(details, "owner of "+describe(d.byOID[oid]))
+			}
+		}
+		for k := range d.grants {
+			if k.role == name {
+				details = append(details, "privileges for "+describe(d.byOID[k.object]))
+			}
+		}
+		if r.OID == BootstrapOID {
+			return pgerr.New(pgerr.DependentObjectsStillExist, "cannot drop role %s because it is required by the database system", name)
+		}
+		if details != nil {
+			slices.Sort(details)
+			return pgerr.New(pgerr.DependentObjectsStillExist, "role \"%s\" cannot be dropped because some objects depend on it", name).
+				WithDetail("%s", strings.Join(slices.Compact(details), "\n"))
+		}
+		d.remove(r)
+		for _, o := range d.Roles() {
+			if slices.Contains(o.MemberOf, name) {
+				c := *o
+				c.MemberOf = slices.DeleteFunc(slices.Clone(o.MemberOf), func(m string) bool { return m == name })
+				d.putRole(&c)
+			}
+		}
+		return nil
+	})
+}
+
+// SetSetting sets a default of the database; value nil removes it.
+func (tx *Tx) SetSetting(name string, value *string) error {
+	return tx.do(func(d *Snapshot) error {
+		if value == nil {
+			delete(d.settings, name)
+		} else {
+			d.settings[name] = *value
+		}
+		return nil
+	})
+}
+
+// PutArtifact records an artifact; recording one again is a no-op.
+func (tx *Tx) PutArtifact(a Artifact) error {
+	if a.Created.IsZero() {
+		a.Created = time.Now().UTC()
+	}
+	return tx.do(func(d *Snapshot) error {
+		if d.artifacts[a.Digest] == nil {
+			d.artifacts[a.Digest] = &a
+		}
+		return nil
+	})
+}
+
+// DropArtifact removes an artifact; 2BP01 while a version of a function uses it.
+func (tx *Tx) DropArtifact(digest string) error {
+	return tx.do(func(d *Snapshot) error {
+		if d.artifacts[digest] == nil {
+			return pgerr.New(pgerr.UndefinedObject, "artifact \"%s\" does not exist", digest)
+		}
+		for _, vs := range d.versions {
+			for _, f := range vs {
+				if f.Digest == digest {
+					return pgerr.New(pgerr.DependentObjectsStillExist, "cannot drop artifact %s because other objects depend on it", digest).
+						WithDetail("version %d of %s depends on it", f.Version, describe(f))
+				}
+			}
+		}
+		delete(d.artifacts, digest)
+		return nil
+	})
+}
+
+// GrantPrivilege adds a grant; 42704 for a role or object that does not exist.
+func (tx *Tx) GrantPrivilege(g Grant) error {
+	return tx.do(func(d *Snapshot) error {
+		if g.Role != "public" && d.roles[g.Role] == nil {
+			return noRole(g.Role)
+		}
+		if d.byOID[g.Object] == nil {
+			return pgerr.New(pgerr.UndefinedObject, "object with OID %d does not exist", g.Object)
+		}
+		d.grants[grantKey{g.Object, g.Role, g.Privilege}] = g
+		return nil
+	})
+}
+
+// RevokePrivilege removes a grant; revoking what is not granted is a no-op.
+func (tx *Tx) RevokePrivilege(object uint32, role, privilege string) error {
+	return tx.do(func(d *Snapshot) error {
+		delete(d.grants, grantKey{object, role, privilege})
+		return nil
+	})
+}
+
+// FunctionNames returns the names of a schema's functions, sorted, for hints.
+func (s *Snapshot) FunctionNames(schema string) []string {
+	var out []string
+	for q := range s.functions {
+		if q.schema == schema {
+			out = append(out, q.name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
