@@ -1,0 +1,581 @@
+package planner
+
+import (
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/parser"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// candidates finds the functions of a name: the user's own before the built-ins.
+func (b *binder) candidates(schema, name string) []*function.Function {
+	var out []*function.Function
+	if b.o.Catalog != nil && schema != "pg_catalog" {
+		out = append(out, b.o.Catalog.Functions(schema, name)...)
+	}
+	if schema == "" || schema == "pg_catalog" {
+		out = append(out, function.Lookup(name)...)
+	}
+	return out
+}
+
+// resolveCall finds the function of a call and its arguments, cast to what the
+// function takes.
+func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Function, []Expr, types.Type, error) {
+	b := sc.b
+	none := types.Type{}
+	schema, name := lastName(fc.Funcname)
+	cands := b.candidates(schema, name)
+	if fc.FuncVariadic {
+		return nil, nil, none, b.unsupported(fc.Location, "VARIADIC in a call")
+	}
+	shown := name
+	if schema != "" {
+		shown = schema + "." + name
+	}
+	var args []Expr
+	named := map[string]Expr{}
+	var order []string
+	for _, n := range fc.Args {
+		if na := n.GetNamedArgExpr(); na != nil {
+			e, err := sc.expr(na.Arg)
+			if err != nil {
+				return nil, nil, none, err
+			}
+			if named[na.Name] != nil {
+				return nil, nil, none, pgerr.New(pgerr.SyntaxError, "argument name %q used more than once", na.Name).At(b.pos(na.Location))
+			}
+			named[na.Name] = e
+			order = append(order, na.Name)
+			continue
+		}
+		if len(named) > 0 {
+			return nil, nil, none, pgerr.New(pgerr.SyntaxError, "positional argument cannot follow named argument").At(b.pos(nodeLocation(n)))
+		}
+		e, err := sc.expr(n)
+		if err != nil {
+			return nil, nil, none, err
+		}
+		args = append(args, e)
+	}
+	if len(named) > 0 {
+		var err error
+		if args, cands, err = matchNamed(cands, args, named, order); err != nil {
+			return nil, nil, none, b.at(err, fc.Location)
+		}
+	}
+	if len(cands) == 0 {
+		e := pgerr.New(pgerr.UndefinedFunction, "function %s(%s) does not exist", shown, typeList(typesOf(args))).At(b.pos(fc.Location))
+		names := append(function.Names(), FileFunctionNames()...)
+		if b.o.Catalog != nil {
+			names = append(names, b.o.Catalog.FunctionNames()...)
+		}
+		if s := suggest(name, names); s != "" && s != name {
+			return nil, nil, none, e.WithHint("Perhaps you meant %q.", s)
+		}
+		return nil, nil, none, e.WithHint("No function matches the given name and argument types. You might need to add explicit type casts.")
+	}
+	f, ats, t, err := function.Resolve(shown, cands, typesOf(args))
+	if err != nil {
+		pe := pgerr.From(err)
+		if pe.Code == pgerr.UndefinedFunction && cands[0].UDF != nil {
+			pe = signatureHint(pe, cands)
+		}
+		return nil, nil, none, b.at(pe, fc.Location)
+	}
+	for i := range args {
+		if args[i], err = b.coerce(args[i], ats[i], function.Implicit, "argument of "+shown); err != nil {
+			return nil, nil, none, b.at(err, fc.Location)
+		}
+	}
+	return f, args, t, nil
+}
+
+// signatureHint shows what a user-defined function does take.
+func signatureHint(e *pgerr.Error, cands []*function.Function) *pgerr.Error {
+	var sigs []string
+	for _, f := range cands {
+		if f.UDF != nil {
+			sigs = append(sigs, f.Name+"("+typeList(f.Args)+")")
+		}
+	}
+	c := *e
+	return c.WithHint("The function takes %s. You might need to add explicit type casts.", strings.Join(sigs, " or "))
+}
+
+func typeList(ts []types.Type) string {
+	names := make([]string, len(ts))
+	for i, t := range ts {
+		names[i] = t.Bare().String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// matchNamed puts name => value arguments in their places.
+func matchNamed(cands []*function.Function, args []Expr, named map[string]Expr, order []string) ([]Expr, []*function.Function, error) {
+	for _, f := range cands {
+		if len(f.Args) != len(args)+len(named) || len(f.ArgNames) != len(f.Args) {
+			continue
+		}
+		out := append([]Expr(nil), args...)
+		for _, n := range f.ArgNames[len(args):] {
+			e := named[n]
+			if e == nil {
+				break
+			}
+			out = append(out, e)
+		}
+		if len(out) == len(f.Args) {
+			return out, []*function.Function{f}, nil
+		}
+	}
+	name := ""
+	if len(cands) > 0 {
+		name = cands[0].Name
+	}
+	return nil, nil, pgerr.New(pgerr.UndefinedFunction, "function %s has no arguments named %s", name, strings.Join(order, ", "))
+}
+
+// hasAggregate reports whether a SELECT calls an aggregate outside subqueries
+// and windows.
+func (sc *selectCtx) hasAggregate(sel *pg.SelectStmt) bool {
+	found := false
+	visit := func(n *pg.Node) bool {
+		if n.GetSubLink() != nil || n.GetSelectStmt() != nil {
+			return false
+		}
+		fc := n.GetFuncCall()
+		if fc == nil {
+			return !found
+		}
+		schema, name := lastName(fc.Funcname)
+		if fc.Over == nil {
+			for _, f := range sc.b.candidates(schema, name) {
+				if f.Kind == function.Aggregate {
+					found = true
+				}
+			}
+		}
+		return !found
+	}
+	for _, n := range sel.TargetList {
+		parser.Walk(n, visit)
+	}
+	for _, n := range sel.SortClause {
+		parser.Walk(n, visit)
+	}
+	return found
+}
+
+// funcCall binds a call of any kind in an expression.
+func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
+	b := sc.b
+	schema, name := lastName(fc.Funcname)
+	if name == "volley_apply" {
+		return nil, pgerr.New(pgerr.SyntaxError, "APPLY must follow GROUP BY").At(b.pos(fc.Location))
+	}
+	if fc.AggWithinGroup {
+		return nil, b.unsupported(fc.Location, "WITHIN GROUP")
+	}
+	if fc.AggStar {
+		if name != "count" {
+			for _, f := range b.candidates(schema, name) {
+				if f.Kind == function.Aggregate && len(f.Args) == 0 {
+					return sc.aggOrWindow(fc, f, nil, f.Returns)
+				}
+			}
+			return nil, pgerr.New(pgerr.WrongObjectType, "%s(*) specified, but %s is not an aggregate function without arguments", name, name).At(b.pos(fc.Location))
+		}
+	}
+	// What an aggregate's arguments may contain is decided before they are bound.
+	kind := function.Scalar
+	for _, f := range b.candidates(schema, name) {
+		if f.Kind == function.Aggregate || f.Kind == function.Window {
+			kind = f.Kind
+		}
+	}
+	if kind != function.Scalar {
+		return sc.bindAggOrWindow(fc, kind)
+	}
+	if f := fileFunction(name); f != nil {
+		return nil, pgerr.New(pgerr.WrongObjectType, "%s reads a table: use it in FROM", name).WithHint("SELECT * FROM %s('…')", name).At(b.pos(fc.Location))
+	}
+	if fc.Over != nil {
+		f, _, _, err := sc.resolveCall(fc, function.Scalar)
+		if err != nil {
+			return nil, err
+		}
+		return nil, pgerr.New(pgerr.WrongObjectType, "OVER specified, but %s is %s", name, notWindow(f.Kind)).At(b.pos(fc.Location))
+	}
+	f, args, t, err := sc.resolveCall(fc, function.Scalar)
+	if err != nil {
+		return nil, err
+	}
+	if fc.AggDistinct || len(fc.AggOrder) > 0 && f.Kind != function.GroupedMap || fc.AggFilter != nil {
+		return nil, pgerr.New(pgerr.WrongObjectType, "DISTINCT, ORDER BY or FILTER specified, but %s is not an aggregate function", name).At(b.pos(fc.Location))
+	}
+	switch f.Kind {
+	case function.Table:
+		if !sc.srfsOK || sc.inAgg || sc.inWindow {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "set-returning functions are not allowed in %s", sc.clause).At(b.pos(fc.Location))
+		}
+		if len(f.Columns) > 1 {
+			return nil, b.unsupported(fc.Location, "a function of several columns in the select list").WithHint("Call %s in FROM.", name)
+		}
+		c := b.newCol(name, t)
+		sc.srfs = append(sc.srfs, &Call{F: f, Args: args, T: t, Pos: b.pos(fc.Location)})
+		sc.srfCols = append(sc.srfCols, c)
+		return c.ref(), nil
+	case function.GroupedMap:
+		return nil, pgerr.New(pgerr.WrongObjectType, "%s is a grouped map function", name).
+			WithHint("Call it as: SELECT … FROM … GROUP BY key APPLY %s(…)", name).At(b.pos(fc.Location))
+	}
+	return b.call(f, args, t, fc.Location), nil
+}
+
+func notWindow(k function.Kind) string {
+	if k == function.Scalar {
+		return "not a window function nor an aggregate function"
+	}
+	return kindName(k)
+}
+
+// bindAggOrWindow binds the arguments of an aggregate or window call and enters it.
+func (sc *selectCtx) bindAggOrWindow(fc *pg.FuncCall, kind function.Kind) (Expr, error) {
+	b := sc.b
+	_, name := lastName(fc.Funcname)
+	if sc.inAgg {
+		what := "aggregate function calls cannot be nested"
+		code := pgerr.GroupingError
+		if fc.Over != nil || kind == function.Window {
+			what = "aggregate function calls cannot contain window function calls"
+		}
+		return nil, pgerr.New(code, "%s", what).At(b.pos(fc.Location))
+	}
+	if kind == function.Window && fc.Over == nil {
+		return nil, pgerr.New(pgerr.WrongObjectType, "window function %s requires an OVER clause", name).At(b.pos(fc.Location))
+	}
+	if fc.Over != nil {
+		if sc.inWindow {
+			return nil, pgerr.New(pgerr.WindowingError, "window function calls cannot be nested").At(b.pos(fc.Location))
+		}
+		if !sc.windowsOK {
+			return nil, pgerr.New(pgerr.WindowingError, "window functions are not allowed in %s", sc.clause).At(b.pos(fc.Location))
+		}
+		sc.inWindow = true
+		defer func() { sc.inWindow = false }()
+		aggs := sc.aggsOK
+		sc.aggsOK = sc.grouped
+		defer func() { sc.aggsOK = aggs }()
+	} else {
+		if !sc.aggsOK {
+			return nil, pgerr.New(pgerr.GroupingError, "aggregate functions are not allowed in %s", sc.clause).At(b.pos(fc.Location))
+		}
+		sc.inAgg = true
+		defer func() { sc.inAgg = false }()
+	}
+	f, args, t, err := sc.resolveCall(fc, kind)
+	if err != nil {
+		return nil, err
+	}
+	return sc.aggOrWindow(fc, f, args, t)
+}
+
+func (sc *selectCtx) aggOrWindow(fc *pg.FuncCall, f *function.Function, args []Expr, t types.Type) (Expr, error) {
+	b := sc.b
+	var filter Expr
+	if fc.AggFilter != nil {
+		if f.Kind == function.Window {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "FILTER is not implemented for non-aggregate window functions").At(b.pos(fc.Location))
+		}
+		save, in := sc.clause, sc.inAgg
+		sc.clause, sc.inAgg = "FILTER", true
+		e, err := sc.boolExpr(fc.AggFilter, "FILTER")
+		sc.clause, sc.inAgg = save, in
+		if err != nil {
+			return nil, err
+		}
+		filter = e
+	}
+	if fc.Over != nil {
+		return sc.window(fc, f, args, t, filter)
+	}
+	ac := &AggCall{F: f, Args: args, ArgTypes: typesOf(args), Distinct: fc.AggDistinct, Filter: filter, T: t}
+	for _, n := range fc.AggOrder {
+		s := n.GetSortBy()
+		e, err := sc.expr(s.Node)
+		if err != nil {
+			return nil, err
+		}
+		k, err := b.sortKey(s, e)
+		if err != nil {
+			return nil, err
+		}
+		if ac.Distinct && !containsExpr(args, k.Expr) {
+			return nil, pgerr.New(pgerr.InvalidColumnReference, "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list").At(b.pos(s.Location))
+		}
+		ac.Order = append(ac.Order, k)
+	}
+	if ac.Distinct {
+		if len(args) == 0 {
+			return nil, pgerr.New(pgerr.SyntaxError, "DISTINCT specified, but %s takes no arguments", f.Name).At(b.pos(fc.Location))
+		}
+		for _, a := range args {
+			if err := b.checkSortable(a.Type(), fc.Location); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i, have := range sc.aggs {
+		if sameAgg(have, ac) {
+			return sc.aggCols[i].ref(), nil
+		}
+	}
+	c := b.newCol(f.Name, t)
+	sc.aggs = append(sc.aggs, ac)
+	sc.aggCols = append(sc.aggCols, c)
+	return c.ref(), nil
+}
+
+func sameAgg(a, b *AggCall) bool {
+	if a.F != b.F || a.Distinct != b.Distinct || len(a.Args) != len(b.Args) || len(a.Order) != len(b.Order) || !sameExpr(a.Filter, b.Filter) || a.F.Volatility == function.Volatile {
+		return false
+	}
+	for i := range a.Args {
+		if !sameExpr(a.Args[i], b.Args[i]) {
+			return false
+		}
+	}
+	for i := range a.Order {
+		if !sameKey(a.Order[i], b.Order[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameKey(a, b SortKey) bool {
+	return a.Desc == b.Desc && a.NullsFirst == b.NullsFirst && sameExpr(a.Expr, b.Expr)
+}
+
+// window enters a window call under its partitioning and ordering.
+func (sc *selectCtx) window(fc *pg.FuncCall, f *function.Function, args []Expr, t types.Type, filter Expr) (Expr, error) {
+	b := sc.b
+	if fc.AggDistinct {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "DISTINCT is not implemented for window functions").At(b.pos(fc.Location))
+	}
+	if len(fc.AggOrder) > 0 {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "aggregate ORDER BY is not implemented for window functions").At(b.pos(fc.Location))
+	}
+	def, err := sc.windowDef(fc.Over)
+	if err != nil {
+		return nil, err
+	}
+	w := &Window{}
+	for _, n := range def.PartitionClause {
+		e, err := sc.expr(n)
+		if err != nil {
+			return nil, err
+		}
+		if e.Type().ID == types.Unknown {
+			if e, err = b.coerce(e, types.T(types.Text), function.Implicit, ""); err != nil {
+				return nil, err
+			}
+		}
+		if err := b.checkSortable(e.Type(), nodeLocation(n)); err != nil {
+			return nil, err
+		}
+		if !isConst(e) {
+			w.Partition = append(w.Partition, e)
+		}
+	}
+	for _, n := range def.OrderClause {
+		s := n.GetSortBy()
+		e, err := sc.expr(s.Node)
+		if err != nil {
+			return nil, err
+		}
+		k, err := b.sortKey(s, e)
+		if err != nil {
+			return nil, err
+		}
+		w.Order = append(w.Order, k)
+	}
+	frame, err := sc.frame(def, len(w.Order) > 0)
+	if err != nil {
+		return nil, err
+	}
+	call := &WindowCall{F: f, Args: args, Frame: frame, Filter: filter, T: t}
+	c := b.newCol(f.Name, t)
+	for _, have := range sc.windows {
+		if sameWindow(have, w) {
+			have.Calls = append(have.Calls, call)
+			have.Out = append(have.Out, c)
+			return c.ref(), nil
+		}
+	}
+	w.Calls, w.Out = []*WindowCall{call}, []Col{c}
+	sc.windows = append(sc.windows, w)
+	return c.ref(), nil
+}
+
+func sameWindow(a, b *Window) bool {
+	if len(a.Partition) != len(b.Partition) || len(a.Order) != len(b.Order) {
+		return false
+	}
+	for i := range a.Partition {
+		if !sameExpr(a.Partition[i], b.Partition[i]) {
+			return false
+		}
+	}
+	for i := range a.Order {
+		if !sameKey(a.Order[i], b.Order[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// windowDef resolves OVER w and OVER (w …).
+func (sc *selectCtx) windowDef(d *pg.WindowDef) (*pg.WindowDef, error) {
+	name := d.Refname
+	if name == "" {
+		name = d.Name
+	}
+	if name == "" {
+		return d, nil
+	}
+	base := sc.namedWindows[name]
+	if base == nil {
+		return nil, pgerr.New(pgerr.UndefinedObject, "window %q does not exist", name).At(sc.b.pos(d.Location))
+	}
+	if base == d {
+		return d, nil
+	}
+	base, err := sc.windowDef(&pg.WindowDef{Refname: base.Refname, PartitionClause: base.PartitionClause, OrderClause: base.OrderClause,
+		FrameOptions: base.FrameOptions, StartOffset: base.StartOffset, EndOffset: base.EndOffset, Location: base.Location})
+	if err != nil {
+		return nil, err
+	}
+	if d.Refname == "" {
+		return base, nil
+	}
+	if len(d.PartitionClause) > 0 {
+		return nil, pgerr.New(pgerr.WindowingError, "cannot override PARTITION BY clause of window %q", name).At(sc.b.pos(d.Location))
+	}
+	if len(d.OrderClause) > 0 && len(base.OrderClause) > 0 {
+		return nil, pgerr.New(pgerr.WindowingError, "cannot override ORDER BY clause of window %q", name).At(sc.b.pos(d.Location))
+	}
+	if base.FrameOptions&frameNonDefault != 0 {
+		return nil, pgerr.New(pgerr.WindowingError, "cannot copy window %q because it has a frame clause", name).At(sc.b.pos(d.Location))
+	}
+	out := &pg.WindowDef{PartitionClause: base.PartitionClause, OrderClause: d.OrderClause,
+		FrameOptions: d.FrameOptions, StartOffset: d.StartOffset, EndOffset: d.EndOffset, Location: d.Location}
+	if len(out.OrderClause) == 0 {
+		out.OrderClause = base.OrderClause
+	}
+	return out, nil
+}
+
+// Bits of WindowDef.frameOptions (parsenodes.h).
+const (
+	frameNonDefault         = 0x00001
+	frameRange              = 0x00002
+	frameRows               = 0x00004
+	frameGroups             = 0x00008
+	frameBetween            = 0x00010
+	frameStartUnboundedPrec = 0x00020
+	frameEndUnboundedPrec   = 0x00040
+	frameStartUnboundedFoll = 0x00080
+	frameEndUnboundedFoll   = 0x00100
+	frameStartCurrent       = 0x00200
+	frameEndCurrent         = 0x00400
+	frameStartOffsetPrec    = 0x00800
+	frameEndOffsetPrec      = 0x01000
+	frameStartOffsetFoll    = 0x02000
+	frameEndOffsetFoll      = 0x04000
+	frameExclusion          = 0x38000
+)
+
+func defaultFrame(ordered bool) *proto.Frame {
+	return &proto.Frame{Mode: proto.Frame_RANGE,
+		Start: &proto.FrameBound{Kind: proto.FrameBound_UNBOUNDED_PRECEDING},
+		End:   &proto.FrameBound{Kind: proto.FrameBound_CURRENT_ROW}}
+}
+
+func (sc *selectCtx) frame(d *pg.WindowDef, ordered bool) (*proto.Frame, error) {
+	b := sc.b
+	o := d.FrameOptions
+	if o&frameNonDefault == 0 {
+		return defaultFrame(ordered), nil
+	}
+	if o&frameExclusion != 0 {
+		return nil, b.unsupported(d.Location, "EXCLUDE in a window frame")
+	}
+	f := &proto.Frame{Mode: proto.Frame_RANGE}
+	switch {
+	case o&frameRows != 0:
+		f.Mode = proto.Frame_ROWS
+	case o&frameGroups != 0:
+		f.Mode = proto.Frame_GROUPS
+		if !ordered {
+			return nil, pgerr.New(pgerr.WindowingError, "GROUPS mode requires an ORDER BY clause").At(b.pos(d.Location))
+		}
+	}
+	offset := func(n *pg.Node, what string) (int64, error) {
+		if f.Mode == proto.Frame_RANGE {
+			return 0, b.unsupported(nodeLocation(n), "RANGE with an offset").WithHint("Use ROWS BETWEEN … or a self-join.")
+		}
+		e, err := sc.expr(n)
+		if err != nil {
+			return 0, err
+		}
+		if e, err = b.coerce(e, types.T(types.Int8), function.Assignment, "frame offset"); err != nil {
+			return 0, err
+		}
+		c, ok := e.(*Const)
+		if !ok {
+			if b.infer {
+				return 0, nil
+			}
+			return 0, b.unsupported(nodeLocation(n), "a frame offset that is not constant")
+		}
+		if c.V == nil {
+			return 0, pgerr.New(pgerr.NullValueNotAllowed, "frame %s offset must not be null", what).At(b.pos(nodeLocation(n)))
+		}
+		v := vector.At[int64](c.V, 0)
+		if v < 0 {
+			return 0, pgerr.New("22013", "frame %s offset must not be negative", what).At(b.pos(nodeLocation(n)))
+		}
+		return v, nil
+	}
+	bound := func(unbPrec, cur, offPrec, offFoll, unbFoll int32, n *pg.Node, what string) (*proto.FrameBound, error) {
+		switch {
+		case o&unbPrec != 0:
+			return &proto.FrameBound{Kind: proto.FrameBound_UNBOUNDED_PRECEDING}, nil
+		case o&unbFoll != 0:
+			return &proto.FrameBound{Kind: proto.FrameBound_UNBOUNDED_FOLLOWING}, nil
+		case o&offPrec != 0:
+			v, err := offset(n, what)
+			return &proto.FrameBound{Kind: proto.FrameBound_PRECEDING, Offset: v}, err
+		case o&offFoll != 0:
+			v, err := offset(n, what)
+			return &proto.FrameBound{Kind: proto.FrameBound_FOLLOWING, Offset: v}, err
+		}
+		return &proto.FrameBound{Kind: proto.FrameBound_CURRENT_ROW}, nil
+	}
+	var err error
+	if f.Start, err = bound(frameStartUnboundedPrec, frameStartCurrent, frameStartOffsetPrec, frameStartOffsetFoll, frameStartUnboundedFoll, d.StartOffset, "starting"); err != nil {
+		return nil, err
+	}
+	if f.End, err = bound(frameEndUnboundedPrec, frameEndCurrent, frameEndOffsetPrec, frameEndOffsetFoll, frameEndUnboundedFoll, d.EndOffset, "ending"); err != nil {
+		return nil, err
+	}
+	return f, nil
+}

@@ -1,0 +1,538 @@
+package planner
+
+import (
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/parser"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// fromItem is a bound item of FROM.
+type fromItem struct {
+	plan Node
+	cols []scopeCol
+}
+
+// from binds the FROM clause into sc.plan and sc.scope.
+func (sc *selectCtx) from(list []*pg.Node) error {
+	for i, n := range list {
+		left := &fromItem{plan: sc.plan, cols: sc.scope}
+		if i == 0 {
+			left = nil
+		}
+		it, err := sc.fromNode(n, left)
+		if err != nil {
+			return err
+		}
+		if err := sc.checkAliases(it.cols, n); err != nil {
+			return err
+		}
+		if i == 0 {
+			sc.plan = it.plan
+		} else if sc.plan, err = sc.joinNodes(proto.Join_CROSS, sc.plan, it.plan, nil); err != nil {
+			return err
+		}
+		sc.scope = append(sc.scope, it.cols...)
+	}
+	return nil
+}
+
+// checkAliases refuses a table name that is in scope already.
+func (sc *selectCtx) checkAliases(cols []scopeCol, n *pg.Node) error {
+	have := map[string]string{}
+	for _, c := range sc.scope {
+		have[c.Table] = c.Schema
+	}
+	for _, c := range cols {
+		if s, ok := have[c.Table]; ok && c.Table != "" && s == c.Schema {
+			return pgerr.New(pgerr.DuplicateAlias, "table name %q specified more than once", c.Table).At(sc.b.pos(nodeLocation(n)))
+		}
+	}
+	return nil
+}
+
+// joinNodes joins, by a Dependent where the right side reads columns of the left.
+func (sc *selectCtx) joinNodes(kind proto.Join_Kind, left, right Node, cond Expr) (Node, error) {
+	if freeColumns(right).meets(idsOf(left.Cols())) {
+		switch kind {
+		case proto.Join_CROSS, proto.Join_INNER:
+			if tf, ok := right.(*TableFunc); ok && !tf.Ordinality && len(tf.Out) == 1 && cond == nil {
+				// f(t.c) in FROM after t: rows times results, which is ProjectSet.
+				return &ProjectSet{In: left, Calls: []*Call{{F: tf.F, Args: tf.Args, T: tf.Out[0].T}}, Out: tf.Out}, nil
+			}
+			var n Node = &Dependent{Kind: proto.DependentJoin_INNER, Left: left, Right: right, Out: right.Cols()}
+			if cond != nil {
+				n = &Filter{In: n, Cond: cond}
+			}
+			return n, nil
+		case proto.Join_LEFT:
+			if cond != nil && !isTrue(cond) {
+				right = &Filter{In: right, Cond: cond}
+			}
+			return &Dependent{Kind: proto.DependentJoin_LEFT, Left: left, Right: right, Out: right.Cols()}, nil
+		}
+		return nil, pgerr.New(pgerr.InvalidColumnReference, "invalid reference to FROM-clause entry: the combining JOIN type must be INNER or LEFT for a LATERAL reference")
+	}
+	return &Join{Kind: kind, Left: left, Right: right, Cond: cond}, nil
+}
+
+// fromNode binds one item. left is what LATERAL items may refer to.
+func (sc *selectCtx) fromNode(n *pg.Node, left *fromItem) (*fromItem, error) {
+	b := sc.b
+	switch {
+	case n.GetRangeVar() != nil:
+		return sc.rangeVar(n.GetRangeVar())
+	case n.GetRangeSubselect() != nil:
+		rs := n.GetRangeSubselect()
+		outer := sc.outer
+		if rs.Lateral {
+			outer = sc.lateral(left)
+		}
+		sel := rs.Subquery.GetSelectStmt()
+		q, err := b.query(sel, outer, sc.ctes, queryOpts{})
+		if err != nil {
+			return nil, err
+		}
+		cols, err := b.renameCols(q.cols, rs.Alias.GetColnames(), rs.Alias.GetAliasname(), selectLocation(sel))
+		if err != nil {
+			return nil, err
+		}
+		it := &fromItem{plan: q.plan}
+		for _, c := range cols {
+			it.cols = append(it.cols, scopeCol{Col: c.Col, Table: rs.Alias.GetAliasname(), Hidden: c.Hidden})
+		}
+		return it, nil
+	case n.GetRangeFunction() != nil:
+		return sc.rangeFunction(n.GetRangeFunction(), left)
+	case n.GetJoinExpr() != nil:
+		return sc.joinExpr(n.GetJoinExpr(), left)
+	case n.GetRangeTableSample() != nil:
+		return nil, b.unsupported(n.GetRangeTableSample().Location, "TABLESAMPLE").WithHint("Use WHERE random() < fraction.")
+	}
+	return nil, b.unsupported(nodeLocation(n), "this item in FROM")
+}
+
+// lateral is the context in which a LATERAL item's outer references resolve.
+func (sc *selectCtx) lateral(left *fromItem) *selectCtx {
+	l := &selectCtx{b: sc.b, outer: sc.outer, ctes: sc.ctes, clause: "FROM"}
+	if left != nil {
+		l.scope = left.cols
+	}
+	return l
+}
+
+func (sc *selectCtx) rangeVar(r *pg.RangeVar) (*fromItem, error) {
+	b := sc.b
+	alias := r.Relname
+	if r.Alias != nil {
+		alias = r.Alias.Aliasname
+	}
+	if r.Catalogname != "" && sc.b.o.Functions != nil && r.Catalogname != sc.b.o.Functions.Database {
+		return nil, b.unsupported(r.Location, "a reference to another database (%s)", quoteIdent(r.Catalogname))
+	}
+	if r.Schemaname == "" {
+		if e := sc.ctes.find(r.Relname); e != nil {
+			plan, cols := b.cteRef(e)
+			return sc.aliased(plan, cols, "", alias, r.Alias, r.Location)
+		}
+	}
+	rel, err := b.o.Catalog.Relation(r.Schemaname, r.Relname)
+	if err != nil {
+		return nil, b.at(err, r.Location)
+	}
+	if rel == nil {
+		name := r.Relname
+		if r.Schemaname != "" {
+			name = r.Schemaname + "." + name
+		}
+		e := pgerr.New(pgerr.UndefinedTable, "relation %q does not exist", name).At(b.pos(r.Location))
+		names := b.o.Catalog.RelationNames()
+		for c := sc.ctes; c != nil; c = c.up {
+			names = append(names, c.name)
+		}
+		if s := suggest(r.Relname, names); s != "" {
+			e = e.WithHint("Perhaps you meant %q.", s)
+		} else if looksLikeFile(r.Relname) {
+			e = e.WithHint("To read a file, write read_csv('%[1]s') or read_parquet('%[1]s').", r.Relname)
+		}
+		return nil, e
+	}
+	switch rel.Kind {
+	case ViewRelation:
+		return sc.view(rel, alias, r)
+	case VirtualRelation:
+		s := &VirtualScan{Name: rel.Schema + "." + rel.Name}
+		for i, f := range rel.Columns {
+			s.Out = append(s.Out, b.newCol(f.Name, f.Type))
+			s.Source = append(s.Source, uint32(i))
+		}
+		return sc.aliased(s, visible(s.Out), rel.Schema, alias, r.Alias, r.Location)
+	}
+	s := b.scan(rel.Schema+"."+rel.Name, rel.Columns, rel.Files)
+	return sc.aliased(s, visible(s.Out), rel.Schema, alias, r.Alias, r.Location)
+}
+
+func looksLikeFile(s string) bool {
+	return strings.ContainsAny(s, "/*") || strings.HasSuffix(s, ".csv") || strings.HasSuffix(s, ".parquet")
+}
+
+func (b *binder) scan(name string, columns []vector.Field, files *FileSet) *Scan {
+	s := &Scan{Name: name, Format: files.Format, Files: files}
+	for _, f := range columns {
+		s.Out = append(s.Out, b.newCol(f.Name, f.Type))
+		s.Source = append(s.Source, f.Name)
+	}
+	return s
+}
+
+func (sc *selectCtx) aliased(plan Node, cols []outCol, schema, alias string, a *pg.Alias, loc int32) (*fromItem, error) {
+	cols, err := sc.b.renameCols(cols, a.GetColnames(), alias, loc)
+	if err != nil {
+		return nil, err
+	}
+	it := &fromItem{plan: plan}
+	if a != nil {
+		schema = ""
+	}
+	for _, c := range cols {
+		it.cols = append(it.cols, scopeCol{Col: c.Col, Schema: schema, Table: alias, Hidden: c.Hidden})
+	}
+	return it, nil
+}
+
+// view binds a view's own statement in its place.
+func (sc *selectCtx) view(rel *Relation, alias string, r *pg.RangeVar) (*fromItem, error) {
+	b := sc.b
+	if b.views >= maxViewDepth {
+		return nil, pgerr.New(pgerr.StatementTooComplex, "views are nested more than %d deep at %q", maxViewDepth, rel.Name).At(b.pos(r.Location))
+	}
+	inner := *b
+	inner.st = rel.View
+	inner.views++
+	inner.params = nil
+	inner.infer = false
+	q, err := inner.query(rel.View.Node.GetSelectStmt(), nil, nil, queryOpts{})
+	if err != nil {
+		e := *pgerr.From(err)
+		e.Position = b.pos(r.Location) // the text of the view is not the user's statement
+		return nil, (&e).WithWhere("view %q", rel.Name)
+	}
+	// The columns are those the view was created with, by position: the names
+	// may have been given in CREATE VIEW v (a, b).
+	var cols []outCol
+	i := 0
+	for _, c := range q.cols {
+		if c.Hidden {
+			continue
+		}
+		if i < len(rel.Columns) {
+			c.Name = rel.Columns[i].Name
+		}
+		i++
+		cols = append(cols, c)
+	}
+	if i != len(rel.Columns) {
+		return nil, pgerr.New(pgerr.InvalidTableDefinition, "view %q was created with %d columns and its query gives %d now", rel.Name, len(rel.Columns), i).At(b.pos(r.Location))
+	}
+	return sc.aliased(q.plan, cols, rel.Schema, alias, r.Alias, r.Location)
+}
+
+func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error) {
+	b := sc.b
+	l, err := sc.fromNode(j.Larg, left)
+	if err != nil {
+		return nil, err
+	}
+	both := l
+	if left != nil {
+		both = &fromItem{cols: append(append([]scopeCol(nil), left.cols...), l.cols...)}
+	}
+	r, err := sc.fromNode(j.Rarg, both)
+	if err != nil {
+		return nil, err
+	}
+	probe := &selectCtx{b: b, scope: l.cols}
+	if err := probe.checkAliases(r.cols, j.Rarg); err != nil {
+		return nil, err
+	}
+	kind := map[pg.JoinType]proto.Join_Kind{
+		pg.JoinType_JOIN_INNER: proto.Join_INNER, pg.JoinType_JOIN_LEFT: proto.Join_LEFT,
+		pg.JoinType_JOIN_RIGHT: proto.Join_RIGHT, pg.JoinType_JOIN_FULL: proto.Join_FULL}[j.Jointype]
+	loc := nodeLocation(j.Rarg)
+
+	var using []string
+	if j.IsNatural {
+		for _, c := range l.cols {
+			if c.Hidden || c.Merged {
+				continue
+			}
+			if d, _ := findColumn(r.cols, ident{}, ident{c.Name, true}, ""); d != nil {
+				using = append(using, c.Name)
+			}
+		}
+	} else {
+		using, _ = nameParts(j.UsingClause)
+	}
+	on := &selectCtx{b: b, outer: sc.outer, ctes: sc.ctes, clause: "JOIN conditions"}
+	on.scope = append(append(on.scope, l.cols...), r.cols...)
+	var cond Expr
+	var cols []scopeCol
+	var merged []Expr
+	if len(using) > 0 {
+		hide := map[ColID]bool{}
+		for _, name := range using {
+			id := ident{name, false}
+			lc, perr := findColumn(l.cols, ident{}, id, "")
+			if perr != nil {
+				return nil, perr.At(b.pos(loc))
+			}
+			rc, perr := findColumn(r.cols, ident{}, id, "")
+			if perr != nil {
+				return nil, perr.At(b.pos(loc))
+			}
+			if lc == nil || rc == nil {
+				side := "left"
+				if lc != nil {
+					side = "right"
+				}
+				return nil, pgerr.New(pgerr.UndefinedColumn, "column %q specified in USING clause does not exist in %s table", name, side).At(b.pos(loc))
+			}
+			eq, err := b.operator("=", []Expr{lc.ref(), rc.ref()}, loc)
+			if err != nil {
+				return nil, err
+			}
+			cond = and(cond, eq)
+			hide[lc.ID], hide[rc.ID] = true, true
+			m := lc.ref()
+			switch kind {
+			case proto.Join_RIGHT:
+				m = rc.ref()
+			case proto.Join_FULL:
+				t, err := function.CommonType([]types.Type{lc.T, rc.T}, "JOIN/USING")
+				if err != nil {
+					return nil, b.at(err, loc)
+				}
+				x, err := b.coerce(lc.ref(), t, function.Implicit, "")
+				if err != nil {
+					return nil, err
+				}
+				y, err := b.coerce(rc.ref(), t, function.Implicit, "")
+				if err != nil {
+					return nil, err
+				}
+				c := b.newCol(lc.Name, t)
+				merged = append(merged, &Coalesce{Op: proto.Coalesce_COALESCE, Args: []Expr{x, y}, T: t})
+				cols = append(cols, scopeCol{Col: c})
+				continue
+			}
+			cols = append(cols, scopeCol{Col: Col{ID: m.ID, Name: lc.Name, T: m.T}})
+		}
+		for _, c := range on.scope {
+			if hide[c.ID] {
+				c.Hidden, c.Merged = true, true
+			}
+			cols = append(cols, c)
+		}
+	} else {
+		cols = on.scope
+	}
+	if j.Quals != nil {
+		on.plan = &Values{}
+		marker := on.plan
+		e, err := on.boolExpr(j.Quals, "JOIN/ON")
+		if err != nil {
+			return nil, err
+		}
+		if on.plan != marker {
+			// Subqueries in ON: for an inner join they may as well stand in WHERE.
+			if kind != proto.Join_INNER {
+				return nil, b.unsupported(loc, "a subquery in the ON clause of an outer join")
+			}
+			plan, err := sc.joinNodes(proto.Join_CROSS, l.plan, r.plan, nil)
+			if err != nil {
+				return nil, err
+			}
+			w := &selectCtx{b: b, outer: sc.outer, ctes: sc.ctes, clause: "JOIN conditions", scope: on.scope, plan: plan}
+			if err := w.where(j.Quals); err != nil {
+				return nil, err
+			}
+			return sc.joinAlias(j, &fromItem{plan: w.plan, cols: cols})
+		}
+		cond = e
+	}
+	if cond == nil && kind == proto.Join_INNER {
+		kind = proto.Join_CROSS
+	}
+	plan, err := sc.joinNodes(kind, l.plan, r.plan, cond)
+	if err != nil {
+		return nil, b.at(err, loc)
+	}
+	if len(merged) > 0 {
+		p := &Project{In: plan}
+		for _, c := range plan.Cols() {
+			p.Out = append(p.Out, c)
+			p.Exprs = append(p.Exprs, c.ref())
+		}
+		for i, e := range merged {
+			p.Out = append(p.Out, cols[i].Col)
+			p.Exprs = append(p.Exprs, e)
+		}
+		plan = p
+	}
+	return sc.joinAlias(j, &fromItem{plan: plan, cols: cols})
+}
+
+// joinAlias applies (a JOIN b …) AS j.
+func (sc *selectCtx) joinAlias(j *pg.JoinExpr, it *fromItem) (*fromItem, error) {
+	if j.JoinUsingAlias != nil {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "an alias for JOIN … USING is not supported")
+	}
+	if j.Alias == nil {
+		return it, nil
+	}
+	var cols []outCol
+	for _, c := range it.cols {
+		if !c.Merged {
+			cols = append(cols, outCol{c.Col, c.Hidden})
+		}
+	}
+	return sc.aliased(it.plan, cols, "", j.Alias.Aliasname, j.Alias, nodeLocation(j.Larg))
+}
+
+// rangeFunction binds a function in FROM.
+func (sc *selectCtx) rangeFunction(rf *pg.RangeFunction, left *fromItem) (*fromItem, error) {
+	b := sc.b
+	if rf.IsRowsfrom && len(rf.Functions) > 1 {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "ROWS FROM with several functions is not supported")
+	}
+	item := rf.Functions[0].GetList().GetItems()
+	node := item[0]
+	if len(rf.Coldeflist) > 0 || len(item) > 1 && item[1].GetList() != nil && len(item[1].GetList().Items) > 0 {
+		return nil, b.unsupported(nodeLocation(node), "a column definition list")
+	}
+	fc := node.GetFuncCall()
+	ctx := sc.lateral(left)
+	ctx.clause = "functions in FROM"
+	ctx.plan = &Values{Rows: [][]Expr{{}}}
+	if fc == nil {
+		// CURRENT_DATE and the like: one row of the value.
+		e, err := ctx.expr(node)
+		if err != nil {
+			return nil, err
+		}
+		name := figureName(node)
+		p := &Project{In: ctx.plan, Exprs: []Expr{e}, Out: []Col{b.newCol(name, e.Type())}}
+		return sc.functionAlias(p, visible(p.Out), name, rf)
+	}
+	schema, name := lastName(fc.Funcname)
+	if f := fileFunction(name); f != nil && (schema == "" || schema == "pg_catalog") {
+		s, err := sc.fileScan(f, fc)
+		if err != nil {
+			return nil, err
+		}
+		if rf.Ordinality {
+			return nil, b.unsupported(fc.Location, "WITH ORDINALITY for %s", name).WithHint("Use row_number() OVER ().")
+		}
+		return sc.functionAlias(s, visible(s.Cols()), name, rf)
+	}
+	f, args, t, err := ctx.resolveCall(fc, function.Table)
+	if err != nil {
+		return nil, err
+	}
+	if f.Kind == function.Scalar {
+		p := &Project{In: ctx.plan, Exprs: []Expr{b.call(f, args, t, fc.Location)}, Out: []Col{b.newCol(name, t)}}
+		return sc.functionAlias(p, visible(p.Out), name, rf)
+	}
+	if f.Kind != function.Table {
+		return nil, pgerr.New(pgerr.WrongObjectType, "%s is %s and cannot be used in FROM", name, kindName(f.Kind)).At(b.pos(fc.Location))
+	}
+	if _, ok := ctx.plan.(*Values); !ok {
+		return nil, b.unsupported(fc.Location, "a subquery as argument of a function in FROM")
+	}
+	var out []Col
+	if len(f.Columns) > 0 {
+		for _, c := range f.Columns {
+			ct := c.Type
+			if ct.ID == types.AnyElement || ct.ID == types.AnyArray {
+				ct = t
+			}
+			out = append(out, b.newCol(c.Name, ct))
+		}
+	} else {
+		cn := name
+		if rf.Alias != nil {
+			cn = rf.Alias.Aliasname
+		}
+		out = []Col{b.newCol(cn, t)}
+	}
+	if s := series(name, args, out); s != nil && !rf.Ordinality {
+		return sc.functionAlias(s, visible(out), name, rf)
+	}
+	tf := &TableFunc{F: f, Args: args, Ordinality: rf.Ordinality, Out: out}
+	if rf.Ordinality {
+		tf.Out = append(tf.Out, b.newCol("ordinality", types.T(types.Int8)))
+	}
+	return sc.functionAlias(tf, visible(tf.Out), name, rf)
+}
+
+func (sc *selectCtx) functionAlias(plan Node, cols []outCol, name string, rf *pg.RangeFunction) (*fromItem, error) {
+	if rf.Alias != nil {
+		name = rf.Alias.Aliasname
+	}
+	return sc.aliased(plan, cols, "", name, rf.Alias, -1)
+}
+
+// series recognises generate_series over integer constants. It is planned as
+// ranges, so that several tasks make their part of it.
+func series(name string, args []Expr, out []Col) *Series {
+	if name != "generate_series" || len(args) < 2 {
+		return nil
+	}
+	v := [3]int64{0, 0, 1}
+	for i, a := range args {
+		c, ok := a.(*Const)
+		if !ok || c.V == nil {
+			return nil
+		}
+		switch c.T.ID {
+		case types.Int8:
+			v[i] = vector.At[int64](c.V, 0)
+		case types.Int4:
+			v[i] = int64(vector.At[int32](c.V, 0))
+		default:
+			return nil
+		}
+	}
+	if v[2] == 0 || out[0].T.ID != types.Int8 && out[0].T.ID != types.Int4 {
+		return nil // the function itself reports a zero step
+	}
+	const safe = 1 << 62
+	for _, x := range v {
+		if x > safe || x < -safe {
+			return nil
+		}
+	}
+	return &Series{From: v[0], To: v[1], Step: v[2], Out: out[0]}
+}
+
+func quoteIdent(s string) string { return parser.QuoteIdent(s) }
+
+func kindName(k function.Kind) string {
+	switch k {
+	case function.Aggregate:
+		return "an aggregate function"
+	case function.Window:
+		return "a window function"
+	case function.Table:
+		return "a set-returning function"
+	case function.GroupedMap:
+		return "a grouped map function"
+	}
+	return "a function"
+}

@@ -1,0 +1,760 @@
+package planner
+
+import (
+	"strconv"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+// selectCtx is the state of binding one SELECT: the names in scope, the plan so
+// far and the calls met that become operators of their own.
+type selectCtx struct {
+	b     *binder
+	outer *selectCtx
+	ctes  *cteEnv
+
+	scope []scopeCol
+	plan  Node
+	// clause names what is being bound, for errors; what it may contain is said
+	// by the three flags.
+	clause                    string
+	aggsOK, windowsOK, srfsOK bool
+	grouped                   bool // the select list stands above an Aggregate
+	inAgg, inWindow           bool
+	aggs                      []*AggCall
+	aggCols                   []Col
+	windows                   []*Window // one per partitioning and ordering
+	srfs                      []*Call
+	srfCols                   []Col
+	post                      []func(Node) (Node, error) // subqueries that join above the Aggregate
+	namedWindows              map[string]*pg.WindowDef
+	applySeen                 bool
+}
+
+// target is an item of the select list.
+type target struct {
+	e      Expr
+	name   string
+	col    Col
+	hidden bool
+}
+
+func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, qo queryOpts) (*Query, error) {
+	sc := &selectCtx{b: b, outer: outer, ctes: ctes, plan: &Values{Rows: [][]Expr{{}}}}
+	sc.clause = "FROM"
+	if err := sc.from(sel.FromClause); err != nil {
+		return nil, err
+	}
+	if sel.WhereClause != nil {
+		sc.clause = "WHERE"
+		if err := sc.where(sel.WhereClause); err != nil {
+			return nil, err
+		}
+	}
+	if call, err := sc.applyCall(sel); err != nil {
+		return nil, err
+	} else if call != nil {
+		return sc.apply(sel, call)
+	}
+	sc.namedWindows = map[string]*pg.WindowDef{}
+	for _, n := range sel.WindowClause {
+		w := n.GetWindowDef()
+		if sc.namedWindows[w.Name] != nil {
+			return nil, pgerr.New(pgerr.WindowingError, "window %q is already defined", w.Name).At(b.pos(w.Location))
+		}
+		sc.namedWindows[w.Name] = w
+	}
+
+	sc.grouped = len(sel.GroupClause) > 0 || sel.HavingClause != nil || sc.hasAggregate(sel)
+	// Expand * and bind the select list.
+	var targets []*target
+	sc.clause, sc.aggsOK, sc.windowsOK, sc.srfsOK = "SELECT", true, true, true
+	for _, n := range sel.TargetList {
+		ts, err := sc.target(n.GetResTarget())
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, ts...)
+	}
+	for i, t := range targets {
+		if t.e.Type().ID == types.Unknown && !qo.keepUnknown {
+			e, err := b.coerce(t.e, wantType(qo.want, i), function.Assignment, "")
+			if err != nil {
+				return nil, err
+			}
+			t.e = e
+		}
+	}
+	// GROUP BY, over the FROM columns, output names and positions.
+	var keys []Expr
+	sc.aggsOK, sc.windowsOK, sc.srfsOK = false, false, false
+	for _, n := range sel.GroupClause {
+		k, err := sc.groupKey(n, targets)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range k {
+			if isConst(e) {
+				continue // one value: groups nothing
+			}
+			if !containsExpr(keys, e) {
+				keys = append(keys, e)
+			}
+		}
+	}
+	var having Expr
+	if sel.HavingClause != nil {
+		sc.clause, sc.aggsOK = "HAVING", true
+		e, err := sc.boolExpr(sel.HavingClause, "HAVING")
+		if err != nil {
+			return nil, err
+		}
+		having = e
+		sc.aggsOK = false
+	}
+	// ORDER BY: output names first, then positions, then any expression.
+	sc.clause, sc.aggsOK, sc.windowsOK, sc.srfsOK = "ORDER BY", true, true, true
+	var keysOut []SortKey
+	for _, n := range sel.SortClause {
+		s := n.GetSortBy()
+		e, err := sc.orderItem(s.Node, targets)
+		if err != nil {
+			return nil, err
+		}
+		k, err := b.sortKey(s, e)
+		if err != nil {
+			return nil, err
+		}
+		keysOut = append(keysOut, k)
+	}
+	var distinctOn []Expr
+	if len(sel.DistinctClause) > 0 && sel.DistinctClause[0].GetNode() != nil {
+		for _, n := range sel.DistinctClause {
+			e, err := sc.orderItem(n, targets)
+			if err != nil {
+				return nil, err
+			}
+			distinctOn = append(distinctOn, e)
+		}
+	}
+	sc.aggsOK, sc.windowsOK, sc.srfsOK = false, false, false
+
+	// Aggregate.
+	if sc.grouped {
+		if err := sc.aggregate(keys, targets, &having, keysOut, distinctOn); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range sc.post {
+		n, err := f(sc.plan)
+		if err != nil {
+			return nil, err
+		}
+		sc.plan = n
+	}
+	if having != nil {
+		sc.plan = &Filter{In: sc.plan, Cond: having}
+	}
+	for _, w := range sc.windows {
+		w.In = sc.plan
+		sc.plan = w
+	}
+	if len(sc.srfs) > 0 {
+		sc.plan = &ProjectSet{In: sc.plan, Calls: sc.srfs, Out: sc.srfCols}
+	}
+	return sc.finish(sel, targets, keysOut, distinctOn)
+}
+
+// finish adds the select list's projection, DISTINCT, ORDER BY and LIMIT.
+func (sc *selectCtx) finish(sel *pg.SelectStmt, targets []*target, order []SortKey, distinctOn []Expr) (*Query, error) {
+	b := sc.b
+	p := &Project{In: sc.plan}
+	var cols []outCol
+	for _, t := range targets {
+		c, ok := t.e.(*Column)
+		if ok && !containsCol(p.Out, c.ID) {
+			t.col = Col{ID: c.ID, Name: t.name, T: c.T} // passes through under its own ID
+		} else {
+			t.col = b.newCol(t.name, t.e.Type())
+		}
+		p.Exprs = append(p.Exprs, t.e)
+		p.Out = append(p.Out, t.col)
+		cols = append(cols, outCol{t.col, t.hidden})
+	}
+	distinct := len(sel.DistinctClause) > 0 && len(distinctOn) == 0
+	// Sort keys that are not in the select list are computed beside it.
+	extra := func(e Expr) Expr {
+		for i, x := range p.Exprs {
+			if sameExpr(x, e) {
+				return p.Out[i].ref()
+			}
+		}
+		c := b.newCol("", e.Type())
+		p.Exprs = append(p.Exprs, e)
+		p.Out = append(p.Out, c)
+		return c.ref()
+	}
+	width := len(p.Out)
+	keys := make([]SortKey, len(order))
+	for i, k := range order {
+		k.Expr = extra(k.Expr)
+		if distinct && len(p.Out) > width {
+			return nil, pgerr.New(pgerr.InvalidColumnReference, "for SELECT DISTINCT, ORDER BY expressions must appear in select list").
+				At(b.pos(sel.SortClause[i].GetSortBy().Location))
+		}
+		keys[i] = k
+	}
+	on := make([]Expr, len(distinctOn))
+	for i, e := range distinctOn {
+		on[i] = extra(e)
+	}
+	var plan Node = p
+	if distinct {
+		a := &Aggregate{In: plan, Out: p.Out}
+		for _, c := range p.Out {
+			if err := b.checkSortable(c.T, -1); err != nil {
+				return nil, pgerr.New(pgerr.UndefinedFunction, "could not identify an equality operator for type %s", c.T)
+			}
+			a.Keys = append(a.Keys, c.ref())
+		}
+		plan = a
+	}
+	if len(on) > 0 {
+		for i, k := range keys {
+			if i < len(on) && !containsExpr(on, k.Expr) {
+				return nil, pgerr.New(pgerr.InvalidColumnReference, "SELECT DISTINCT ON expressions must match initial ORDER BY expressions").
+					At(b.pos(sel.SortClause[i].GetSortBy().Location))
+			}
+		}
+		rn := b.newCol("", types.T(types.Int8))
+		one := constInt8(1)
+		plan = &Window{In: plan, Partition: on, Order: keys, Out: []Col{rn}, Calls: []*WindowCall{{
+			F: builtin("row_number"), T: rn.T, Frame: defaultFrame(false)}}}
+		eq, err := b.operator("=", []Expr{rn.ref(), one}, 0)
+		if err != nil {
+			return nil, err
+		}
+		plan = &Filter{In: plan, Cond: eq}
+	}
+	if len(keys) > 0 {
+		plan = &Sort{In: plan, Keys: keys}
+	}
+	plan, err := b.limit(sel, plan, sc.outer, sc.ctes)
+	if err != nil {
+		return nil, err
+	}
+	if len(plan.Cols()) > width {
+		final := &Project{In: plan, Out: p.Out[:width]}
+		for _, c := range final.Out {
+			final.Exprs = append(final.Exprs, c.ref())
+		}
+		plan = final
+	}
+	return &Query{plan: plan, cols: cols}, nil
+}
+
+func containsExpr(list []Expr, e Expr) bool {
+	for _, x := range list {
+		if sameExpr(x, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func containsCol(cols []Col, id ColID) bool {
+	for _, c := range cols {
+		if c.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func constInt8(v int64) *Const {
+	t := types.T(types.Int8)
+	return &Const{T: t, V: vector.FromSlice(t, []int64{v})}
+}
+
+func builtin(name string) *function.Function {
+	return function.Lookup(name)[0]
+}
+
+// target binds one select-list item, which * makes many.
+func (sc *selectCtx) target(rt *pg.ResTarget) ([]*target, error) {
+	if ref := rt.Val.GetColumnRef(); ref != nil {
+		parts, star := nameParts(ref.Fields)
+		if star {
+			return sc.star(parts, ref.Location)
+		}
+	}
+	e, err := sc.expr(rt.Val)
+	if err != nil {
+		return nil, err
+	}
+	name := rt.Name
+	if name == "" {
+		name = figureName(rt.Val)
+		// A column found by folding case keeps its own spelling.
+		if c, ok := e.(*Column); ok && rt.Val.GetColumnRef() != nil {
+			name = c.Name
+		}
+	}
+	return []*target{{e: e, name: name}}, nil
+}
+
+func (sc *selectCtx) star(parts []string, loc int32) ([]*target, error) {
+	var ts []*target
+	found := false
+	table := ""
+	if len(parts) > 0 {
+		table = parts[len(parts)-1]
+	}
+	for i := range sc.scope {
+		c := &sc.scope[i]
+		if table != "" {
+			id := ident{table, sc.b.st.Quoted(loc, len(parts)-1)}
+			if !id.exact(c.Table) && !id.fold(c.Table) {
+				continue
+			}
+			found = true
+			if c.Hidden && !c.Merged {
+				continue
+			}
+		} else if c.Hidden || c.Merged {
+			continue
+		}
+		ts = append(ts, &target{e: &Column{ID: c.ID, T: c.T, Name: c.Name, Pos: sc.b.pos(loc)}, name: c.Name})
+	}
+	if table != "" && !found {
+		return nil, sc.missingTable(table, loc)
+	}
+	if table == "" && len(sc.scope) == 0 {
+		return nil, pgerr.New(pgerr.SyntaxError, "SELECT * with no tables specified is not valid").At(sc.b.pos(loc))
+	}
+	return ts, nil
+}
+
+// where binds a condition and filters the plan. Subqueries in it have joined the plan by
+// then; IN (subquery) as a term of the conjunction becomes a semi join.
+func (sc *selectCtx) where(n *pg.Node) error {
+	var terms []*pg.Node
+	var split func(n *pg.Node)
+	split = func(n *pg.Node) {
+		if be := n.GetBoolExpr(); be != nil && be.Boolop == pg.BoolExprType_AND_EXPR {
+			for _, a := range be.Args {
+				split(a)
+			}
+			return
+		}
+		terms = append(terms, n)
+	}
+	split(n)
+	var conds []Expr
+	for _, t := range terms {
+		done, err := sc.semiJoin(t)
+		if err != nil {
+			return err
+		}
+		if done {
+			continue
+		}
+		e, err := sc.boolExpr(t, "WHERE")
+		if err != nil {
+			return err
+		}
+		if !isTrue(e) {
+			conds = append(conds, e)
+		}
+	}
+	if len(conds) > 0 {
+		sc.plan = &Filter{In: sc.plan, Cond: and(conds...)}
+	}
+	return nil
+}
+
+// boolExpr binds a condition.
+func (sc *selectCtx) boolExpr(n *pg.Node, what string) (Expr, error) {
+	e, err := sc.expr(n)
+	if err != nil {
+		return nil, err
+	}
+	return sc.b.toBool(e, what, nodeLocation(n))
+}
+
+func (b *binder) toBool(e Expr, what string, loc int32) (Expr, error) {
+	t := e.Type()
+	if t.ID == types.Bool {
+		return e, nil
+	}
+	if t.ID == types.Unknown {
+		return b.coerce(e, boolType, function.Implicit, what)
+	}
+	return nil, pgerr.New(pgerr.DatatypeMismatch, "argument of %s must be type boolean, not type %s", what, t).At(b.pos(loc))
+}
+
+// intConst returns the value of a bare integer, as ORDER BY 1 has it.
+func intConst(n *pg.Node) (int64, bool) {
+	c := n.GetAConst()
+	if c == nil || c.Isnull {
+		return 0, false
+	}
+	if i, ok := c.Val.(*pg.A_Const_Ival); ok {
+		return int64(i.Ival.GetIval()), true
+	}
+	return 0, false
+}
+
+// orderItem binds an ORDER BY or DISTINCT ON item: an output name, a position
+// or an expression over the input.
+func (sc *selectCtx) orderItem(n *pg.Node, targets []*target) (Expr, error) {
+	if k, ok := intConst(n); ok {
+		if k < 1 || k > int64(len(targets)) {
+			return nil, pgerr.New(pgerr.InvalidColumnReference, "ORDER BY position %d is not in select list", k).At(sc.b.pos(nodeLocation(n)))
+		}
+		return targets[k-1].e, nil
+	}
+	if e, err := sc.outputName(n, targets, true); e != nil || err != nil {
+		return e, err
+	}
+	return sc.expr(n)
+}
+
+// outputName finds the select-list item that a bare name means.
+func (sc *selectCtx) outputName(n *pg.Node, targets []*target, exactFirst bool) (Expr, error) {
+	ref := n.GetColumnRef()
+	if ref == nil {
+		return nil, nil
+	}
+	parts, star := nameParts(ref.Fields)
+	if len(parts) != 1 || star {
+		return nil, nil
+	}
+	id := ident{parts[0], sc.b.st.Quoted(ref.Location, 0)}
+	for _, match := range []func(string) bool{id.exact, id.fold} {
+		var found Expr
+		for _, t := range targets {
+			if !match(t.name) {
+				continue
+			}
+			if found != nil && !sameExpr(found, t.e) {
+				return nil, pgerr.New(pgerr.AmbiguousColumn, "%s %q is ambiguous", sc.clause, id.name).At(sc.b.pos(ref.Location))
+			}
+			found = t.e
+		}
+		if found != nil {
+			return found, nil
+		}
+	}
+	return nil, nil
+}
+
+// groupKey binds an item of GROUP BY: an input column first (SQL's rule), then
+// an output name, a position or an expression.
+func (sc *selectCtx) groupKey(n *pg.Node, targets []*target) ([]Expr, error) {
+	sc.clause = "GROUP BY"
+	if gs := n.GetGroupingSet(); gs != nil {
+		if gs.Kind == pg.GroupingSetKind_GROUPING_SET_EMPTY {
+			return nil, nil
+		}
+		return nil, sc.b.unsupported(gs.Location, "GROUPING SETS, ROLLUP and CUBE").WithHint("Write the groupings as SELECTs and UNION ALL them.")
+	}
+	if r := n.GetRowExpr(); r != nil {
+		var out []Expr
+		for _, a := range r.Args {
+			k, err := sc.groupKey(a, targets)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, k...)
+		}
+		return out, nil
+	}
+	check := func(e Expr) ([]Expr, error) {
+		if sc.isAggOrWindowCol(e) {
+			return nil, pgerr.New(pgerr.GroupingError, "aggregate and window functions are not allowed in GROUP BY").At(sc.b.pos(nodeLocation(n)))
+		}
+		if e.Type().ID == types.Unknown {
+			c, err := sc.b.coerce(e, types.T(types.Text), function.Implicit, "GROUP BY")
+			return []Expr{c}, err
+		}
+		if err := sc.b.checkSortable(e.Type(), nodeLocation(n)); err != nil {
+			return nil, pgerr.New(pgerr.UndefinedFunction, "could not identify an equality operator for type %s", e.Type()).At(sc.b.pos(nodeLocation(n)))
+		}
+		return []Expr{e}, nil
+	}
+	if k, ok := intConst(n); ok {
+		if k < 1 || k > int64(len(targets)) {
+			return nil, pgerr.New(pgerr.InvalidColumnReference, "GROUP BY position %d is not in select list", k).At(sc.b.pos(nodeLocation(n)))
+		}
+		return check(targets[k-1].e)
+	}
+	if ref := n.GetColumnRef(); ref != nil {
+		if parts, _ := nameParts(ref.Fields); len(parts) == 1 {
+			c, perr := findColumn(sc.scope, ident{}, ident{parts[0], sc.b.st.Quoted(ref.Location, 0)}, "")
+			if perr != nil {
+				return nil, perr.At(sc.b.pos(ref.Location))
+			}
+			if c == nil {
+				e, err := sc.outputName(n, targets, false)
+				if err != nil {
+					return nil, err
+				}
+				if e != nil {
+					return check(e)
+				}
+			}
+		}
+	}
+	e, err := sc.expr(n)
+	if err != nil {
+		return nil, err
+	}
+	return check(e)
+}
+
+// isAggOrWindowCol reports whether e reads the result of an aggregate or window call.
+func (sc *selectCtx) isAggOrWindowCol(e Expr) bool {
+	cols := columnsOf(e)
+	for _, c := range sc.aggCols {
+		if cols[c.ID] {
+			return true
+		}
+	}
+	for _, w := range sc.windows {
+		for _, c := range w.Out {
+			if cols[c.ID] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// aggregate puts an Aggregate on the plan and rewrites everything above it to
+// read its output.
+func (sc *selectCtx) aggregate(keys []Expr, targets []*target, having *Expr, order []SortKey, on []Expr) error {
+	b := sc.b
+	a := &Aggregate{In: sc.plan, Keys: keys, Calls: sc.aggs}
+	for _, k := range keys {
+		if c, ok := k.(*Column); ok {
+			a.Out = append(a.Out, Col{ID: c.ID, Name: c.Name, T: c.T})
+		} else {
+			a.Out = append(a.Out, b.newCol("", k.Type()))
+		}
+	}
+	a.Out = append(a.Out, sc.aggCols...)
+	have := idsOf(a.Out)
+	for _, w := range sc.windows {
+		have.add(colIDs(w.Out)...)
+	}
+	have.add(colIDs(sc.srfCols)...)
+	inScope := colSet{}
+	for _, c := range sc.scope {
+		inScope[c.ID] = true
+	}
+	// Group keys are replaced first, outermost match first.
+	var bad *Column
+	fix := func(e Expr) Expr {
+		e = rewrite(e, func(e Expr) Expr {
+			for i, k := range keys {
+				if sameExpr(k, e) {
+					return a.Out[i].ref()
+				}
+			}
+			return nil
+		})
+		walk(e, func(e Expr) bool {
+			if c, ok := e.(*Column); ok && inScope[c.ID] && !have[c.ID] && bad == nil {
+				bad = c
+			}
+			return true
+		})
+		return e
+	}
+	for _, t := range targets {
+		t.e = fix(t.e)
+	}
+	*having = fix(*having)
+	for i := range order {
+		order[i].Expr = fix(order[i].Expr)
+	}
+	for i := range on {
+		on[i] = fix(on[i])
+	}
+	for _, w := range sc.windows {
+		for i := range w.Partition {
+			w.Partition[i] = fix(w.Partition[i])
+		}
+		for i := range w.Order {
+			w.Order[i].Expr = fix(w.Order[i].Expr)
+		}
+		for _, c := range w.Calls {
+			for i := range c.Args {
+				c.Args[i] = fix(c.Args[i])
+			}
+			c.Filter = fix(c.Filter)
+		}
+	}
+	for i, c := range sc.srfs {
+		sc.srfs[i] = fix(c).(*Call)
+	}
+	if bad != nil {
+		name := bad.Name
+		for _, c := range sc.scope {
+			if c.ID == bad.ID && c.Table != "" {
+				name = c.Table + "." + c.Name
+			}
+		}
+		return pgerr.New(pgerr.GroupingError, "column %q must appear in the GROUP BY clause or be used in an aggregate function", name).At(bad.Pos)
+	}
+	sc.plan = a
+	// Correlated subqueries above may only read what is grouped.
+	for i, f := range sc.post {
+		sc.post[i] = func(n Node) (Node, error) {
+			out, err := f(n)
+			if err != nil {
+				return nil, err
+			}
+			if d, ok := out.(*Dependent); ok {
+				for id := range freeColumns(d.Right) {
+					if inScope[id] && !have[id] {
+						return nil, pgerr.New(pgerr.GroupingError, "subquery uses an ungrouped column from the outer query")
+					}
+				}
+			}
+			return out, nil
+		}
+	}
+	return nil
+}
+
+func colIDs(cols []Col) []ColID {
+	ids := make([]ColID, len(cols))
+	for i, c := range cols {
+		ids[i] = c.ID
+	}
+	return ids
+}
+
+// setOperation binds UNION, INTERSECT and EXCEPT.
+func (b *binder) setOperation(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, qo queryOpts) (*Query, error) {
+	// A left-deep chain of the same UNION is flattened: its depth is the number
+	// of branches, and so is the width of one Union node.
+	var branches []*pg.SelectStmt
+	var flatten func(s *pg.SelectStmt)
+	flatten = func(s *pg.SelectStmt) {
+		if s.Op == sel.Op && s.All == sel.All && s.Op == pg.SetOperation_SETOP_UNION &&
+			(s == sel || s.WithClause == nil && len(s.SortClause) == 0 && s.LimitCount == nil && s.LimitOffset == nil) {
+			flatten(s.Larg)
+			flatten(s.Rarg)
+			return
+		}
+		branches = append(branches, s)
+	}
+	if sel.Op == pg.SetOperation_SETOP_UNION {
+		flatten(sel)
+	} else {
+		branches = []*pg.SelectStmt{sel.Larg, sel.Rarg}
+	}
+	name := map[pg.SetOperation]string{pg.SetOperation_SETOP_UNION: "UNION", pg.SetOperation_SETOP_INTERSECT: "INTERSECT", pg.SetOperation_SETOP_EXCEPT: "EXCEPT"}[sel.Op]
+	if sel.All && sel.Op != pg.SetOperation_SETOP_UNION {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "%s ALL is not supported", name)
+	}
+	qs := make([]*Query, len(branches))
+	ins := make([]Node, len(branches))
+	colsOf := make([][]outCol, len(branches))
+	for i, s := range branches {
+		q, err := b.query(s, outer, ctes, queryOpts{keepUnknown: true})
+		if err != nil {
+			return nil, err
+		}
+		qs[i] = q
+		for _, c := range q.cols {
+			if !c.Hidden {
+				colsOf[i] = append(colsOf[i], c)
+			}
+		}
+		if len(colsOf[i]) != len(colsOf[0]) {
+			return nil, pgerr.New(pgerr.SyntaxError, "each %s query must have the same number of columns", name).At(b.pos(selectLocation(s)))
+		}
+	}
+	out := make([]Col, len(colsOf[0]))
+	for j := range out {
+		ts := make([]types.Type, len(qs))
+		for i := range qs {
+			ts[i] = colsOf[i][j].T
+		}
+		t, err := function.CommonType(ts, name)
+		if err != nil {
+			return nil, b.at(err, selectLocation(branches[1]))
+		}
+		if t.ID == types.Unknown && !qo.keepUnknown {
+			t = wantType(qo.want, j)
+		}
+		out[j] = b.newCol(colsOf[0][j].Name, t)
+	}
+	for i, q := range qs {
+		p := &Project{In: q.plan}
+		for j, c := range colsOf[i] {
+			e, err := b.coerce(c.ref(), out[j].T, function.Implicit, name)
+			if err != nil {
+				return nil, err
+			}
+			p.Exprs = append(p.Exprs, e)
+			p.Out = append(p.Out, b.newCol(c.Name, out[j].T))
+		}
+		ins[i] = p
+	}
+	distinct := func(in Node, cols []Col) Node {
+		a := &Aggregate{In: in, Out: cols}
+		for _, c := range cols {
+			a.Keys = append(a.Keys, c.ref())
+		}
+		return a
+	}
+	var plan Node
+	if sel.Op == pg.SetOperation_SETOP_UNION {
+		plan = &Union{In: ins, Out: out}
+		if !sel.All {
+			plan = distinct(plan, out)
+		}
+	} else {
+		j := &Join{Kind: proto.Join_SEMI, Left: ins[0], Right: ins[1]}
+		if sel.Op == pg.SetOperation_SETOP_EXCEPT {
+			j.Kind = proto.Join_ANTI
+		}
+		l, r := ins[0].Cols(), ins[1].Cols()
+		for i := range l {
+			j.LeftKeys = append(j.LeftKeys, l[i].ref())
+			j.RightKeys = append(j.RightKeys, r[i].ref())
+			j.NullSafe = append(j.NullSafe, true)
+		}
+		plan = distinct(j, l)
+		for i := range out {
+			out[i].ID = l[i].ID
+		}
+	}
+	return b.orderLimit(sel, plan, visible(out), outer, ctes)
+}
+
+func selectLocation(s *pg.SelectStmt) int32 {
+	for s.Larg != nil {
+		s = s.Larg
+	}
+	if len(s.TargetList) > 0 {
+		return nodeLocation(s.TargetList[0])
+	}
+	if len(s.ValuesLists) > 0 {
+		return nodeLocation(s.ValuesLists[0].GetList().GetItems()[0])
+	}
+	return -1
+}

@@ -1,0 +1,268 @@
+package planner
+
+import (
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// attach joins a subquery to the plan: now, or above the Aggregate when what is
+// bound stands there.
+func (sc *selectCtx) attach(f func(Node) (Node, error)) error {
+	if sc.grouped && !sc.inAgg && (sc.aggsOK || sc.windowsOK || sc.inWindow) {
+		sc.post = append(sc.post, f)
+		return nil
+	}
+	if sc.plan == nil {
+		return sc.b.unsupported(-1, "a subquery in %s", sc.clause)
+	}
+	n, err := f(sc.plan)
+	if err == nil {
+		sc.plan = n
+	}
+	return err
+}
+
+// subPlan binds a subquery; correlated says that it reads columns of this one
+// or of an enclosing query.
+func (sc *selectCtx) subPlan(n *pg.Node) (q *Query, cols []Col, correlated bool, err error) {
+	sel := n.GetSelectStmt()
+	q, err = sc.b.query(sel, sc, sc.ctes, queryOpts{})
+	if err != nil {
+		return nil, nil, false, err
+	}
+	for _, c := range q.cols {
+		if !c.Hidden {
+			cols = append(cols, c.Col)
+		}
+	}
+	return q, cols, len(freeColumns(q.plan)) > 0, nil
+}
+
+func (sc *selectCtx) oneColumn(cols []Col, loc int32) error {
+	if len(cols) != 1 {
+		return pgerr.New(pgerr.SyntaxError, "subquery must return only one column").At(sc.b.pos(loc))
+	}
+	return nil
+}
+
+// narrow keeps only the given columns of a plan.
+func narrow(n Node, cols []Col) Node {
+	if len(n.Cols()) == len(cols) {
+		return n
+	}
+	p := &Project{In: n, Out: cols}
+	for _, c := range cols {
+		p.Exprs = append(p.Exprs, c.ref())
+	}
+	return p
+}
+
+// subLink binds a subquery in an expression.
+func (sc *selectCtx) subLink(x *pg.SubLink) (Expr, error) {
+	b := sc.b
+	q, cols, correlated, err := sc.subPlan(x.Subselect)
+	if err != nil {
+		return nil, err
+	}
+	switch x.SubLinkType {
+	case pg.SubLinkType_EXPR_SUBLINK:
+		if err := sc.oneColumn(cols, x.Location); err != nil {
+			return nil, err
+		}
+		plan := narrow(q.plan, cols)
+		err := sc.attach(func(in Node) (Node, error) {
+			if correlated {
+				return &Dependent{Kind: proto.DependentJoin_SCALAR, Left: in, Right: plan, Out: cols}, nil
+			}
+			return &Join{Kind: proto.Join_CROSS, Left: in, Right: &SingleRow{In: plan}}, nil
+		})
+		return cols[0].ref(), err
+	case pg.SubLinkType_EXISTS_SUBLINK:
+		mark := b.newCol("exists", boolType)
+		if correlated {
+			err := sc.attach(func(in Node) (Node, error) {
+				return &Dependent{Kind: proto.DependentJoin_EXISTS, Left: in, Right: q.plan, Out: []Col{mark}}, nil
+			})
+			return mark.ref(), err
+		}
+		// count(*) > 0 over at most one row.
+		n := b.newCol("count", types.T(types.Int8))
+		var star *function.Function
+		for _, f := range function.Lookup("count") {
+			if len(f.Args) == 0 {
+				star = f
+			}
+		}
+		agg := &Aggregate{In: &Limit{In: narrow(q.plan, nil), Count: 1}, Calls: []*AggCall{{F: star, T: n.T}}, Out: []Col{n}}
+		gt, err := b.operator(">", []Expr{n.ref(), constInt8(0)}, x.Location)
+		if err != nil {
+			return nil, err
+		}
+		p := &Project{In: agg, Exprs: []Expr{gt}, Out: []Col{mark}}
+		err = sc.attach(func(in Node) (Node, error) {
+			return &Join{Kind: proto.Join_CROSS, Left: in, Right: p}, nil
+		})
+		return mark.ref(), err
+	case pg.SubLinkType_ARRAY_SUBLINK:
+		if err := sc.oneColumn(cols, x.Location); err != nil {
+			return nil, err
+		}
+		if cols[0].T.ArrayOID() == 0 || cols[0].T.ID == types.Array {
+			return nil, b.unsupported(x.Location, "an array of %s", cols[0].T)
+		}
+		plan := narrow(q.plan, cols)
+		at := types.ArrayOf(cols[0].T.ID)
+		out := b.newCol("array", at)
+		if correlated {
+			err := sc.attach(func(in Node) (Node, error) {
+				return &Dependent{Kind: proto.DependentJoin_ARRAY, Left: in, Right: plan, Out: []Col{out}}, nil
+			})
+			return out.ref(), err
+		}
+		f, ats, _, err := function.Resolve("array_agg", function.Lookup("array_agg"), []types.Type{cols[0].T})
+		if err != nil {
+			return nil, b.at(err, x.Location)
+		}
+		agg := &Aggregate{In: plan, Calls: []*AggCall{{F: f, Args: []Expr{cols[0].ref()}, ArgTypes: ats, T: at}}, Out: []Col{out}}
+		empty := &Const{T: at, V: vector.FromList(at, []int32{0, 0}, vector.New(at.ElemType(), 0))}
+		err = sc.attach(func(in Node) (Node, error) {
+			return &Join{Kind: proto.Join_CROSS, Left: in, Right: agg}, nil
+		})
+		return &Coalesce{Op: proto.Coalesce_COALESCE, Args: []Expr{out.ref(), empty}, T: at}, err
+	case pg.SubLinkType_ANY_SUBLINK, pg.SubLinkType_ALL_SUBLINK:
+		_, op := lastName(x.OperName)
+		any := x.SubLinkType == pg.SubLinkType_ANY_SUBLINK
+		if op != "" && !(any && op == "=") && !(!any && op == "<>") {
+			return nil, b.unsupported(x.Location, "operator %s with ANY or ALL of a subquery", op).WithHint("Compare with (SELECT min(…) …) or (SELECT max(…) …).")
+		}
+		left, right, err := sc.inOperands(x, cols)
+		if err != nil {
+			return nil, err
+		}
+		if correlated {
+			return nil, b.unsupported(x.Location, "a correlated IN in this place").WithHint("Write EXISTS (SELECT … WHERE inner = outer).")
+		}
+		mark := b.newCol("in", boolType)
+		rp, rk := projectKeys(b, q.plan, right)
+		err = sc.attach(func(in Node) (Node, error) {
+			return &Join{Kind: proto.Join_MARK, Left: in, Right: rp, LeftKeys: left, RightKeys: rk, NullSafe: make([]bool, len(left)), Mark: mark}, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if !any {
+			return b.not(mark.ref()), nil
+		}
+		return mark.ref(), nil
+	}
+	return nil, b.unsupported(x.Location, "this kind of subquery")
+}
+
+// projectKeys computes the compared expressions of an IN's right side.
+func projectKeys(b *binder, in Node, keys []Expr) (Node, []Expr) {
+	p := &Project{In: in}
+	var out []Expr
+	for _, k := range keys {
+		c := b.newCol("", k.Type())
+		p.Exprs = append(p.Exprs, k)
+		p.Out = append(p.Out, c)
+		out = append(out, c.ref())
+	}
+	return p, out
+}
+
+// inOperands binds the left side of IN and brings both sides to common types.
+func (sc *selectCtx) inOperands(x *pg.SubLink, cols []Col) (left, right []Expr, err error) {
+	b := sc.b
+	ns := []*pg.Node{x.Testexpr}
+	if r := x.Testexpr.GetRowExpr(); r != nil {
+		ns = r.Args
+	}
+	if left, err = sc.exprs(ns); err != nil {
+		return nil, nil, err
+	}
+	if len(left) < len(cols) {
+		return nil, nil, pgerr.New(pgerr.SyntaxError, "subquery has too many columns").At(b.pos(x.Location))
+	}
+	if len(left) > len(cols) {
+		return nil, nil, pgerr.New(pgerr.SyntaxError, "subquery has too few columns").At(b.pos(x.Location))
+	}
+	for i := range left {
+		r := Expr(cols[i].ref())
+		_, _, _, err := function.ResolveOperator("=", []types.Type{left[i].Type(), r.Type()})
+		if err != nil {
+			return nil, nil, b.at(err, x.Location)
+		}
+		if left[i], r, err = b.comparable(left[i], r); err != nil {
+			return nil, nil, b.at(err, x.Location)
+		}
+		right = append(right, r)
+	}
+	return left, right, nil
+}
+
+// comparable brings two operands of = to one type, as hashing needs it.
+func (b *binder) comparable(l, r Expr) (Expr, Expr, error) {
+	t, err := function.CommonType([]types.Type{l.Type(), r.Type()}, "=")
+	if err != nil {
+		return nil, nil, err
+	}
+	if t.ID == types.Unknown {
+		t = types.T(types.Text)
+	}
+	if t.ID == types.Varchar || t.ID == types.Name {
+		t = types.T(types.Text)
+	}
+	if l, err = b.coerce(l, t.Bare(), function.Implicit, "="); err != nil {
+		return nil, nil, err
+	}
+	r, err = b.coerce(r, t.Bare(), function.Implicit, "=")
+	return l, r, err
+}
+
+// semiJoin turns x [NOT] IN (subquery), EXISTS and NOT EXISTS that are a whole
+// term of WHERE into a semi or anti join where that is the same. It reports
+// whether it did.
+func (sc *selectCtx) semiJoin(n *pg.Node) (bool, error) {
+	x := n.GetSubLink()
+	if x == nil || x.SubLinkType != pg.SubLinkType_ANY_SUBLINK {
+		return false, nil
+	}
+	if _, op := lastName(x.OperName); op != "" && op != "=" {
+		return false, nil
+	}
+	q, cols, correlated, err := sc.subPlan(x.Subselect)
+	if err != nil {
+		return false, err
+	}
+	left, right, err := sc.inOperands(x, cols)
+	if err != nil {
+		return false, err
+	}
+	if !correlated {
+		rp, rk := projectKeys(sc.b, q.plan, right)
+		sc.plan = &Join{Kind: proto.Join_SEMI, Left: sc.plan, Right: rp, LeftKeys: left, RightKeys: rk, NullSafe: make([]bool, len(left))}
+		return true, nil
+	}
+	// As a term of WHERE, NULL is as good as false: EXISTS with the comparison inside.
+	var terms []Expr
+	for i := range left {
+		if isVolatile(left[i]) {
+			return false, sc.b.unsupported(x.Location, "a volatile function before a correlated IN")
+		}
+		eq, err := sc.b.operator("=", []Expr{left[i], right[i]}, x.Location)
+		if err != nil {
+			return false, err
+		}
+		terms = append(terms, eq)
+	}
+	mark := sc.b.newCol("exists", boolType)
+	inner := &Filter{In: q.plan, Cond: and(terms...)}
+	sc.plan = &Filter{In: &Dependent{Kind: proto.DependentJoin_EXISTS, Left: sc.plan, Right: inner, Out: []Col{mark}}, Cond: mark.ref()}
+	return true, nil
+}
