@@ -12,5 +12,6 @@ func families() []func(*registry) {
 		registerArrays,
 		registerTables,
 		registerRandom,
+		registerDatetime,
 	}
 }

@@ -433,13 +433,11 @@ func timePrecision(v *vector.Vector, to types.Type) *vector.Vector {
 	if to.Typmod < 0 || to.Typmod >= 6 {
 		return v.Retype(to)
 	}
-	p := int(to.Typmod)
-	out := mapFixed(v, to, func(t int64) int64 {
-		if !types.TimestampFinite(t) {
-			return t
-		}
-		return types.RoundTimestamp(t, p)
-	})
+	p, round := int(to.Typmod), types.RoundTimestamp
+	if to.ID == types.Time {
+		round = types.RoundTime
+	}
+	out := mapFixed(v, to, func(t int64) int64 { return round(t, p) })
 	return out.WithValid(v.Valid)
 }
 
@@ -462,7 +460,6 @@ const (
 	intervalMinute = 1 << 11
 	intervalSecond = 1 << 12
 	intervalFull   = 0x7fff
-	intervalAnyP   = 0xffff
 )
 
 func intervalFields(t types.Type) (fields int32, limited bool) {
@@ -496,7 +493,7 @@ func intervalTypmod(v *vector.Vector, to types.Type) *vector.Vector {
 			}
 		}
 		if p < 6 {
-			x.Micros = types.RoundTimestamp(x.Micros, p)
+			x.Micros = types.RoundTime(x.Micros, p)
 		}
 		return x
 	})
