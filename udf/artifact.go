@@ -1,5 +1,7 @@
 package udf
 
+import "github.com/volleydb/volley/udf/sdk/wire"
+
 // Artifact is a built plugin.
 type Artifact struct {
 	Name     string
@@ -18,25 +20,13 @@ type Manifest struct {
 	Platforms []Platform         `json:"platforms"`
 }
 
-// ManifestFunction is one function as its author registered it.
-type ManifestFunction struct {
-	Name       string          `json:"name"`
-	Kind       string          `json:"kind"` // scalar, aggregate, grouped_map
-	Args       []ManifestParam `json:"args"`
-	Returns    *ManifestParam  `json:"returns,omitempty"` // nil for grouped_map
-	Columns    []ManifestParam `json:"columns,omitempty"` // of grouped_map
-	Volatility string          `json:"volatility"`        // immutable, stable, volatile
-	Doc        string          `json:"doc,omitempty"`
-}
+// ManifestFunction is one function as its author registered it: Kind is scalar,
+// aggregate or grouped_map, Volatility immutable, stable or volatile.
+type ManifestFunction = wire.Function
 
-// ManifestParam is an argument, a result or an output column.
-type ManifestParam struct {
-	Name string `json:"name,omitempty"`
-	// Type is the SDK's type: bool, int16, int32, int64, float32, float64,
-	// string, bytes, time, date.
-	Type     string `json:"type"`
-	Nullable bool   `json:"nullable,omitempty"`
-}
+// ManifestParam is an argument, a result or an output column. Type is the SDK's:
+// bool, int16, int32, int64, float32, float64, string, bytes, time or date.
+type ManifestParam = wire.Param
 
 // Platform is one binary of an artifact.
 type Platform struct {

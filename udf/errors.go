@@ -2,6 +2,7 @@ package udf
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/volleydb/volley/pgerr"
 )
@@ -12,6 +13,18 @@ type CallError struct {
 	Group int64 // number of the group in its stream, -1 if it belongs to none
 	Row   int64 // of the call's batch, or of the group; -1 if unknown
 	Err   *pgerr.Error
+
+	seq   uint64 // of the batch
+	where string
+}
+
+// setRow sets the row and the text about the place.
+func (e *CallError) setRow(row int64) {
+	e.Row = row
+	e.Err.Where = e.where
+	if row >= 0 {
+		e.Err.Where = fmt.Sprintf("row %d, %s", row+1, e.where)
+	}
 }
 
 func (e *CallError) Error() string { return e.Err.Error() }

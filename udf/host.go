@@ -2,13 +2,17 @@ package udf
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
+	"sync"
+	"time"
 
-	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
-	"github.com/volleydb/volley/vector"
+	"github.com/volleydb/volley/udf/sdk/wire"
 )
 
 // HostConfig configures a Host.
@@ -26,100 +30,268 @@ type HostConfig struct {
 	NoSharedMemory bool         // send columns over the socket
 }
 
-// Host runs artifacts in child processes: one process per digest. It is safe for
-// concurrent use; the streams it gives out belong to one goroutine each, unless
-// they say otherwise.
-type Host struct{}
+// Host runs artifacts in child processes: one process per digest and memory
+// limit. It is safe for concurrent use; the streams it gives out belong to one
+// goroutine each, unless they say otherwise.
+//
+// When a child is lost, streams that were idle or that share the child with
+// others fail with a Transient error, since the fault may be another's: a
+// scalar call is then repeated on a fresh child, other streams are for the
+// task's retry. A stream that was alone at work gets 38000 "plugin process
+// exited". A child that crashes is started again after a pause that doubles with
+// every crash.
+type Host struct {
+	cfg HostConfig
+	log *slog.Logger
+
+	mu       sync.Mutex
+	closed   bool
+	slots    map[string]*childSlot
+	children map[*child]struct{}
+	starting sync.WaitGroup
+
+	closing     chan struct{} // closed by Close
+	starts      chan startRequest
+	stopSpawner chan struct{}
+	spawnerDone chan struct{}
+}
+
+// childSlot is the place of the child for one digest and limit.
+type childSlot struct {
+	lock    chan struct{} // held while looking for or starting the child; a channel for ctx
+	child   *child
+	crashes int // in a row
+	crashed time.Time
+}
+
+// Back-off after crashes, and the time after which they are forgotten.
+const (
+	minBackoff    = 50 * time.Millisecond
+	maxBackoff    = 5 * time.Second
+	forgetCrashes = 30 * time.Second
+)
 
 // NewHost makes a host. It starts no process yet.
-func NewHost(c HostConfig) (*Host, error) { return nil, nil }
+func NewHost(c HostConfig) (*Host, error) {
+	if c.Store == nil {
+		return nil, pgerr.New(pgerr.InternalError, "udf: a host without an artifact store")
+	}
+	if c.MemoryFraction <= 0 || c.MemoryFraction > 1 {
+		c.MemoryFraction = 0.25
+	}
+	if c.Procs <= 0 {
+		c.Procs = runtime.GOMAXPROCS(0)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	h := &Host{
+		cfg: c, log: c.Logger,
+		slots:       map[string]*childSlot{},
+		children:    map[*child]struct{}{},
+		closing:     make(chan struct{}),
+		starts:      make(chan startRequest),
+		stopSpawner: make(chan struct{}),
+		spawnerDone: make(chan struct{}),
+	}
+	go h.spawner()
+	return h, nil
+}
+
+func errClosed() error {
+	return pgerr.New(pgerr.AdminShutdown, "the server is shutting down")
+}
 
 // Close ends all children and waits until they and the host's goroutines are
 // gone. Streams in use fail.
-func (h *Host) Close() error { return nil }
-
-// ScalarStream calls one scalar function; vectorised or per row is the plugin's
-// choice.
-type ScalarStream struct{}
-
-// Scalar opens a stream to a scalar function.
-func (h *Host) Scalar(ctx context.Context, ref *proto.UDF) (*ScalarStream, error) { return nil, nil }
-
-// Call computes the function for n rows. Rows with NULL in an argument that the
-// function cannot take (a STRICT function's, or a Go parameter that has no NULL)
-// give NULL without a call. Large calls are cut in pieces of which two are in
-// flight. When the child is lost through no fault of this call it is repeated on
-// a fresh one.
-func (s *ScalarStream) Call(ctx context.Context, args []*vector.Vector, n int) (*vector.Vector, error) {
-	return nil, nil
-}
-
-// Close ends the stream.
-func (s *ScalarStream) Close() error { return nil }
-
-// Aggregate makes the states of an aggregate, which live in the child. ctx
-// bounds all calls of the Aggregator.
-func (h *Host) Aggregate(ctx context.Context, ref *proto.UDF, argTypes []types.Type) (function.Aggregator, error) {
-	return nil, nil
-}
-
-// GroupOptions are the choices of GroupedMap.
-type GroupOptions struct {
-	// MaxOutputRows bounds the rows of one GroupOutput; 0 = no bound of its own.
-	MaxOutputRows int
-}
-
-// GroupedMapStream runs a grouped-map function over consecutive groups. One
-// goroutine may send while another receives; a single goroutine uses Wait to
-// know which of the two will not block:
-//
-//	for !done {
-//		canSend, canRecv, err := s.Wait(ctx)
-//		switch {
-//		case err != nil: …
-//		case canRecv: out, err := s.Recv(ctx) // io.EOF when all is done
-//		case canSend: s.Send(ctx, cols, n, ends) or s.CloseSend()
-//		}
-//	}
-type GroupedMapStream struct{}
-
-// GroupOutput is rows that the function emitted.
-type GroupOutput struct {
-	Cols []*vector.Vector // the function's columns, n rows each
-	N    int
-	// Row i belongs to group Base + Groups[i]; groups are numbered from 0 in the
-	// order they were sent. Rows come in ascending order of groups.
-	Base   int64
-	Groups []int32
-	// Done says that groups below it are finished: no later output names them.
-	Done int64
-}
-
-// GroupedMap opens a stream to a grouped-map function.
-func (h *Host) GroupedMap(ctx context.Context, ref *proto.UDF, o GroupOptions) (*GroupedMapStream, error) {
-	return nil, nil
-}
-
-// Send queues n rows. ends are the rows at which groups end (exclusive,
-// ascending, repeated for a group of no rows): with n = 10 and ends 3, 7 the
-// rows 7 to 9 belong to a group that goes on in the next piece. It blocks while
-// an earlier piece waits for room.
-func (s *GroupedMapStream) Send(ctx context.Context, cols []*vector.Vector, n int, ends []int32) error {
+func (h *Host) Close() error {
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		<-h.spawnerDone
+		return nil
+	}
+	h.closed = true
+	close(h.closing)
+	h.mu.Unlock()
+	h.starting.Wait()
+	h.mu.Lock()
+	var all []*child
+	for c := range h.children {
+		all = append(all, c)
+	}
+	h.mu.Unlock()
+	for _, c := range all {
+		c.kill(errClosed())
+	}
+	for _, c := range all {
+		<-c.done
+	}
+	close(h.stopSpawner)
+	<-h.spawnerDone
 	return nil
 }
 
-// CloseSend says that no more rows come; it ends the open group. It does not block.
-func (s *GroupedMapStream) CloseSend() error { return nil }
-
-// Wait blocks until Send would not block (and CloseSend was not called), or Recv
-// has something to return.
-func (s *GroupedMapStream) Wait(ctx context.Context) (canSend, canRecv bool, err error) {
-	return false, false, nil
+// Children returns the process ids of the running children, for tests and
+// monitoring.
+func (h *Host) Children() []int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var pids []int
+	for c := range h.children {
+		pids = append(pids, c.cmd.Process.Pid)
+	}
+	return pids
 }
 
-// Recv returns the next output, io.EOF after the last. An error that belongs to
-// a group is a *CallError.
-func (s *GroupedMapStream) Recv(ctx context.Context) (*GroupOutput, error) { return nil, nil }
+// buried forgets a child that is gone.
+func (h *Host) buried(c *child, crashed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.children, c)
+	if crashed {
+		for _, s := range h.slots {
+			if s.child == c {
+				if time.Since(s.crashed) > forgetCrashes {
+					s.crashes = 0
+				}
+				s.crashes++
+				s.crashed = time.Now()
+			}
+		}
+	}
+}
 
-// Close ends the stream, wherever it is.
-func (s *GroupedMapStream) Close() error { return nil }
+// get returns the running child of an artifact, starting it if need be.
+func (h *Host) get(ctx context.Context, ref *proto.UDF) (*child, error) {
+	limit := ref.GetMemoryLimit()
+	if limit <= 0 {
+		limit = int64(float64(machineMemory()) * h.cfg.MemoryFraction)
+	}
+	key := fmt.Sprintf("%s/%d", ref.GetDigest(), limit)
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return nil, errClosed()
+	}
+	slot := h.slots[key]
+	if slot == nil {
+		slot = &childSlot{lock: make(chan struct{}, 1)}
+		h.slots[key] = slot
+	}
+	h.starting.Add(1)
+	h.mu.Unlock()
+	defer h.starting.Done()
+	select {
+	case slot.lock <- struct{}{}:
+		defer func() { <-slot.lock }()
+	case <-ctx.Done():
+		return nil, pgerr.From(context.Cause(ctx))
+	case <-h.closing:
+		return nil, errClosed()
+	}
+	h.mu.Lock()
+	c := slot.child
+	pause := time.Duration(0)
+	if slot.crashes > 0 {
+		d := min(minBackoff<<min(slot.crashes-1, 10), maxBackoff)
+		pause = d - time.Since(slot.crashed)
+	}
+	h.mu.Unlock()
+	if c != nil && c.alive() {
+		return c, nil
+	}
+	if c != nil {
+		select { // its crash counts before its successor starts
+		case <-c.done:
+		case <-ctx.Done():
+			return nil, pgerr.From(context.Cause(ctx))
+		}
+	}
+	if pause > 0 {
+		t := time.NewTimer(pause)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil, pgerr.From(context.Cause(ctx))
+		case <-h.closing:
+			return nil, errClosed()
+		}
+	}
+	var fetch func(context.Context, io.Writer) error
+	if h.cfg.Fetch != nil {
+		fetch = func(ctx context.Context, w io.Writer) error { return h.cfg.Fetch(ctx, ref.GetDigest(), w) }
+	}
+	dir, err := h.cfg.Store.Ensure(ctx, ref.GetDigest(), fetch)
+	if err != nil {
+		return nil, err
+	}
+	m, path, err := readBundle(dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err = h.start(ctx, path, m.Name+"@"+shortDigest(ref.GetDigest()), limit)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	slot.child = c
+	h.mu.Unlock()
+	return c, nil
+}
+
+// open opens a stream for ref: on the running child, or on a new one when that
+// one is going away just now.
+func (h *Host) open(ctx context.Context, ref *proto.UDF, kind string, outs []types.Type) (*stream, *wire.Function, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, pgerr.From(context.Cause(ctx))
+	}
+	name := ref.GetDisplay()
+	if name == "" {
+		name = ref.GetSymbol()
+	}
+	for attempt := 0; ; attempt++ {
+		c, err := h.get(ctx, ref)
+		if err != nil {
+			return nil, nil, err
+		}
+		m := Manifest{Functions: c.manifest.Functions}
+		f, ok := m.Function(ref.GetSymbol())
+		if !ok {
+			return nil, nil, pgerr.New(pgerr.UndefinedFunction, "plugin %s has no function %q", c.label, ref.GetSymbol())
+		}
+		o := wire.OpenMsg{Function: f.Name, Kind: kind, Args: []string{}, Out: []string{}}
+		for _, a := range ref.GetArgs() {
+			t := typeFromProto(a)
+			n, ok := sdkType(t, false)
+			if !ok {
+				return nil, nil, errType(t)
+			}
+			o.Args = append(o.Args, n)
+		}
+		decl := outs
+		if kind == kindAggregate {
+			decl = []types.Type{typeFromProto(ref.GetReturns())}
+		}
+		for _, t := range decl {
+			n, ok := sdkType(t, true)
+			if !ok {
+				return nil, nil, errType(t)
+			}
+			o.Out = append(o.Out, n)
+		}
+		s, err := c.open(ctx, o, name, outs, time.Duration(ref.GetTimeoutMs())*time.Millisecond)
+		if err == nil {
+			return s, f, nil
+		}
+		if attempt >= 2 || pgerr.ClassOf(err) != pgerr.Transient {
+			return nil, nil, err
+		}
+	}
+}
+
+func errType(t types.Type) error {
+	return pgerr.New(pgerr.FeatureNotSupported, "functions in Go cannot have values of type %s", t).
+		WithHint("Supported are boolean, smallint, integer, bigint, real, double precision, text, bytea, date and timestamp; cast other types, numeric to double precision for example.")
+}

@@ -1,0 +1,160 @@
+package udf
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/udf/sdk/wire"
+	"github.com/volleydb/volley/vector"
+)
+
+// aggregator is a function.Aggregator whose states live in the child. Updates
+// and merges are sent and not waited for: an error shows at a later call, at the
+// latest in State or Final.
+type aggregator struct {
+	ctx     context.Context
+	s       *stream
+	returns types.Type
+	notNull []bool
+	groups  int
+}
+
+// Aggregate makes the states of an aggregate, which live in the child. ctx
+// bounds all calls of the Aggregator. Rows with NULL in an argument that the
+// function cannot take are left out. When the child is lost the states are lost
+// with it: the error is Transient if another's fault, and the task has to run
+// again.
+func (h *Host) Aggregate(ctx context.Context, ref *proto.UDF, argTypes []types.Type) (function.Aggregator, error) {
+	if len(argTypes) != len(ref.GetArgs()) {
+		return nil, pgerr.New(pgerr.InternalError, "aggregate %s called with %d arguments, want %d", ref.GetDisplay(), len(argTypes), len(ref.GetArgs()))
+	}
+	ret := typeFromProto(ref.GetReturns())
+	s, f, err := h.open(ctx, ref, kindAggregate, []types.Type{ret})
+	if err != nil {
+		return nil, err
+	}
+	return &aggregator{ctx: ctx, s: s, returns: ret, notNull: notNull(ref, f)}, nil
+}
+
+func (a *aggregator) Grow(n int) { a.groups = max(a.groups, n) }
+
+func (a *aggregator) Update(groups []int32, args []*vector.Vector, n int) error {
+	if rows := rowsToCall(args, a.notNull, n); rows != nil {
+		n = len(rows)
+		sub := make([]*vector.Vector, len(args))
+		for i, c := range args {
+			sub[i] = vector.Gather(c, rows)
+		}
+		args = sub
+		if groups != nil {
+			g := make([]int32, n)
+			for i, r := range rows {
+				g[i] = groups[r]
+			}
+			groups = g
+		}
+	}
+	return a.send(wire.OpRows, groups, args, n)
+}
+
+func (a *aggregator) Merge(groups []int32, states []*vector.Vector, n int) error {
+	return a.send(wire.OpMerge, groups, states, n)
+}
+
+func (a *aggregator) send(op uint8, groups []int32, cols []*vector.Vector, n int) error {
+	a.groups = max(a.groups, 1)
+	for from := 0; from < n; {
+		slot, err := a.slot()
+		if err != nil {
+			return err
+		}
+		to := fit(cols, from, n, groupPieceRows)
+		var g []int32
+		if groups != nil {
+			g = groups[from:to]
+		}
+		if _, err := a.s.send(slot, op, cols, from, to, g, int64(a.groups), 0); err != nil {
+			return err
+		}
+		from = to
+	}
+	return nil
+}
+
+// slot waits for a free input slot.
+func (a *aggregator) slot() (slot int, err error) {
+	err = a.s.wait(a.ctx, receiver, func() bool {
+		slot = a.s.nextSlot()
+		return slot >= 0
+	})
+	if err == nil {
+		err = a.s.ended() // of an earlier batch
+	}
+	return slot, err
+}
+
+func (a *aggregator) State(from, to int) ([]*vector.Vector, error) {
+	v, err := a.fetch(wire.OpState, from, to, types.T(types.Bytea))
+	if err != nil {
+		return nil, err
+	}
+	return []*vector.Vector{v}, nil
+}
+
+func (a *aggregator) Final(from, to int) (*vector.Vector, error) {
+	return a.fetch(wire.OpFinal, from, to, a.returns)
+}
+
+func (a *aggregator) fetch(op uint8, from, to int, t types.Type) (*vector.Vector, error) {
+	out := newCollector(t, to-from)
+	if from == to {
+		return out.v, nil
+	}
+	slot, err := a.slot()
+	if err != nil {
+		return nil, err
+	}
+	a.s.outs = []types.Type{t}
+	if _, err := a.s.send(slot, op, nil, 0, 0, nil, int64(from), int64(to)); err != nil {
+		return nil, err
+	}
+	for {
+		if err := a.s.wait(a.ctx, receiver, func() bool { return len(a.s.results) > 0 }); err != nil {
+			return nil, err
+		}
+		r, cols, _, err := a.s.receive(false)
+		if err != nil {
+			return nil, err
+		}
+		if out.at+cols[0].Len > to-from {
+			return nil, a.s.broken(fmt.Errorf("more than %d results", to-from))
+		}
+		if err := out.add(cols[0]); err != nil {
+			return nil, err
+		}
+		if r.last {
+			break
+		}
+	}
+	if out.at != to-from {
+		return nil, a.s.broken(fmt.Errorf("%d results, want %d", out.at, to-from))
+	}
+	return out.v, nil
+}
+
+// Size is the memory of the states in the child, as far as they are values
+// without pointers.
+func (a *aggregator) Size() int64 {
+	a.s.mu.Lock()
+	defer a.s.mu.Unlock()
+	return a.s.bytes
+}
+
+func (a *aggregator) Close() error {
+	a.s.close()
+	return nil
+}

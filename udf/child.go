@@ -1,0 +1,593 @@
+package udf
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/udf/sdk/wire"
+)
+
+// startTimeout bounds the time from the start of a child to its first frame.
+const startTimeout = 30 * time.Second
+
+// child is a running plugin process. It lives until it exits, is killed or the
+// host closes.
+type child struct {
+	host     *Host
+	label    string // for errors: name@sha256:1234…
+	cmd      *exec.Cmd
+	conn     net.Conn
+	mem      *sharedMemory
+	dir      string
+	log      *slog.Logger
+	tail     *tailWriter
+	limit    int64
+	manifest wire.Manifest
+
+	sendMu sync.Mutex
+
+	mu      sync.Mutex
+	streams map[uint32]*stream
+	dying   map[uint32]*dying // cancelled, not yet answered
+	lastID  uint32
+	ended   bool  // no stream may be added
+	cause   error // why the host killed it, nil if it did not
+
+	done chan struct{} // closed when the process and all goroutines are gone
+	wg   sync.WaitGroup
+}
+
+type dying struct {
+	s     *stream
+	timer *time.Timer
+}
+
+// start runs the binary at path and shakes hands.
+func (h *Host) start(ctx context.Context, path, label string, limit int64) (_ *child, err error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, pgerr.Wrap(err, pgerr.InsufficientResources, "could not make a socket for a plugin")
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control")
+	defer theirs.Close()
+	conn, err := net.FileConn(ours)
+	ours.Close()
+	if err != nil {
+		return nil, pgerr.Wrap(err, pgerr.InsufficientResources, "could not make a socket for a plugin")
+	}
+	c := &child{
+		host: h, label: label, conn: conn, limit: limit,
+		mem:     newSharedMemory(h.cfg.NoSharedMemory),
+		streams: map[uint32]*stream{},
+		dying:   map[uint32]*dying{},
+		done:    make(chan struct{}),
+		tail:    &tailWriter{},
+	}
+	if c.dir, err = os.MkdirTemp(h.cfg.TempDir, "volley-udf-"); err != nil {
+		conn.Close()
+		c.mem.close()
+		return nil, pgerr.Wrap(err, pgerr.IOError, "could not make a directory for a plugin")
+	}
+	cmd := exec.Command(path)
+	c.cmd = cmd
+	cmd.Dir = c.dir
+	cmd.Env = []string{
+		wire.EnvCookie + "=1",
+		"TMPDIR=" + c.dir,
+		"HOME=" + c.dir,
+		"PATH=/usr/bin:/bin",
+		"GOMAXPROCS=" + strconv.Itoa(h.cfg.Procs),
+		"GOMEMLIMIT=" + strconv.FormatInt(limit/10*8, 10),
+		"GOGC=400",
+		"GOTRACEBACK=single",
+	}
+	cmd.ExtraFiles = []*os.File{theirs}
+	if c.mem.file != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, c.mem.file)
+		cmd.Env = append(cmd.Env, wire.EnvShared+"=1")
+	}
+	cmd.SysProcAttr = childAttr()
+	stdout, err1 := cmd.StdoutPipe()
+	stderr, err2 := cmd.StderrPipe()
+	if err = errors.Join(err1, err2); err == nil {
+		err = h.spawn(cmd)
+	}
+	if err != nil {
+		conn.Close()
+		c.mem.close()
+		os.RemoveAll(c.dir)
+		return nil, pgerr.Wrap(err, pgerr.InsufficientResources, "could not start plugin %s", label)
+	}
+	c.log = h.log.With("plugin", label, "pid", cmd.Process.Pid)
+	c.log.Debug("plugin started")
+	var logs sync.WaitGroup
+	for _, r := range []io.Reader{stdout, stderr} {
+		logs.Add(1)
+		go func() {
+			defer logs.Done()
+			c.copyLog(r, r == io.Reader(stderr))
+		}()
+	}
+	exited := make(chan error, 1)
+	go func() {
+		logs.Wait() // Wait closes the pipes
+		exited <- cmd.Wait()
+	}()
+	hello := make(chan error, 1)
+	go c.serve(hello, exited)
+	timer := time.NewTimer(startTimeout)
+	defer timer.Stop()
+	select {
+	case err = <-hello:
+	case <-ctx.Done():
+		err = pgerr.From(context.Cause(ctx))
+	case <-timer.C:
+		err = pgerr.New(pgerr.ExternalRoutineInvocationError, "plugin %s did not answer within %s of its start", label, startTimeout)
+	}
+	if err != nil {
+		c.kill(err)
+		<-c.done
+		return nil, err
+	}
+	return c, nil
+}
+
+// serve reads frames until the socket ends, then ends everything that belongs to
+// the child.
+func (c *child) serve(hello chan<- error, exited <-chan error) {
+	defer close(c.done)
+	r := bufio.NewReaderSize(c.conn, 64<<10)
+	err := c.shake(r)
+	if err == nil {
+		hello <- nil
+		watch := make(chan struct{})
+		c.wg.Add(1)
+		go c.watchMemory(watch)
+		err = c.read(r)
+		close(watch)
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) {
+			c.kill(pgerr.New(pgerr.ExternalRoutineInvocationError, "plugin %s broke the protocol: %v", c.label, err))
+		}
+		err = nil
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.signalKill()
+	}
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	// A child that closed the socket but lives on is of no use.
+	var exit error
+	select {
+	case exit = <-exited:
+	case <-time.After(time.Second):
+		c.signalKill()
+		exit = <-exited
+	}
+	c.conn.Close()
+	c.wg.Wait()
+	if err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+			err = c.exitError(exit)
+		}
+		hello <- err
+	}
+	c.bury(exit)
+	c.mem.close()
+	os.RemoveAll(c.dir)
+}
+
+// shake reads the child's Hello and answers it.
+func (c *child) shake(r *bufio.Reader) error {
+	h, payload, err := readFrame(r, nil)
+	if err != nil {
+		return err
+	}
+	var m wire.HelloMsg
+	if h.Type != wire.Hello || json.Unmarshal(payload, &m) != nil || m.Magic != wire.Magic {
+		return pgerr.New(pgerr.ExternalRoutineInvocationError, "plugin %s is not a Volley plugin", c.label)
+	}
+	if m.ABI != wire.ABI {
+		return errABI(c.label, m.ABI)
+	}
+	c.manifest = m.Manifest
+	b, err := json.Marshal(wire.WelcomeMsg{ABI: wire.ABI})
+	if err != nil {
+		return err
+	}
+	return c.write(appendFrame(nil, wire.Header{Type: wire.Welcome}, b), nil)
+}
+
+func errABI(label string, abi int) error {
+	return pgerr.New(pgerr.ExternalRoutineInvocationError, "plugin %s speaks protocol version %d, this server version %d", label, abi, wire.ABI).
+		WithHint("Build the plugin again with this release's volley udf build.")
+}
+
+func readFrame(r *bufio.Reader, buf []byte) (wire.Header, []byte, error) {
+	var h wire.Header
+	var b [wire.HeaderSize]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return h, nil, err
+	}
+	if err := h.Get(b[:]); err != nil {
+		return h, nil, err
+	}
+	if cap(buf) < int(h.Len) {
+		buf = make([]byte, h.Len)
+	}
+	buf = buf[:h.Len]
+	_, err := io.ReadFull(r, buf)
+	return h, buf, err
+}
+
+func (c *child) read(r *bufio.Reader) error {
+	var payload []byte
+	for {
+		h, p, err := readFrame(r, payload)
+		if err != nil {
+			return err
+		}
+		payload = p
+		c.mu.Lock()
+		s := c.streams[h.Stream]
+		d := c.dying[h.Stream]
+		if h.Type == wire.Closed {
+			delete(c.dying, h.Stream)
+		}
+		c.mu.Unlock()
+		switch {
+		case h.Type == wire.Closed:
+			if d == nil {
+				return fmt.Errorf("stream %d closed unasked", h.Stream)
+			}
+			d.timer.Stop()
+			d.s.freeMemory()
+			continue
+		case h.Type == wire.Log:
+			name := ""
+			if s != nil {
+				name = s.name
+			}
+			c.log.Log(context.Background(), slog.Level(h.Flags)-8, string(p), "function", name)
+			continue
+		case s == nil:
+			if _, err := io.CopyN(io.Discard, r, int64(h.Body)); err != nil {
+				return err
+			}
+			continue
+		case h.Type == wire.Grow:
+			if len(p) != 8 {
+				return fmt.Errorf("grow message of %d bytes", len(p))
+			}
+			if err := s.grow(int(h.Slot), binary.LittleEndian.Uint64(p)); err != nil {
+				return err
+			}
+			continue
+		}
+		if h.Body > 0 {
+			if err := s.readBody(r, h); err != nil {
+				return err
+			}
+		}
+		if err := s.handle(h, p); err != nil {
+			return fmt.Errorf("frame %d: %w", h.Type, err)
+		}
+	}
+}
+
+// readBody reads the columns of a result where there is no shared memory.
+func (s *stream) readBody(r io.Reader, h wire.Header) error {
+	s.memMu.RLock()
+	defer s.memMu.RUnlock()
+	s.outMu.Lock()
+	defer s.outMu.Unlock()
+	if s.ended() != nil {
+		_, err := io.CopyN(io.Discard, r, int64(h.Body))
+		return err
+	}
+	if int(h.Slot) >= wire.OutSlots || int(h.Body) > len(s.out[h.Slot].mem) {
+		return fmt.Errorf("result of %d bytes in slot %d", h.Body, h.Slot)
+	}
+	_, err := io.ReadFull(r, s.out[h.Slot].mem[:h.Body])
+	return err
+}
+
+// write sends frames and, without shared memory, the columns of the last.
+func (c *child) write(frames, body []byte) error {
+	c.sendMu.Lock()
+	_, err := c.conn.Write(frames)
+	if err == nil && body != nil {
+		_, err = c.conn.Write(body)
+	}
+	c.sendMu.Unlock()
+	if err != nil {
+		return c.lost(err)
+	}
+	return nil
+}
+
+// lost is the error of a write to a child that is going away; what really
+// happened is known when it is gone.
+func (c *child) lost(err error) error {
+	select {
+	case <-c.done:
+	case <-time.After(2 * time.Second):
+	}
+	return pgerr.New(pgerr.CrashShutdown, "plugin %s is not running: %v", c.label, err).WithClass(pgerr.Transient)
+}
+
+func (c *child) add(s *stream) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return pgerr.New(pgerr.CrashShutdown, "plugin %s is not running", c.label).WithClass(pgerr.Transient)
+	}
+	c.lastID++
+	s.c, s.id = c, c.lastID
+	c.streams[s.id] = s
+	return nil
+}
+
+// alive reports whether streams can be opened.
+func (c *child) alive() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.ended
+}
+
+// cancel tells the child to end a stream and kills the child if it does not.
+func (c *child) cancel(s *stream) {
+	c.mu.Lock()
+	if c.streams[s.id] != s {
+		c.mu.Unlock()
+		return
+	}
+	delete(c.streams, s.id)
+	d := &dying{s: s}
+	d.timer = time.AfterFunc(cancelGrace, func() {
+		c.log.Warn("function does not end after a cancel: ending its process", "function", s.name)
+		c.kill(pgerr.New(pgerr.CrashShutdown, "plugin %s was ended because function %s did not return after a cancel", c.label, s.name).
+			WithClass(pgerr.Transient))
+	})
+	c.dying[s.id] = d
+	if c.ended {
+		c.mu.Unlock()
+		return
+	}
+	c.wg.Add(1) // under mu, before serve can wait
+	c.mu.Unlock()
+	// Not from here: the caller wants to go on at once, and the socket may be full.
+	go func() {
+		defer c.wg.Done()
+		c.sendMu.Lock()
+		defer c.sendMu.Unlock()
+		// An error means that the child is gone, which the reader sees too.
+		_, _ = c.conn.Write(appendFrame(nil, wire.Header{Type: wire.Cancel, Stream: s.id}, nil))
+	}()
+}
+
+// kill ends the process; cause is what its streams will say.
+func (c *child) kill(cause error) {
+	c.mu.Lock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+	c.ended = true
+	c.mu.Unlock()
+	c.signalKill()
+}
+
+// signalKill kills the child and what it started.
+func (c *child) signalKill() {
+	if err := killGroup(c.cmd.Process); err != nil {
+		_ = c.cmd.Process.Kill() // it is gone already
+	}
+}
+
+// bury tells the streams of a child that is gone.
+func (c *child) bury(exit error) {
+	c.mu.Lock()
+	streams, dead := c.streams, c.dying
+	c.streams, c.dying = map[uint32]*stream{}, map[uint32]*dying{}
+	cause := c.cause
+	c.mu.Unlock()
+	for _, d := range dead {
+		d.timer.Stop()
+		d.s.freeMemory()
+	}
+	busy := 0
+	for _, s := range streams {
+		if s.active() {
+			busy++
+		}
+	}
+	for _, s := range streams {
+		var err *pgerr.Error // one each: callers add to it
+		if cause == nil {
+			err = c.exitError(exit)
+			if !s.active() || busy > 1 {
+				// Somebody else's call may have ended it: worth another try.
+				err.Class = pgerr.Transient
+			}
+		} else {
+			e := *pgerr.From(cause)
+			if errors.Is(cause, errMemory) && !s.active() {
+				e.Class = pgerr.Transient
+			}
+			err = &e
+		}
+		s.mu.Lock()
+		s.gone = true
+		s.mu.Unlock()
+		s.fail(err)
+		s.freeMemory()
+	}
+	if cause == nil {
+		c.log.Error("plugin process exited", "status", exitText(exit), "stderr", c.tail.String())
+	}
+	c.host.buried(c, cause == nil)
+}
+
+// exitError is the error for a process that ended by itself.
+func (c *child) exitError(exit error) *pgerr.Error {
+	e := pgerr.New(pgerr.ExternalRoutineException, "plugin process exited: %s", exitText(exit)).
+		WithWhere("plugin %s", c.label)
+	if t := c.tail.String(); t != "" {
+		e.Detail = "Last output: " + t
+	}
+	return e
+}
+
+func exitText(exit error) string {
+	if exit == nil {
+		return "exit status 0"
+	}
+	return exit.Error()
+}
+
+var errMemory = errors.New("memory limit")
+
+// watchMemory kills the child when its own memory, which is what is resident
+// less what it shares, exceeds its limit.
+func (c *child) watchMemory(stop <-chan struct{}) {
+	defer c.wg.Done()
+	t := time.NewTicker(100 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-t.C:
+		}
+		rss, ok := privateMemory(c.cmd.Process.Pid)
+		if !ok || rss <= c.limit {
+			continue
+		}
+		e := pgerr.Wrap(errMemory, pgerr.OutOfMemory, "plugin %s", c.label)
+		e.Message = fmt.Sprintf("plugin %s used %d MB of memory, its limit is %d MB", c.label, rss>>20, c.limit>>20)
+		e.Hint = "Raise the limit with ALTER FUNCTION … SET volley.memory, or keep less in the function."
+		c.kill(e)
+		return
+	}
+}
+
+// copyLog passes the child's output on, line by line, at most logRate bytes per
+// second.
+func (c *child) copyLog(r io.Reader, keep bool) {
+	const logRate = 256 << 10
+	b := bufio.NewReaderSize(r, 16<<10)
+	begin, n, dropped := time.Now(), 0, 0
+	for {
+		line, _, err := b.ReadLine()
+		if err != nil {
+			return
+		}
+		if keep {
+			c.tail.add(line)
+		}
+		if now := time.Now(); now.Sub(begin) > time.Second {
+			if dropped > 0 {
+				c.log.Warn("plugin output dropped", "lines", dropped)
+			}
+			begin, n, dropped = now, 0, 0
+		}
+		if n += len(line); n > logRate {
+			dropped++
+			continue
+		}
+		c.log.Info(string(line))
+	}
+}
+
+// tailWriter keeps the part of stderr that explains an exit: from the line in
+// which the Go runtime says what is wrong, else the last lines.
+type tailWriter struct {
+	mu    sync.Mutex
+	fatal bool
+	buf   []byte
+}
+
+const tailBytes = 2 << 10
+
+func (t *tailWriter) add(line []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.fatal {
+		for _, p := range []string{"fatal error:", "panic:", "runtime: goroutine stack exceeds", "SIGSEGV", "unexpected fault"} {
+			if len(line) >= len(p) && string(line[:len(p)]) == p {
+				t.fatal = true
+				t.buf = t.buf[:0]
+			}
+		}
+	}
+	if t.fatal {
+		if len(t.buf) < tailBytes {
+			t.buf = append(append(t.buf, line...), '\n')
+		}
+		return
+	}
+	t.buf = append(append(t.buf, line...), '\n')
+	if n := len(t.buf); n > 2*tailBytes {
+		t.buf = append(t.buf[:0], t.buf[n-tailBytes:]...)
+	}
+}
+
+func (t *tailWriter) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := t.buf
+	if len(b) > tailBytes {
+		b = b[len(b)-tailBytes:]
+	}
+	for len(b) > 0 && b[len(b)-1] == '\n' {
+		b = b[:len(b)-1]
+	}
+	return string(b)
+}
+
+// spawn starts cmd on the host's own thread: the kernel kills a child whose
+// parent thread (not process) ends, see childAttr.
+func (h *Host) spawn(cmd *exec.Cmd) error {
+	done := make(chan error, 1)
+	select {
+	case h.starts <- startRequest{cmd, done}:
+		return <-done
+	case <-h.closing:
+		return errClosed()
+	}
+}
+
+type startRequest struct {
+	cmd  *exec.Cmd
+	done chan error
+}
+
+// spawner starts processes until the host is closed and all children are gone.
+func (h *Host) spawner() {
+	defer close(h.spawnerDone)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for {
+		select {
+		case r := <-h.starts:
+			r.done <- r.cmd.Start()
+		case <-h.stopSpawner:
+			return
+		}
+	}
+}

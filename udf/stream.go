@@ -1,0 +1,463 @@
+package udf
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/udf/sdk/wire"
+	"github.com/volleydb/volley/vector"
+)
+
+// outSlotBytes is the first size of an output slot; the child asks for more.
+const outSlotBytes = 256 << 10
+
+// pieceBytes is the size at which input is cut into pieces.
+const pieceBytes = 4 << 20
+
+// cancelGrace is how long a child may take to answer a Cancel. User code that
+// does not return is ended with the whole child.
+const cancelGrace = 300 * time.Millisecond
+
+// stream is the host's side of one use of a function. Its methods are called by
+// the stream's user (one goroutine, or one for each role); the child's reading
+// goroutine feeds it through handle.
+type stream struct {
+	c    *child
+	id   uint32
+	name string // for errors
+	outs []types.Type
+	// timeout is the longest time without progress, 0 = none.
+	timeout time.Duration
+
+	// memMu is held for reading while slots are copied from and to, so that they
+	// are not unmapped under a copy when the child ends or another goroutine
+	// closes the stream.
+	memMu sync.RWMutex
+	in    [wire.InSlots]region
+	outMu sync.Mutex // the child's reading goroutine enlarges them
+	out   [wire.OutSlots]region
+
+	msg wire.BatchMsg // of the sender
+	buf []byte        // of the sender: frames that go with the next batch
+
+	mu       sync.Mutex
+	opened   bool
+	closed   bool // by the user
+	gone     bool // Closed received, or the child is dead
+	finished bool
+	err      error
+	busy     [wire.InSlots]bool
+	seq      uint64
+	results  []result
+	inflight int   // batches without Done
+	done     int64 // groups
+	bytes    int64 // of aggregate states
+	advance  time.Time
+	wake     [2]chan struct{}
+}
+
+// The roles of goroutines that wait on a stream.
+const (
+	receiver = iota
+	sender
+)
+
+// result is a Result frame whose columns wait in an output slot.
+type result struct {
+	seq  uint64
+	slot int
+	last bool
+	msg  wire.BatchMsg
+}
+
+// open opens a stream on a child and waits until the child's Init hooks ran.
+func (c *child) open(ctx context.Context, o wire.OpenMsg, name string, outs []types.Type, timeout time.Duration) (*stream, error) {
+	s := &stream{c: c, name: name, outs: outs, timeout: timeout, advance: time.Now()}
+	for i := range s.wake {
+		s.wake[i] = make(chan struct{}, 1)
+	}
+	if err := c.add(s); err != nil {
+		return nil, err
+	}
+	payload, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	frames := appendFrame(nil, wire.Header{Type: wire.Open, Stream: s.id}, payload)
+	for j := range s.out {
+		if s.out[j], err = c.mem.alloc(outSlotBytes); err != nil {
+			s.close()
+			return nil, err
+		}
+		frames = appendFrame(frames, wire.Header{Type: wire.Slot, Stream: s.id, Slot: uint16(j)}, slotMsg(true, s.out[j]))
+	}
+	if err := c.write(frames, nil); err != nil {
+		s.close()
+		return nil, s.failure(err)
+	}
+	if err := s.wait(ctx, receiver, func() bool { return s.opened }); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func slotMsg(out bool, r region) []byte {
+	m := wire.SlotMsg{Out: out, Off: uint64(r.off), Size: uint64(len(r.mem))}
+	return m.Append(nil)
+}
+
+func appendFrame(dst []byte, h wire.Header, payload []byte) []byte {
+	h.Len = uint32(len(payload))
+	var b [wire.HeaderSize]byte
+	h.Put(b[:])
+	return append(append(dst, b[:]...), payload...)
+}
+
+// wait blocks until ready, which is called with mu held, or until the stream or
+// ctx ends. A stream that makes no progress for its timeout ends here.
+func (s *stream) wait(ctx context.Context, role int, ready func() bool) error {
+	var timer *time.Timer
+	for {
+		s.mu.Lock()
+		ok, err, since := ready(), s.err, s.advance
+		working := s.inflight > 0 || !s.opened
+		s.mu.Unlock()
+		switch {
+		case ok:
+			return nil
+		case err != nil:
+			return err
+		}
+		var expired <-chan time.Time
+		if s.timeout > 0 && working {
+			left := s.timeout - time.Since(since)
+			if left <= 0 {
+				err := pgerr.New(pgerr.ExternalRoutineException, "function %s did not finish within %s", s.name, s.timeout).
+					WithDetail("The limit is on the time without progress on one batch.")
+				s.fail(err)
+				s.close()
+				return err
+			}
+			if timer == nil {
+				timer = time.NewTimer(left)
+				defer timer.Stop()
+			} else {
+				timer.Reset(left)
+			}
+			expired = timer.C
+		}
+		select {
+		case <-s.wake[role]:
+		case <-expired:
+		case <-ctx.Done():
+			s.close()
+			return pgerr.From(context.Cause(ctx))
+		}
+	}
+}
+
+func (s *stream) signal() {
+	for _, w := range s.wake {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// fail ends the stream with err unless it has failed already.
+func (s *stream) fail(err error) {
+	s.mu.Lock()
+	if s.err == nil {
+		s.err = err
+	}
+	s.mu.Unlock()
+	s.signal()
+}
+
+// failure is the stream's own error where it has one, else err.
+func (s *stream) failure(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	return err
+}
+
+// ended is the error of a stream that cannot be used any more.
+func (s *stream) ended() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// freeMemory gives the slots back; the child does not use them any more.
+func (s *stream) freeMemory() {
+	s.memMu.Lock()
+	defer s.memMu.Unlock()
+	for i := range s.in {
+		s.c.mem.release(s.in[i])
+		s.in[i] = region{}
+	}
+	for i := range s.out {
+		s.c.mem.release(s.out[i])
+		s.out[i] = region{}
+	}
+}
+
+// grow replaces output slot j, which the child holds, by one of n bytes.
+func (s *stream) grow(j int, n uint64) error {
+	if j >= wire.OutSlots || n > wire.MaxSlot {
+		return fmt.Errorf("slot %d of %d bytes", j, n)
+	}
+	s.memMu.RLock()
+	defer s.memMu.RUnlock()
+	if s.ended() != nil {
+		return nil // the child is about to be told
+	}
+	r, err := s.c.mem.alloc(int(n))
+	if err != nil {
+		s.fail(err)
+		return nil
+	}
+	s.outMu.Lock()
+	s.c.mem.release(s.out[j])
+	s.out[j] = r
+	s.outMu.Unlock()
+	return s.c.write(appendFrame(nil, wire.Header{Type: wire.Slot, Stream: s.id, Slot: uint16(j)}, slotMsg(true, r)), nil)
+}
+
+// active reports whether the child works for the stream.
+func (s *stream) active() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inflight > 0 || !s.opened
+}
+
+// send copies rows [from, to) of cols into input slot i, which is free, and
+// sends them, after the frames waiting in buf.
+func (s *stream) send(i int, op uint8, cols []*vector.Vector, from, to int, groups []int32, base, done int64) (seq uint64, err error) {
+	s.memMu.RLock()
+	defer s.memMu.RUnlock()
+	if err := s.ended(); err != nil {
+		return 0, err
+	}
+	size := layoutIn(&s.msg, cols, from, to, len(groups))
+	if len(s.in[i].mem) < size {
+		r, err := s.c.mem.alloc(size)
+		if err != nil {
+			return 0, err
+		}
+		old := s.in[i]
+		s.in[i] = r
+		s.buf = appendFrame(s.buf, wire.Header{Type: wire.Slot, Stream: s.id, Slot: uint16(i)}, slotMsg(false, r))
+		// The child maps the new region before it sees another batch, and does not
+		// look at the old one until then: the slot is free.
+		s.c.mem.release(old)
+	}
+	mem := s.in[i].mem
+	copyIn(mem, &s.msg, cols, from, to, groups)
+	s.msg.Base, s.msg.Done = base, done
+	s.mu.Lock()
+	s.busy[i] = true
+	s.inflight++
+	s.seq++
+	seq = s.seq
+	s.advance = time.Now()
+	s.mu.Unlock()
+	h := wire.Header{Type: wire.Batch, Flags: op, Slot: uint16(i), Stream: s.id, Seq: seq}
+	var body []byte
+	if s.c.mem.file == nil {
+		h.Body = uint32(size)
+		body = mem[:size]
+	}
+	s.buf = appendFrame(s.buf, h, s.msg.Append(nil))
+	err = s.c.write(s.buf, body)
+	s.buf = s.buf[:0]
+	if err != nil {
+		return 0, s.failure(err)
+	}
+	return seq, nil
+}
+
+// fit returns how many rows from from on make a piece of about pieceBytes.
+func fit(cols []*vector.Vector, from, n, limit int) int {
+	to := min(n, from+limit)
+	var m wire.BatchMsg
+	for to-from > 1 {
+		size := layoutIn(&m, cols, from, to, 0)
+		if size <= 2*pieceBytes {
+			break
+		}
+		to = from + max(1, int(int64(to-from)*pieceBytes/int64(size)))
+	}
+	return to
+}
+
+// receive takes the oldest result's columns out of their slot and gives the slot
+// back: at once, or (lazy, only where one goroutine sends and receives) with the
+// next batch.
+func (s *stream) receive(lazy bool) (result, []*vector.Vector, []int32, error) {
+	s.memMu.RLock()
+	defer s.memMu.RUnlock()
+	if err := s.ended(); err != nil {
+		return result{}, nil, nil, err
+	}
+	s.mu.Lock()
+	r := s.results[0]
+	s.results = append(s.results[:0], s.results[1:]...)
+	s.mu.Unlock()
+	s.outMu.Lock()
+	mem := s.out[r.slot].mem
+	s.outMu.Unlock()
+	rows := int(r.msg.Rows)
+	if len(r.msg.Cols) != len(s.outs) {
+		return r, nil, nil, s.broken(fmt.Errorf("%d columns, want %d", len(r.msg.Cols), len(s.outs)))
+	}
+	cols := make([]*vector.Vector, len(s.outs))
+	var err error
+	for i := range cols {
+		if cols[i], err = copyOut(mem, &r.msg.Cols[i], rows, s.outs[i]); err != nil {
+			return r, nil, nil, s.broken(err)
+		}
+	}
+	var groups []int32
+	if n := int(r.msg.Groups); n > 0 {
+		if r.msg.GroupsAt%8 != 0 || uint64(r.msg.GroupsAt)+4*uint64(n) > uint64(len(mem)) || n != rows {
+			return r, nil, nil, s.broken(fmt.Errorf("%d group numbers for %d rows", n, rows))
+		}
+		groups = append([]int32(nil), int32s(mem, r.msg.GroupsAt, n)...)
+	}
+	credit := wire.Header{Type: wire.Credit, Stream: s.id, Slot: uint16(r.slot)}
+	if lazy {
+		s.buf = appendFrame(s.buf, credit, nil)
+		return r, cols, groups, nil
+	}
+	if err := s.c.write(appendFrame(nil, credit, nil), nil); err != nil {
+		return r, nil, nil, s.failure(err)
+	}
+	return r, cols, groups, nil
+}
+
+// flush sends the frames that wait for the next batch.
+func (s *stream) flush() error {
+	err := s.c.write(s.buf, nil)
+	s.buf = s.buf[:0]
+	if err != nil {
+		return s.failure(err)
+	}
+	return nil
+}
+
+// broken is the error for a plugin that breaks its contract.
+func (s *stream) broken(err error) error {
+	e := pgerr.New(pgerr.ExternalRoutineInvocationError, "function %s returned %s", s.name, err)
+	if b, ok := err.(*badRow); ok {
+		return &CallError{Group: -1, Row: int64(b.row), Err: e}
+	}
+	return e
+}
+
+// handle takes a frame from the child. It never blocks. body is in the slot.
+func (s *stream) handle(h wire.Header, payload []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.advance = time.Now()
+	defer s.signal()
+	switch h.Type {
+	case wire.Opened:
+		s.opened = true
+	case wire.Progress:
+	case wire.Finished:
+		s.finished = true
+	case wire.Result:
+		r := result{seq: h.Seq, slot: int(h.Slot), last: h.Flags&wire.FlagLast != 0}
+		if err := r.msg.Parse(payload); err != nil {
+			return err
+		}
+		if r.slot >= wire.OutSlots || len(s.results) >= wire.OutSlots {
+			return fmt.Errorf("result in slot %d", r.slot)
+		}
+		s.results = append(s.results, r)
+		if r.last {
+			s.release(h.Seq)
+		}
+	case wire.Done:
+		var m wire.DoneMsg
+		if err := m.Parse(payload); err != nil {
+			return err
+		}
+		s.done, s.bytes = m.Done, m.Bytes
+		s.release(h.Seq)
+	case wire.Error:
+		var m wire.ErrorMsg
+		if err := json.Unmarshal(payload, &m); err != nil {
+			return err
+		}
+		if s.err == nil {
+			s.err = s.callError(h.Seq, &m)
+		}
+	default:
+		return fmt.Errorf("unknown frame")
+	}
+	return nil
+}
+
+// release marks the input slot of batch seq as free: batches end in order and
+// alternate over the slots that were free. mu is held.
+func (s *stream) release(seq uint64) {
+	if s.inflight > 0 {
+		s.inflight--
+		s.busy[s.slotOf(seq)] = false
+	}
+}
+
+// slotOf is the input slot of a batch: they are used in turn.
+func (s *stream) slotOf(seq uint64) int { return int(seq % wire.InSlots) }
+
+// nextSlot is the slot of the next batch if it is free, else -1; mu is held.
+func (s *stream) nextSlot() int {
+	if i := s.slotOf(s.seq + 1); !s.busy[i] {
+		return i
+	}
+	return -1
+}
+
+// callError makes the client's error of an Error frame.
+func (s *stream) callError(seq uint64, m *wire.ErrorMsg) error {
+	e := pgerr.New(m.Code, "function %s: %s", s.name, m.Message)
+	e.Detail, e.Hint = m.Detail, m.Hint
+	if e.Class != pgerr.UDF && e.Class != pgerr.Resource {
+		e.Class = pgerr.User
+	}
+	ce := &CallError{Group: m.Group, Err: e, seq: seq, where: "function " + s.name + " of " + s.c.label}
+	ce.setRow(m.Row)
+	return ce
+}
+
+// close ends the stream. It does not wait for the child: a child that does not
+// answer within cancelGrace is ended.
+func (s *stream) close() {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.closed = true
+	if s.err == nil {
+		s.err = pgerr.New(pgerr.InternalError, "function %s: the stream is closed", s.name)
+	}
+	gone := s.gone
+	s.mu.Unlock()
+	s.signal()
+	if !gone {
+		s.c.cancel(s)
+	}
+}
