@@ -132,7 +132,9 @@ func (c *Ctx) nowMicros() int64 {
 	return c.Now
 }
 
-func localNow(c *Ctx) (int64, error) { return types.TimestamptzToTimestamp(c.nowMicros(), c.location()) }
+func localNow(c *Ctx) (int64, error) {
+	return types.TimestamptzToTimestamp(c.nowMicros(), c.location())
+}
 
 func today(c *Ctx) (int32, error) { return types.TimestamptzToDate(c.nowMicros(), c.location()) }
 

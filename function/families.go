@@ -13,5 +13,6 @@ func families() []func(*registry) {
 		registerTables,
 		registerRandom,
 		registerDatetime,
+		registerCatalog,
 	}
 }

@@ -270,3 +270,15 @@ func registerTables(r *registry) {
 		return nil
 	}))
 }
+
+// batches yields batches made beforehand.
+type batches struct{ b []*vector.Batch }
+
+func (g *batches) Next(ctx context.Context) (*vector.Batch, error) {
+	if len(g.b) == 0 {
+		return nil, ctx.Err()
+	}
+	b := g.b[0]
+	g.b = g.b[1:]
+	return b, nil
+}
