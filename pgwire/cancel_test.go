@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/volleydb/volley/coordinator"
 )
 
 const (
@@ -253,5 +256,35 @@ func TestServeContext(t *testing.T) {
 	}
 	if e.open.Load() != 0 {
 		t.Error("a session was left open")
+	}
+}
+
+// TestCancelBetweenSteps cancels while a message is being handled but nothing
+// runs just now: the next step is cancelled. When idle it means nothing.
+func TestCancelBetweenSteps(t *testing.T) {
+	s, _ := newEngine().NewSession(context.Background(), coordinator.SessionOptions{})
+	defer s.Close()
+	c := &conn{sess: s}
+	next := func() error {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		c.enter(cancel)
+		c.leave()
+		return context.Cause(ctx)
+	}
+	reason := errors.New("because")
+	c.setBusy(true)
+	c.cancelRunning(reason)
+	if got := next(); got != reason {
+		t.Errorf("the next step: %v", got)
+	}
+	if got := next(); got != nil {
+		t.Errorf("the step after it: %v", got)
+	}
+	c.cancelRunning(reason)
+	c.setBusy(false)
+	c.cancelRunning(reason)
+	c.setBusy(true)
+	if got := next(); got != nil {
+		t.Errorf("after idling: %v", got)
 	}
 }

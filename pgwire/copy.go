@@ -26,7 +26,7 @@ func (c *conn) copyIn(ctx context.Context, ci *coordinator.CopyIn) error {
 	r := &copyReader{c: c, ctx: ctx}
 	err := ci.Run(ctx, r)
 	if r.err != nil && r.err != io.EOF {
-		return r.err // the reason, however the engine has put it
+		return r.reason(err)
 	}
 	if err != nil {
 		return err
@@ -58,6 +58,19 @@ func (r *copyReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// reason is the error that ended the stream, however the engine has put it,
+// and what the engine has said about the place.
+func (r *copyReader) reason(err error) error {
+	failed, ok := r.err.(*pgerr.Error)
+	var pe *pgerr.Error
+	if !ok || !errors.As(err, &pe) || failed.Where != "" {
+		return r.err
+	}
+	e := *failed
+	e.Where = pe.Where
+	return &e
+}
+
 func (r *copyReader) next() ([]byte, error) {
 	m, err := r.c.nextOfCopy(r.ctx)
 	if err != nil {
@@ -76,7 +89,8 @@ func (r *copyReader) next() ([]byte, error) {
 	case 'X':
 		return nil, errTerminate
 	}
-	return nil, errProtocol("unexpected message type 0x%02X during COPY from stdin", m.typ)
+	// The client expects another answer to this than the COPY's.
+	return nil, errFatalProtocol("unexpected message type 0x%02X during COPY from stdin", m.typ)
 }
 
 // nextOfCopy waits for a message while a COPY runs, which ctx ends.

@@ -3,8 +3,10 @@ package pgwire
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
@@ -154,5 +156,29 @@ func BenchmarkEncode(b *testing.B) {
 				b.ReportMetric(0, "ns/op")
 			})
 		}
+	}
+}
+
+// BenchmarkServe reads an endless int8 column over loopback TCP, 16 Ki rows a step.
+func BenchmarkServe(b *testing.B) {
+	_, addr := serverFor(b, newEngine(), nil)
+	for _, format := range []int16{0, 1} {
+		b.Run([...]string{"text", "binary"}[format], func(b *testing.B) {
+			c := connect(b, addr)
+			_ = c.nc.SetDeadline(time.Time{})
+			c.send(parseMsg("", "select n from big"), bindMsg("", "", nil, format), executeMsg("", 0), sync_)
+			step := int64(vector.DefaultRows * (5 + 2 + 4 + 8))
+			if format == 0 {
+				step = vector.DefaultRows * (5 + 2 + 4 + 1)
+			}
+			for b.Loop() {
+				if _, err := io.CopyN(io.Discard, c.nc, step); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/vector.DefaultRows, "ns/row")
+			b.ReportMetric(0, "ns/op")
+			_ = c.nc.Close()
+		})
 	}
 }

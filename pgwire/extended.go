@@ -5,7 +5,10 @@ import (
 	"strings"
 	"unsafe"
 
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
 	"github.com/volleydb/volley/coordinator"
+	"github.com/volleydb/volley/parser"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/vector"
 )
@@ -128,6 +131,9 @@ func (c *conn) bind(b *body) error {
 	if err != nil {
 		return err
 	}
+	if c.sess.TxStatus() == coordinator.TxFailed && st.prep.Statement != nil && !endsTransaction(st.prep.Statement) {
+		return errAborted()
+	}
 	if len(paramFormats) > 1 && len(paramFormats) != n {
 		return errProtocol("bind message has %d parameter formats but %d parameters", len(paramFormats), n)
 	}
@@ -156,6 +162,20 @@ func (c *conn) bind(b *body) error {
 	c.portals[portalName] = &portal{prep: st.prep, params: params, formats: resultFormats}
 	c.out.empty('2')
 	return nil
+}
+
+func errAborted() error {
+	return pgerr.New(pgerr.InFailedSQLTransaction, "current transaction is aborted, commands ignored until end of transaction block")
+}
+
+// endsTransaction reports the commands that a failed transaction block takes.
+func endsTransaction(st *parser.Statement) bool {
+	tx := st.Node.GetTransactionStmt()
+	switch tx.GetKind() {
+	case pg_query.TransactionStmtKind_TRANS_STMT_COMMIT, pg_query.TransactionStmtKind_TRANS_STMT_ROLLBACK, pg_query.TransactionStmtKind_TRANS_STMT_ROLLBACK_TO:
+		return true
+	}
+	return false
 }
 
 func (c *conn) describe(b *body) error {
@@ -223,7 +243,7 @@ func (c *conn) executePortal(b *body) error {
 	case p.ended:
 		return pgerr.New(pgerr.ObjectNotInPrerequisiteState, "portal \"%s\" cannot be run", name)
 	case p.started && c.sess.TxStatus() == coordinator.TxFailed:
-		return pgerr.New(pgerr.InFailedSQLTransaction, "current transaction is aborted, commands ignored until end of transaction block")
+		return errAborted()
 	}
 	if !p.started {
 		p.ctx, p.cancel = context.WithCancelCause(c.ctx)

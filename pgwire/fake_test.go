@@ -197,6 +197,41 @@ func (s *session) Execute(ctx context.Context, p *coordinator.Prepared, params [
 			}
 			return vector.NewBatch([]*vector.Vector{vector.FromSlice(types.T(types.Int8), v)}, len(v)), nil
 		}), nil
+	case sql == "select n from big_noisy":
+		// Notices come from another goroutine while rows are written.
+		// Now and then the rows wait for one.
+		n, stop, stopped := series(70000), make(chan struct{}), make(chan struct{})
+		said, batches := make(chan struct{}), 0
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					s.o.OnNotice("NOTICE", "00000", "still at it", "")
+					select {
+					case said <- struct{}{}:
+					default:
+					}
+				}
+			}
+		}()
+		s.e.results.Add(1)
+		var once sync.Once
+		next := func(ctx context.Context) (*vector.Batch, error) {
+			if batches++; batches%100 == 0 {
+				<-said
+			}
+			return n(ctx)
+		}
+		return coordinator.NewResult(p.Fields, next, func() string { return "SELECT 70000" }, func() {
+			once.Do(func() {
+				close(stop)
+				<-stopped
+				s.e.results.Add(-1)
+			})
+		}), nil
 	case sql == "select sleep()":
 		return s.result(p.Fields, "SELECT 0", func(ctx context.Context) (*vector.Batch, error) {
 			s.e.asleep()
@@ -256,6 +291,13 @@ func (s *session) Execute(ctx context.Context, p *coordinator.Prepared, params [
 			s.e.copied.Write(data)
 			s.e.mu.Unlock()
 			return nil
+		}}
+		return r, nil
+	case sql == "copy placed from stdin":
+		r := s.result(nil, "", nil)
+		r.CopyIn = &coordinator.CopyIn{Run: func(_ context.Context, rd io.Reader) error {
+			_, err := io.ReadAll(rd)
+			return pgerr.Wrap(err, pgerr.IOError, "reading").WithWhere("COPY placed, line 2")
 		}}
 		return r, nil
 	case sql == "copy early from stdin":

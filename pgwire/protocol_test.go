@@ -103,7 +103,13 @@ func TestProtocol(t *testing.T) {
 		{"COPY in, extended, fails: discarded until Sync", [][]byte{parseMsg("", "copy t from stdin"), bindMsg("", "", nil), executeMsg("", 0), frame('f', "no"), frame('d', []byte("1\n")), sync_},
 			[]string{"1 2 G(0 0 0) E(V:ERROR C:57014 M:COPY from stdin failed: no) Z(I)"}},
 		{"another message during COPY in", [][]byte{query("copy t from stdin"), query("select 1"), query("select 1")},
-			[]string{"G(0 0 0) E(V:ERROR C:08P01 M:unexpected message type 0x51 during COPY from stdin) Z(I)", n8 + ` D("1") C(SELECT 1) Z(I)`}},
+			[]string{"G(0 0 0) E(V:FATAL C:08P01 M:unexpected message type 0x51 during COPY from stdin) EOF"}},
+		{"COPY in, the engine adds the place", [][]byte{query("copy placed from stdin"), frame('d', []byte("1\n")), frame('f', "no")},
+			[]string{"G(0) E(V:ERROR C:57014 M:COPY from stdin failed: no W:COPY placed, line 2) Z(I)"}},
+		{"a failed transaction refuses Bind", [][]byte{parseMsg("s", "select 1"), parseMsg("r", "rollback"), query("begin; call fail()"), bindMsg("", "s", nil), executeMsg("", 0), sync_, bindMsg("", "r", nil), executeMsg("", 0), sync_},
+			[]string{"1 1 C(BEGIN) E(V:ERROR C:38000 M:it broke D:in row 7 H:mend it P:6 W:score@2) Z(E)",
+				"E(V:ERROR C:25P02 M:current transaction is aborted, commands ignored until end of transaction block) Z(E)", "2 C(ROLLBACK) Z(I)"}},
+		{"a portal outlives its statement", [][]byte{parseMsg("s", "select 1"), bindMsg("", "s", nil), closeMsg('S', "s"), executeMsg("", 0), sync_}, []string{`1 2 3 D("1") C(SELECT 1) Z(I)`}},
 	}
 	e := newEngine()
 	_, addr := serverFor(t, e, nil)
@@ -206,6 +212,31 @@ func TestTextSettings(t *testing.T) {
 		c.send(query("select every_type"))
 		if got := c.until("Z"); !strings.Contains(got, tt.want) {
 			t.Errorf("after %s: no %s in %s", tt.set, tt.want, got)
+		}
+	}
+}
+
+// TestNoticesBetweenRows checks that messages of two goroutines stay whole.
+func TestNoticesBetweenRows(t *testing.T) {
+	_, addr := serverFor(t, newEngine(), nil)
+	c := connect(t, addr)
+	c.send(query("select n from big_noisy"))
+	rows, notices := 0, 0
+	for {
+		m, err := c.recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m[0] {
+		case 'D':
+			rows++
+		case 'N':
+			notices++
+		case 'Z':
+			if rows != 70000 || notices < 100 {
+				t.Errorf("%d rows and %d notices", rows, notices)
+			}
+			return
 		}
 	}
 }
