@@ -357,7 +357,7 @@ type cutStream struct {
 
 func (c *cutStream) SendMsg(m any) error {
 	if c.left != nil && c.left.Add(-1) == 0 {
-		return statusOf(14, pgerr.New(pgerr.IOError, "cut").WithClass(pgerr.Transient)) // Unavailable
+		return Status(14, pgerr.New(pgerr.IOError, "cut").WithClass(pgerr.Transient)) // Unavailable
 	}
 	return c.ServerStream.SendMsg(m)
 }

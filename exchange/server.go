@@ -36,7 +36,7 @@ func (s *Server) Ping(context.Context, *proto.PingRequest) (*proto.PingReply, er
 func (s *Server) Fetch(req *proto.FetchRequest, stream grpc.ServerStreamingServer[proto.Chunk]) error {
 	key := KeyOf(req.Task)
 	if req.Incarnation != s.store.cfg.Incarnation {
-		return statusOf(codes.FailedPrecondition, fetchError(key, true, "the worker has been restarted"))
+		return Status(codes.FailedPrecondition, fetchError(key, true, "the worker has been restarted"))
 	}
 	parts := req.Partitions
 	if len(parts) == 0 {
@@ -44,7 +44,7 @@ func (s *Server) Fetch(req *proto.FetchRequest, stream grpc.ServerStreamingServe
 	}
 	out, err := s.store.find(key, parts)
 	if err != nil {
-		return statusOf(codes.NotFound, err)
+		return Status(codes.NotFound, err)
 	}
 	skip := req.Skip
 	var buf []byte
@@ -56,7 +56,7 @@ func (s *Server) Fetch(req *proto.FetchRequest, stream grpc.ServerStreamingServe
 		for i := int(skip); ; i++ {
 			b, raw, ok, err := out.read(p, i)
 			if err != nil {
-				return statusOf(codes.NotFound, err)
+				return Status(codes.NotFound, err)
 			}
 			if !ok {
 				break
@@ -64,7 +64,7 @@ func (s *Server) Fetch(req *proto.FetchRequest, stream grpc.ServerStreamingServe
 			if b != nil {
 				// Send copies, so one buffer serves all blocks.
 				if buf, err = vector.EncodeBatch(buf[:0], b); err != nil {
-					return statusOf(codes.Internal, err)
+					return Status(codes.Internal, err)
 				}
 				raw = buf
 			}
@@ -81,7 +81,8 @@ func (s *Server) Fetch(req *proto.FetchRequest, stream grpc.ServerStreamingServe
 	return nil
 }
 
-func statusOf(c codes.Code, err error) error {
+// Status makes a gRPC status that carries err as a proto.Error.
+func Status(c codes.Code, err error) error {
 	st := status.New(c, err.Error())
 	if d, e := st.WithDetails(proto.FromError(err)); e == nil {
 		st = d

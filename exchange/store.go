@@ -143,6 +143,13 @@ func (s *Store) DropQuery(query string) {
 			s.order = s.order[1:]
 		}
 	}
+	s.mu.Unlock()
+	s.FreeQuery(query)
+}
+
+// FreeQuery frees all outputs of a query, which may go on.
+func (s *Store) FreeQuery(query string) {
+	s.mu.Lock()
 	var gone []*Output
 	for k, o := range s.outputs {
 		if k.Query == query {

@@ -10,6 +10,7 @@ import (
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -37,6 +38,9 @@ func (w *Worker) Connect(ctx context.Context, cfg ConnectConfig) error {
 	if len(cfg.Dial) == 0 {
 		cfg.Dial = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
 	}
+	b := backoff.DefaultConfig
+	b.BaseDelay, b.MaxDelay = 100*time.Millisecond, 2*time.Second
+	cfg.Dial = append([]grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: b, MinConnectTimeout: 2 * time.Second})}, cfg.Dial...)
 	// Two connections: a lease must not wait behind an artifact or a plan.
 	conn, err := grpc.NewClient("passthrough:///"+cfg.Address, cfg.Dial...)
 	if err != nil {
@@ -331,6 +335,9 @@ func (l *link) renew(ctx context.Context) {
 		lost := time.Since(l.seen) > l.cfg.LostAfter
 		if lost {
 			l.seen = time.Now()
+			if l.cur != nil {
+				l.cur.cancel() // it may hang on a connection that is half open
+			}
 		}
 		l.mu.Unlock()
 		if lost && ctx.Err() == nil {

@@ -138,7 +138,17 @@ func (w *Worker) Start(run *proto.RunTask, local any, report func(*proto.TaskRep
 	key := exchange.KeyOf(run.Id)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed || w.cfg.Store.Dropped(key.Query) {
+	if w.closed {
+		return
+	}
+	if w.cfg.Store.Dropped(key.Query) {
+		// Late. The report is for a coordinator that should think otherwise.
+		err := pgerr.New(pgerr.QueryCanceled, "the query has been dropped on worker %s", w.cfg.ID)
+		w.wg.Add(1)
+		go func() {
+			defer w.wg.Done()
+			report(&proto.TaskReport{Id: run.Id, State: proto.TaskReport_FAILED, Error: proto.FromError(err)})
+		}()
 		return
 	}
 	q := w.queries[key.Query]
@@ -359,7 +369,9 @@ func (w *Worker) Cancel(key exchange.TaskKey) {
 
 // Drop stops a query's tasks, waits for them and frees its outputs. Tasks of the
 // query that come later are refused by the store.
-func (w *Worker) Drop(id string) {
+func (w *Worker) Drop(id string) { w.drop(id, w.cfg.Store.DropQuery) }
+
+func (w *Worker) drop(id string, free func(query string)) {
 	w.mu.Lock()
 	q := w.queries[id]
 	var as []*attempt
@@ -374,7 +386,7 @@ func (w *Worker) Drop(id string) {
 	for _, a := range as {
 		<-a.done
 	}
-	w.cfg.Store.DropQuery(id)
+	free(id)
 	w.mu.Lock()
 	if q != nil && w.queries[id] == q {
 		delete(w.queries, id)
@@ -383,7 +395,8 @@ func (w *Worker) Drop(id string) {
 	w.mu.Unlock()
 }
 
-// dropAll drops every query.
+// dropAll stops and frees everything. The queries may go on elsewhere, and come
+// back.
 func (w *Worker) dropAll() {
 	w.mu.Lock()
 	ids := make([]string, 0, len(w.queries))
@@ -392,7 +405,7 @@ func (w *Worker) dropAll() {
 	}
 	w.mu.Unlock()
 	for _, id := range ids {
-		w.Drop(id)
+		w.drop(id, w.cfg.Store.FreeQuery)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/volleydb/volley/worker"
+	"google.golang.org/grpc"
 )
 
 // Config says how a Cluster works. The zero durations get their defaults.
@@ -21,6 +22,9 @@ type Config struct {
 	// ExchangeAddress is where remote workers reach the embedded worker's
 	// exchange. When empty, a plan with any coordinator-only stage runs embedded.
 	ExchangeAddress string
+	// Dial are the options for connections to workers' exchanges; none means
+	// plaintext.
+	Dial []grpc.DialOption
 	// Artifacts opens a UDF artifact for a worker that asks for it; may be nil.
 	Artifacts func(ctx context.Context, digest string) (io.ReadCloser, error)
 
