@@ -206,9 +206,7 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 		if err := j.n.mem.Grow(need); err != nil {
 			switch {
 			case j.canSpill(level) && held > 0:
-				if rightFiles, err = newPartitions(j.n.env, j.n.stats, j.rts); err != nil {
-					return err
-				}
+				rightFiles = newPartitions(j.n.env, j.n.stats, j.rts)
 				bufs, keyBufs = append(bufs, b), append(keyBufs, vector.NewBatch(keys, b.Rows()))
 				for i := range bufs {
 					if err := toFiles(bufs[i], keyBufs[i].Cols()); err != nil {
@@ -263,16 +261,11 @@ func (j *join) canSpill(level int) bool {
 
 // partition writes the left side to files like the right one.
 func (j *join) partition(ctx context.Context, left batchSource, right []*spillFile, level int) error {
-	lefts, err := newPartitions(j.n.env, j.n.stats, j.lts)
-	if err == nil {
-		err = j.partitionLeft(ctx, left, lefts, level)
-	}
+	lefts := newPartitions(j.n.env, j.n.stats, j.lts)
+	err := j.partitionLeft(ctx, left, lefts, level)
 	for i := range right {
-		if e := right[i].done(); err == nil {
-			err = e
-		}
-		if lefts != nil {
-			if e := lefts[i].done(); err == nil {
+		for _, f := range []*spillFile{right[i], lefts[i]} {
+			if e := f.done(); err == nil {
 				err = e
 			}
 		}
@@ -280,13 +273,14 @@ func (j *join) partition(ctx context.Context, left batchSource, right []*spillFi
 	if err != nil {
 		for i := range right {
 			right[i].close()
-			if lefts != nil {
-				lefts[i].close()
-			}
+			lefts[i].close()
 		}
 		return err
 	}
 	for i := len(right) - 1; i >= 0; i-- {
+		if lefts[i].rows == 0 && right[i].rows == 0 {
+			continue
+		}
 		j.pending = append(j.pending, &joinPart{left: lefts[i], right: right[i], level: level + 1})
 	}
 	return nil

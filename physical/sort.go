@@ -204,10 +204,7 @@ func (s *sorter) spill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := newSpillFile(s.n.env, s.n.stats, s.ts)
-	if err != nil {
-		return err
-	}
+	f := newSpillFile(s.n.env, s.n.stats, s.ts)
 	s.runs = append(s.runs, f)
 	step := s.n.env.batchRows()
 	for from := 0; from < len(order); from += step {
@@ -313,10 +310,7 @@ func (s *sorter) mergeRuns(ctx context.Context, runs []*spillFile) (*spillFile, 
 	if err != nil {
 		return nil, err
 	}
-	f, err := newSpillFile(s.n.env, s.n.stats, s.ts)
-	if err != nil {
-		return nil, err
-	}
+	f := newSpillFile(s.n.env, s.n.stats, s.ts)
 	left := s.limit
 	for {
 		b, err := m.Next(ctx)

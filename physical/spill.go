@@ -21,7 +21,8 @@ import (
 // package vector compressed with S2. The file is unlinked as soon as it is open,
 // so that nothing stays behind whatever happens to the process.
 type spillFile struct {
-	f     *os.File
+	dir   string
+	f     *os.File // nil until something is written
 	w     *bufio.Writer
 	rows  int64
 	bytes int64
@@ -35,16 +36,22 @@ type spillFile struct {
 // holds of each.
 const spillBlock = 256 << 10
 
-func newSpillFile(env *Env, stats *OperatorStats, ts []types.Type) (*spillFile, error) {
-	f, err := os.CreateTemp(env.SpillDir, "spill-*")
+// newSpillFile prepares a file; it is created at the first write.
+func newSpillFile(env *Env, stats *OperatorStats, ts []types.Type) *spillFile {
+	return &spillFile{dir: env.SpillDir, types: ts, stats: stats}
+}
+
+func (s *spillFile) open() error {
+	f, err := os.CreateTemp(s.dir, "spill-*")
 	if err != nil {
-		return nil, spillError(err, "could not create a temporary file")
+		return spillError(err, "could not create a temporary file")
 	}
 	if err := os.Remove(f.Name()); err != nil {
 		_ = f.Close()
-		return nil, spillError(err, "could not unlink a temporary file")
+		return spillError(err, "could not unlink a temporary file")
 	}
-	return &spillFile{f: f, w: bufio.NewWriterSize(f, 64<<10), types: ts, stats: stats}, nil
+	s.f, s.w = f, bufio.NewWriterSize(f, 64<<10)
+	return nil
 }
 
 func spillError(err error, what string) error {
@@ -79,6 +86,11 @@ func (s *spillFile) block(b *vector.Batch) error {
 		return err
 	}
 	s.comp = s2.Encode(s.comp[:cap(s.comp)], s.raw)
+	if s.f == nil {
+		if err := s.open(); err != nil {
+			return err
+		}
+	}
 	var head [4]byte
 	binary.LittleEndian.PutUint32(head[:], uint32(len(s.comp)))
 	if _, err = s.w.Write(head[:]); err == nil {
@@ -111,6 +123,9 @@ func (s *spillFile) reader() (*spillReader, error) {
 	if err := s.done(); err != nil {
 		return nil, err
 	}
+	if s.f == nil {
+		return &spillReader{file: s, r: bufio.NewReader(eofReader{})}, nil
+	}
 	return &spillReader{file: s, r: bufio.NewReaderSize(io.NewSectionReader(s.f, 0, s.bytes), 64<<10)}, nil
 }
 
@@ -120,6 +135,10 @@ func (s *spillFile) close() {
 		s.f = nil
 	}
 }
+
+type eofReader struct{}
+
+func (eofReader) Read([]byte) (int, error) { return 0, io.EOF }
 
 // spillReader reads a spillFile's batches.
 type spillReader struct {

@@ -1,0 +1,472 @@
+package physical
+
+import (
+	"context"
+
+	"github.com/volleydb/volley/exchange"
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// aggPass is one run over rows: the table, the states, and the files of the rows
+// that found no room.
+type aggPass struct {
+	a      *aggregate
+	table  *groupTable // nil without keys
+	groups int
+	calls  []*callState
+	level  int
+	held   int64
+	frozen bool
+	files  []*spillFile
+	buf    []int32
+	rows   int64
+}
+
+// callState is the state of one call in one pass.
+type callState struct {
+	*aggCall
+	agg function.Aggregator
+	// DISTINCT: the distinct (group, args, order keys) since the last overflow.
+	set *groupTable
+	// Rows to be folded in order at the end, as (group, args, order keys).
+	sorter *sorter
+	ts     []types.Type
+}
+
+func newAggPass(ctx context.Context, a *aggregate, level int) (*aggPass, error) {
+	p := &aggPass{a: a, level: level}
+	if len(a.keys) > 0 {
+		p.table = newGroupTable(a.keyTs)
+	}
+	for _, c := range a.calls {
+		s := &callState{aggCall: c}
+		var err error
+		if s.agg, err = c.make(ctx); err != nil {
+			p.close()
+			return nil, err
+		}
+		p.calls = append(p.calls, s)
+		if c.distinct || len(c.order) > 0 {
+			s.prepareSort(a.n)
+		}
+	}
+	if p.table == nil {
+		p.grow(1)
+	}
+	return p, nil
+}
+
+func (p *aggPass) grow(n int) {
+	if n > p.groups {
+		p.groups = n
+		for _, c := range p.calls {
+			c.agg.Grow(n)
+		}
+	}
+}
+
+var groupType = types.T(types.Int4)
+
+// prepareSort lays out the rows that are kept: group, arguments, order keys.
+func (s *callState) prepareSort(n *node) {
+	s.ts = append(s.ts, groupType)
+	for _, x := range s.args {
+		s.ts = append(s.ts, x.Type)
+	}
+	cols := []int{0}
+	orders := []keyOrder{{}}
+	for i, x := range s.order {
+		cols = append(cols, len(s.ts))
+		orders = append(orders, s.orders[i])
+		s.ts = append(s.ts, x.Type)
+	}
+	if s.distinct {
+		for i := range s.args {
+			cols = append(cols, 1+i)
+			orders = append(orders, keyOrder{})
+		}
+		s.set = newGroupTable(s.ts)
+	}
+	s.sorter = newSorter(n, s.ts, columnKeys(n.env, cols, s.ts, orders), 0)
+}
+
+// add folds a batch. full says that a PARTIAL aggregate must give out its states.
+func (p *aggPass) add(ctx context.Context, b *vector.Batch) (full bool, err error) {
+	var groups []int32
+	if p.table != nil {
+		keys, err := evalAll(ctx, p.a.keys, b)
+		if err != nil {
+			return false, err
+		}
+		n := b.Rows()
+		if cap(p.buf) < n {
+			p.buf = make([]int32, n)
+		}
+		groups = p.buf[:n]
+		if _, err = p.table.find(ctx, keys, n, groups, !p.frozen); err != nil {
+			return false, err
+		}
+		if p.frozen {
+			if b, groups, err = p.divert(ctx, b, keys, groups); err != nil || b == nil {
+				return false, err
+			}
+		}
+		p.grow(p.table.n)
+	}
+	p.rows += int64(b.Rows())
+	for _, c := range p.calls {
+		if p.a.mode == proto.Aggregate_FINAL {
+			err = c.merge(b, groups)
+		} else {
+			err = c.update(ctx, b, groups)
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return p.charge(ctx)
+}
+
+// divert sends the rows of unknown groups to the files and returns the rest.
+func (p *aggPass) divert(ctx context.Context, b *vector.Batch, keys []*vector.Vector, groups []int32) (*vector.Batch, []int32, error) {
+	var known, unknown []int32
+	for i, g := range groups {
+		if g >= 0 {
+			known = append(known, int32(i))
+		} else {
+			unknown = append(unknown, int32(i))
+		}
+	}
+	if len(unknown) == 0 {
+		return b, groups, nil
+	}
+	hashes := make([]uint64, len(groups))
+	exchange.HashRows(keys, len(groups), hashes)
+	if err := partitionRows(ctx, p.files, b, unknown, hashes, p.level); err != nil {
+		return nil, nil, err
+	}
+	if len(known) == 0 {
+		return nil, nil, nil
+	}
+	sub := make([]int32, len(known))
+	for i, r := range known {
+		sub[i] = groups[r]
+	}
+	return b.Select(known), sub, nil
+}
+
+// spillPartition is the file of a row: bits that neither the exchange nor an
+// outer level has used to choose.
+func spillPartition(h uint64, level int) int {
+	return int((hashInt(int64(h)+int64(level)*0x632BE59BD9B4E019) >> 57) % spillFanOut)
+}
+
+// partitionRows writes the given rows of b to the files by hash.
+func partitionRows(ctx context.Context, files []*spillFile, b *vector.Batch, rows []int32, hashes []uint64, level int) error {
+	var by [spillFanOut][]int32
+	for _, r := range rows {
+		f := spillPartition(hashes[r], level)
+		by[f] = append(by[f], r)
+	}
+	for f, rs := range by {
+		if len(rs) == 0 {
+			continue
+		}
+		if err := files[f].write(ctx, b.Select(rs).Dense()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newPartitions(env *Env, stats *OperatorStats, ts []types.Type) []*spillFile {
+	files := make([]*spillFile, spillFanOut)
+	for i := range files {
+		files[i] = newSpillFile(env, stats, ts)
+	}
+	return files
+}
+
+// size is the memory of the table and all states.
+func (p *aggPass) size() int64 {
+	var s int64
+	if p.table != nil {
+		s = p.table.size()
+	}
+	for _, c := range p.calls {
+		s += c.agg.Size()
+		if c.set != nil {
+			s += c.set.size()
+		}
+	}
+	return s
+}
+
+// charge accounts for what the last batch added, and makes room when that is
+// refused.
+func (p *aggPass) charge(ctx context.Context) (full bool, err error) {
+	now := p.size()
+	mem := p.a.n.mem
+	if now <= p.held {
+		mem.Shrink(p.held - now)
+		p.held = now
+		return p.partialFull(), nil
+	}
+	if err = mem.Grow(now - p.held); err == nil {
+		p.held = now
+		return p.partialFull(), nil
+	}
+	if p.a.mode == proto.Aggregate_PARTIAL && p.table != nil {
+		if err := mem.Must(now - p.held); err != nil {
+			return false, err
+		}
+		p.held = now
+		return true, nil
+	}
+	if p.a.n.env.SpillDir == "" {
+		return false, err
+	}
+	for _, c := range p.calls {
+		if c.set != nil && c.set.n > 0 {
+			if err := c.flushSet(ctx); err != nil {
+				return false, err
+			}
+		}
+	}
+	now = p.size()
+	if p.table != nil && !p.frozen && p.level < maxSpillLevel {
+		p.frozen = true
+		p.files = newPartitions(p.a.n.env, p.a.n.stats, p.a.inTs)
+	}
+	if now > p.held {
+		if err := mem.Must(now - p.held); err != nil {
+			return false, err
+		}
+	} else {
+		mem.Shrink(p.held - now)
+	}
+	p.held = now
+	return false, nil
+}
+
+func (p *aggPass) partialFull() bool {
+	return p.a.mode == proto.Aggregate_PARTIAL && p.table != nil && p.table.n >= maxPartialGroups
+}
+
+// parts hands over the files that have rows.
+func (p *aggPass) parts(context.Context) ([]*aggPart, error) {
+	var out []*aggPart
+	var first error
+	for _, f := range p.files {
+		if err := f.done(); err != nil && first == nil {
+			first = err
+		}
+		if f.rows == 0 {
+			f.close()
+			continue
+		}
+		out = append(out, &aggPart{file: f, level: p.level + 1})
+	}
+	p.files = nil
+	return out, first
+}
+
+func (p *aggPass) close() {
+	for _, c := range p.calls {
+		_ = c.agg.Close()
+		if c.sorter != nil {
+			c.sorter.close()
+		}
+	}
+	for _, f := range p.files {
+		f.close()
+	}
+	p.files, p.calls, p.table = nil, nil, nil
+	p.a.n.mem.Shrink(p.held)
+	p.held = 0
+}
+
+// merge folds states that another aggregate made.
+func (s *callState) merge(b *vector.Batch, groups []int32) error {
+	vs := make([]*vector.Vector, s.states)
+	for i := range vs {
+		vs[i] = b.Col(s.stateFrom + i).Flatten()
+	}
+	return s.agg.Merge(groups, vs, b.Rows())
+}
+
+// update folds rows, or keeps them for the end.
+func (s *callState) update(ctx context.Context, b *vector.Batch, groups []int32) error {
+	if s.filter != nil {
+		v, err := s.filter.Eval(ctx, b)
+		if err != nil {
+			return err
+		}
+		rows := trueRows(flat(v))
+		if len(rows) == 0 {
+			return nil
+		}
+		if len(rows) < b.Rows() {
+			b = b.Select(rows)
+			if groups != nil {
+				groups = pick(groups, rows)
+			}
+		}
+	}
+	n := b.Rows()
+	vs := make([]*vector.Vector, len(s.args), len(s.ts)+1)
+	for i, x := range s.args {
+		v, err := x.Eval(ctx, b)
+		if err != nil {
+			return err
+		}
+		vs[i] = flat(v)
+	}
+	if s.sorter == nil {
+		return s.agg.Update(groups, vs, n)
+	}
+	group := vector.NewConst(vector.FromSlice(groupType, []int32{0}), n)
+	if groups != nil {
+		group = vector.FromSlice(groupType, append([]int32(nil), groups...))
+	}
+	row := append([]*vector.Vector{group}, vs...)
+	for _, x := range s.order {
+		v, err := x.Eval(ctx, b)
+		if err != nil {
+			return err
+		}
+		row = append(row, flat(v))
+	}
+	if s.set != nil {
+		_, err := s.set.find(ctx, row, n, make([]int32, n), true)
+		return err
+	}
+	return s.sorter.add(ctx, vector.NewBatch(row, n))
+}
+
+// flushSet moves the distinct rows so far to the sorter, which can spill.
+func (s *callState) flushSet(ctx context.Context) error {
+	n := s.set.n
+	if n == 0 {
+		return nil
+	}
+	b := vector.NewBatch(s.set.columns(), n)
+	s.set = newGroupTable(s.ts)
+	const piece = 1 << 16
+	for from := 0; from < n; from += piece {
+		if err := s.sorter.add(ctx, b.Slice(from, min(from+piece, n))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drain folds the rows that were kept.
+func (s *callState) drain(ctx context.Context) error {
+	if s.sorter == nil {
+		return nil
+	}
+	if s.set != nil {
+		if s.unordered && len(s.sorter.buf) == 0 && len(s.sorter.runs) == 0 {
+			n := s.set.n
+			vs := s.set.columns()
+			s.set = nil
+			return s.feed(vs, n)
+		}
+		if err := s.flushSet(ctx); err != nil {
+			return err
+		}
+		s.set = nil
+	}
+	var last []byte
+	for {
+		b, err := s.sorter.Next(ctx)
+		if b == nil || err != nil {
+			return err
+		}
+		if s.distinct {
+			k := encodeKeys(b.Cols()[:1+len(s.args)], nil, b.Rows())
+			rows := make([]int32, 0, b.Rows())
+			for i := range b.Rows() {
+				if key := k.at(i); last == nil || string(key) != string(last) {
+					rows = append(rows, int32(i))
+					last = append(last[:0], key...)
+				}
+			}
+			if len(rows) == 0 {
+				continue
+			}
+			b = selectRows(b, rows)
+		}
+		if err := s.feed(b.Cols(), b.Rows()); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *callState) feed(vs []*vector.Vector, n int) error {
+	if n == 0 {
+		return nil
+	}
+	for i := range vs {
+		vs[i] = flat(vs[i])
+	}
+	return s.agg.Update(vector.Values[int32](vs[0].Flatten()), vs[1:1+len(s.args)], n)
+}
+
+// finish ends the input and returns the results.
+func (p *aggPass) finish(ctx context.Context) (*aggOutput, error) {
+	for _, c := range p.calls {
+		if err := c.drain(ctx); err != nil {
+			return nil, err
+		}
+	}
+	o := &aggOutput{p: p}
+	if p.table != nil {
+		o.keys = p.table.columns()
+	}
+	return o, nil
+}
+
+// aggOutput gives out the groups of a pass.
+type aggOutput struct {
+	p    *aggPass
+	keys []*vector.Vector
+	at   int
+}
+
+func (o *aggOutput) Next(context.Context) (*vector.Batch, error) {
+	p := o.p
+	to := min(o.at+p.a.n.env.batchRows(), p.groups)
+	if to <= o.at {
+		return nil, nil
+	}
+	var cols []*vector.Vector
+	for _, k := range o.keys {
+		cols = append(cols, vector.Slice(k, o.at, to))
+	}
+	for _, c := range p.calls {
+		if p.a.mode == proto.Aggregate_PARTIAL {
+			vs, err := c.agg.State(o.at, to)
+			if err != nil {
+				return nil, err
+			}
+			cols = append(cols, vs...)
+			continue
+		}
+		v, err := c.agg.Final(o.at, to)
+		if err != nil {
+			return nil, err
+		}
+		cols = append(cols, v)
+	}
+	for i, t := range p.a.n.types {
+		cols[i] = cols[i].Retype(t)
+	}
+	b := vector.NewBatch(cols, to-o.at)
+	o.at = to
+	return b, nil
+}
