@@ -93,7 +93,7 @@ func castFlat(c *Ctx, v *vector.Vector, to types.Type, explicit bool) (*vector.V
 		return vector.FromList(to, v.Offs, child.Flatten()), nil
 	case from.IsString():
 		return castString(c, v, to, explicit)
-	case to.IsString():
+	case to.IsString() && !(to.ID == types.Char && from.ID == types.Int4):
 		return castToString(c, v, to, explicit)
 	}
 	var out *vector.Vector
@@ -541,7 +541,8 @@ func castString(c *Ctx, v *vector.Vector, to types.Type, explicit bool) (*vector
 	if isOID(to) && to.ID != types.OID {
 		return parseRegs(c, v, to)
 	}
-	if fields, limited := intervalFields(to); limited {
+	if fields, limited := intervalFields(to); limited && v.Type.ID == types.Unknown {
+		// Only a literal's bare number takes its unit from the type.
 		out, err := mapText(v, types.T(types.Interval), func(s string) (types.IntervalValue, error) {
 			return types.ParseIntervalFields(s, fields)
 		})

@@ -155,6 +155,9 @@ func regText(c *Ctx, t types.Type, oid uint32) string {
 	}
 	if t.ID == types.Regproc || t.ID == types.Regprocedure {
 		if f, ok := builtins().byOID(oid); ok {
+			if t.ID == types.Regproc && len(Lookup(f.Name)) > 1 {
+				return "pg_catalog." + quoteIdent(f.Name) // the bare name would not be read back
+			}
 			if t.ID == types.Regprocedure {
 				return quoteIdent(f.Name) + "(" + strings.ReplaceAll(typeList(f.Args), ", ", ",") + ")"
 			}
