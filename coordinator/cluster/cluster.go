@@ -93,6 +93,9 @@ func (c *Cluster) Close() error {
 	}
 	for _, m := range c.members {
 		m.hangUp()
+		if !m.embedded {
+			c.forgetDrops(m.id)
+		}
 	}
 	c.mu.Unlock()
 	c.cancel()
@@ -272,6 +275,8 @@ func (c *Cluster) monitor() {
 			case silent <= c.cfg.SuspectAfter && m.suspect && m.session != nil:
 				m.suspect = false
 				c.handle(scheduler.WorkerSuspect{Worker: m.id})
+			case m.suspect && now.Sub(m.probed) > probeEvery:
+				c.probe(m.id) // it may have been dying when it answered
 			}
 		}
 		c.mu.Unlock()
@@ -295,10 +300,7 @@ func (c *Cluster) lost(m *member, why string) {
 	m.hangUp()
 	c.peers.Forget(m.reg.ExchangeAddress)
 	c.cfg.Log.Warn("worker lost", "worker", m.id.ID, "incarnation", m.id.Incarnation, "reason", why)
-	for q, d := range c.drops {
-		delete(d.waiting, m.id)
-		c.settle(q)
-	}
+	c.forgetDrops(m.id)
 	c.handle(scheduler.WorkerLost{Worker: m.id})
 }
 

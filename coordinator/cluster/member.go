@@ -23,6 +23,7 @@ type member struct {
 	session   *session // nil while disconnected, and for the embedded worker
 	suspect   bool
 	probing   bool
+	probed    time.Time
 	connected time.Time
 	seen      time.Time
 }
@@ -220,6 +221,7 @@ func (c *Cluster) register(reg *proto.Register, ses *session) (*member, error) {
 		c.members[id] = m
 	}
 	m.hangUp()
+	c.forgetDrops(id)
 	m.reg, m.session, m.seen, m.suspect = reg, ses, now, false
 	m.send(&proto.WorkerCommand{Command: &proto.WorkerCommand_Registered{Registered: &proto.Registered{Epoch: c.epoch}}})
 	c.cfg.Log.Info("worker registered", "worker", id.ID, "incarnation", id.Incarnation, "address", reg.ExchangeAddress, "again", back)
@@ -258,6 +260,15 @@ func (c *Cluster) message(m *member, msg *proto.WorkerMessage) {
 	}
 }
 
+// forgetDrops gives up waiting for a member's confirmations, which a broken
+// session may have lost. c.mu is held.
+func (c *Cluster) forgetDrops(id scheduler.Worker) {
+	for q, d := range c.drops {
+		delete(d.waiting, id)
+		c.settle(q)
+	}
+}
+
 // sessionEnded finds out whether the worker is gone or will come back.
 func (c *Cluster) sessionEnded(m *member, ses *session) {
 	c.mu.Lock()
@@ -266,10 +277,7 @@ func (c *Cluster) sessionEnded(m *member, ses *session) {
 		return // replaced, or hung up by us
 	}
 	m.session = nil
-	for q, d := range c.drops {
-		delete(d.waiting, m.id) // its confirmation may have been lost
-		c.settle(q)
-	}
+	c.forgetDrops(m.id)
 	c.suspect(m, "its session ended")
 }
 
@@ -277,13 +285,16 @@ func (c *Cluster) sessionEnded(m *member, ses *session) {
 // connection or another incarnation does.
 const probeTimeout = 2 * time.Second
 
+// probeEvery is the pause between probes of a suspect.
+const probeEvery = 300 * time.Millisecond
+
 // probe asks a member's exchange who is there. c.mu is held.
 func (c *Cluster) probe(id scheduler.Worker) {
 	m := c.members[id]
 	if m == nil || m.embedded || m.probing || c.closed {
 		return
 	}
-	m.probing = true
+	m.probing, m.probed = true, time.Now()
 	address := m.reg.ExchangeAddress
 	c.wg.Add(1)
 	go func() {
