@@ -105,15 +105,20 @@ func (c *civil) timeOfDay() int64 {
 
 // micros returns the timestamp, false if it is out of range.
 func (c *civil) micros() (int64, bool) {
+	ts, ok := c.local()
+	return ts, ok && inTimestamp(ts)
+}
+
+// local is micros for a local time, which may leave the range by an offset.
+func (c *civil) local() (int64, bool) {
 	if c.year < -5000 || c.year > 300000 {
 		return 0, false
 	}
 	days := daysOf(c.year, c.mon, c.day)
-	if days < minDate || days > endTimestamp/usecPerDay {
+	if days < minDate-1 || days > endTimestamp/usecPerDay {
 		return 0, false
 	}
-	ts := days*usecPerDay + c.timeOfDay()
-	return ts, inTimestamp(ts)
+	return addInt64(days*usecPerDay, c.timeOfDay())
 }
 
 var monthDays = [2][13]int{

@@ -79,6 +79,7 @@ type dateNode struct {
 	cas    letterCase
 	n      int // of FFn
 	fm     bool
+	tm     bool // names of the locale, which is C's; they are not padded
 	th     string // TH, th or nothing
 	quoted bool
 }
@@ -123,7 +124,7 @@ func CompileDateFormat(format string) (*DateFormat, error) {
 			if hasPrefixFold(t, "FM") {
 				n.fm, t = true, t[2:]
 			} else if strings.HasPrefix(t, "TM") || strings.HasPrefix(t, "tm") {
-				t = t[2:]
+				n.tm, t = true, t[2:]
 			} else {
 				break
 			}
@@ -213,6 +214,10 @@ func matchDateKey(s string, n *dateNode) (int, bool) {
 	return 0, false
 }
 
+// Empty reports a template without any character, for which to_char of dates and
+// times is NULL in Postgres.
+func (f *DateFormat) Empty() bool { return len(f.nodes) == 0 }
+
 // AppendTimestamp is to_char of a timestamp.
 func (f *DateFormat) AppendTimestamp(dst []byte, ts int64) ([]byte, error) {
 	if !TimestampFinite(ts) {
@@ -298,7 +303,6 @@ func (n *dateNode) num(dst []byte, v, width int) []byte {
 	if v < 0 {
 		dst = append(dst, '-')
 		v = -v
-		width--
 	}
 	t := strconv.Itoa(v)
 	for k := len(t); k < width; k++ {
@@ -343,7 +347,7 @@ func (n *dateNode) word(dst []byte, w string, width int) []byte {
 		w = strings.ToLower(w)
 	}
 	dst = append(dst, w...)
-	for k := len(w); k < width && !n.fm; k++ {
+	for k := len(w); k < width && !n.fm && !n.tm; k++ {
 		dst = append(dst, ' ')
 	}
 	return dst
@@ -493,9 +497,6 @@ func (n *dateNode) appendDay(dst []byte, s *charSource) []byte {
 // yearDigits appends the last n digits of the year, all of it for four.
 func (n *dateNode) yearDigits(dst []byte, y, digits int) []byte {
 	if digits == 4 {
-		if y < 0 {
-			return n.num(dst, y, 5)
-		}
 		return n.num(dst, y, 4)
 	}
 	return n.num(dst, y%int(pow10[digits].lo), digits)

@@ -13,6 +13,7 @@ import (
 type fromChar struct {
 	in                                  string
 	s                                   string
+	extra                               int // characters skipped beyond the template's
 	year, yearDigits                    int
 	month, day, doy, hour, min, sec     int
 	us                                  int
@@ -97,7 +98,7 @@ func (p *fromChar) read(f *DateFormat) error {
 			case fx:
 				p.skipChar()
 			case p.s != "" && (isSpace(p.s[0]) || isSeparator(p.s[0])):
-				p.s = p.s[1:]
+				p.s = p.s[1:] // in place of what the template has
 			default:
 				extra--
 			}
@@ -122,6 +123,7 @@ func (p *fromChar) read(f *DateFormat) error {
 			next := &f.nodes[i+1]
 			free = next.key <= dSeparator && !(len(next.text) == 1 && isDigit(next.text[0])) || next.key > dSeparator && !digitKey[next.key]
 		}
+		p.extra = extra
 		if err := p.field(n, free); err != nil {
 			return err
 		}
@@ -244,6 +246,8 @@ func (p *fromChar) field(n *dateNode, free bool) error {
 				p.tzSign = -1
 			}
 			p.s = p.s[1:]
+		} else if at := len(p.in) - len(p.s); p.extra > 0 && at > 0 && p.in[at-1] == '-' {
+			p.tzSign = -1 // taken for a separator
 		}
 		err = p.store(&p.tzHour, n, 2, free)
 	case dTZM:

@@ -225,7 +225,7 @@ func MakeDate(year, month, day int) (int32, error) {
 	}
 	days := daysOf(c.year, c.mon, c.day)
 	if !inDate(days) {
-		return 0, errMakeRange("date", year, month, day)
+		return 0, errMakeRange("date", int(c.year), month, day)
 	}
 	return int32(days), nil
 }
@@ -243,7 +243,7 @@ func makeYMD(year, month, day int) (c civil, err error) {
 		return c, errMakeRange("date field value", year, month, day)
 	}
 	if c.year < -5000 || c.year > 5900000 {
-		return c, errMakeRange("date", year, month, day)
+		return c, errMakeRange("date", int(c.year), month, day)
 	}
 	return c, nil
 }

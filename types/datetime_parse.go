@@ -111,6 +111,9 @@ func (p *datetimeParser) token(s string) (string, error) {
 			}
 			return s[m:], p.packed(s[:n], s[n:m])
 		}
+		if p.typ == "time" && (n == 6 || n == 4) {
+			return s[n:], p.packed(s[:n], "")
+		}
 		return s[n:], p.number(s[:n])
 	case c == '+' || c == '-':
 		rest := strings.TrimLeft(s[1:], " ")
@@ -119,8 +122,6 @@ func (p *datetimeParser) token(s string) (string, error) {
 			switch w := strings.ToLower(rest[:n]); {
 			case (w == "infinity" || w == "inf") && c == '-':
 				return rest[n:], p.setSpecial(spNegInfinity)
-			case w == "infinity" || w == "inf":
-				return rest[n:], p.setSpecial(spInfinity)
 			}
 			return "", p.syntax()
 		}
@@ -135,12 +136,13 @@ func (p *datetimeParser) token(s string) (string, error) {
 
 // fractionOnly tells 20240131.5 from 31.1.2024.
 func (p *datetimeParser) fractionOnly(s string, n int) bool {
+	year := n == 4 && len(s) == 8
 	for n++; n < len(s); n++ {
 		if !isDigit(s[n]) {
 			return s[n] != '.' && s[n] != '-' && s[n] != '/'
 		}
 	}
-	return true
+	return !year // 2024.031 is a day of a year
 }
 
 func alphaRun(s string) int {
@@ -169,6 +171,9 @@ func (p *datetimeParser) setSpecial(s special) error {
 
 // date reads fields joined by one separator.
 func (p *datetimeParser) date(s string) (string, error) {
+	if p.have&haveTime != 0 {
+		return "", p.syntax()
+	}
 	n := 0
 	for n < len(s) && (isDigit(s[n]) || isAlpha(s[n]) || s[n] == '-' || s[n] == '/' || s[n] == '.') {
 		// A T behind a digit starts the time.
@@ -205,6 +210,14 @@ func (p *datetimeParser) date(s string) (string, error) {
 		if f == "" {
 			continue
 		}
+		if i == 0 && len(f) > 4 && len(f) < 8 {
+			// A year beyond 9999; a run of digits on its own would be read as packed.
+			v, _ := strconv.Atoi(f)
+			if err := p.year(v, f); err != nil {
+				return "", err
+			}
+			continue
+		}
 		if i == 1 && len(parts) == 2 && len(f) == 3 && p.have&haveDate == haveYear {
 			p.doy, _ = strconv.Atoi(f)
 			p.have |= haveMonth | haveDay
@@ -237,7 +250,7 @@ func (p *datetimeParser) month(m int) error {
 
 // number assigns a run of digits to year, month or day, or to the time.
 func (p *datetimeParser) number(f string) error {
-	if p.have&haveDate == haveDate || len(f) > 4 && (p.have&haveDate == 0) {
+	if p.have&haveDate == haveDate || len(f) > 4 && p.have&haveDate == 0 {
 		return p.packed(f, "")
 	}
 	v, err := strconv.Atoi(f)
@@ -290,7 +303,7 @@ func (p *datetimeParser) year(v int, f string) error {
 // packed reads YYYYMMDD or YYMMDD, and behind a date HHMMSS or HHMM with fraction.
 func (p *datetimeParser) packed(f, frac string) error {
 	n := len(f)
-	if p.have&haveDate != haveDate {
+	if p.have&haveDate != haveDate && (p.typ != "time" || n != 6 && n != 4) {
 		if p.have&haveDate != 0 || frac != "" || n < 6 || n == 7 {
 			return p.syntax()
 		}
@@ -341,7 +354,7 @@ func (p *datetimeParser) time(s string) (string, error) {
 		for n < len(s) && isDigit(s[n]) {
 			n++
 		}
-		if n == 0 && k < 2 {
+		if n == 0 && (k == 0 || s != "") && k < 2 {
 			return "", p.syntax()
 		}
 		if n > 9 {
@@ -459,7 +472,7 @@ func (p *datetimeParser) word(s string) (string, error) {
 	case "at", "on":
 		return rest, nil
 	case "t":
-		if p.have&haveDate == haveDate && p.have&haveTime == 0 && rest != "" {
+		if (p.have&haveDate == haveDate || p.typ == "time") && p.have&haveTime == 0 && rest != "" {
 			return rest, nil
 		}
 		return "", p.syntax()
@@ -534,10 +547,13 @@ func (p *datetimeParser) zoneWord(s string) (string, error) {
 	}
 	loc, err := ParseZone(name)
 	if err != nil {
-		if strings.IndexByte(name, '/') >= 0 || p.have&haveDate != 0 && p.have&haveTime != 0 {
-			return "", err
+		if strings.IndexByte(name, '/') >= 0 {
+			return "", errZone(strings.ToLower(name))
 		}
 		return "", p.syntax()
+	}
+	if p.typ == "time" && p.have&haveDate != haveDate {
+		return "", p.syntax() // the offset depends on the date
 	}
 	p.zone = loc
 	return s[n:], p.set(haveZone)
@@ -575,6 +591,9 @@ func (p *datetimeParser) finish() error {
 		}
 	}
 	// 24:00:00 and second 60 are accepted and carry over in the sum.
+	if p.typ == "time" && c.timeOfDay() > usecPerDay {
+		return p.field()
+	}
 	if c.hour > 24 || c.min > 59 || c.sec > 60 || c.hour == 24 && c.min+c.sec+c.usec > 0 {
 		return p.field()
 	}
@@ -597,7 +616,7 @@ func (p *datetimeParser) finishDate() error {
 		return p.field()
 	}
 	if p.doy > 0 {
-		if p.doy > 366 || p.doy == 366 && !isLeap(c.year) {
+		if p.doy > 366 {
 			return p.field()
 		}
 		c.year, c.mon, c.day = dateOf(daysOf(c.year, 1, 1) + int64(p.doy) - 1)

@@ -199,7 +199,7 @@ func parseTimestamp(s, typ string, tz bool, o *TextOptions) (int64, error) {
 	if p.have&haveDate != haveDate {
 		return 0, p.syntax()
 	}
-	ts, ok := p.c.micros()
+	ts, ok := p.c.local()
 	if ok && tz {
 		switch {
 		case p.zone != nil:

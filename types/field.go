@@ -102,6 +102,14 @@ func errField(f Field, id ID) error {
 	return pgerr.New(pgerr.FeatureNotSupported, "unit \"%s\" not supported for type %s", f, T(id))
 }
 
+// errTruncField tells a unit that date_trunc lacks: most are not even known to it.
+func errTruncField(f Field, id ID) error {
+	if f >= TimezoneSecond {
+		return errField(f, id)
+	}
+	return pgerr.New(pgerr.InvalidParameterValue, "unit \"%s\" not recognized for type %s", f, T(id))
+}
+
 // isoWeek returns the ISO 8601 year and week of a day.
 func isoWeek(days int64) (year int64, week int) {
 	// The Thursday of a week decides to which year it belongs.
@@ -144,7 +152,7 @@ func TruncTimestamp(f Field, ts int64) (int64, error) {
 	}
 	t, ok := truncLocal(f, ts)
 	if !ok {
-		return 0, errField(f, Timestamp)
+		return 0, errTruncField(f, Timestamp)
 	}
 	if !inTimestamp(t) {
 		return 0, errTimestamp()
@@ -160,7 +168,7 @@ func TruncTimestamptz(f Field, ts int64, loc *time.Location) (int64, error) {
 	local := toLocal(ts, loc)
 	t, ok := truncLocal(f, local)
 	if !ok {
-		return 0, errField(f, Timestamptz)
+		return 0, errTruncField(f, Timestamptz)
 	}
 	if f >= Day {
 		t = toUTC(t, loc)
@@ -248,7 +256,7 @@ func TruncInterval(f Field, v IntervalValue) (IntervalValue, error) {
 		return v, pgerr.New(pgerr.FeatureNotSupported, "unit \"week\" not supported for type interval").
 			WithDetail("Months usually have fractional weeks.")
 	}
-	return v, errField(f, Interval)
+	return v, errTruncField(f, Interval)
 }
 
 // part is a field's value: v × 10^-scale, or julian's, which needs a quotient.
@@ -257,14 +265,15 @@ type part struct {
 	scale int32
 	none  bool // NULL
 	inf   int8 // the sign of an infinity
-	frac  int64
+	frac  int64 // of a day, for Julian
+	day   bool  // Julian of a time, which shows its fraction
 }
 
 func (p part) decimal() (Decimal, bool, error) {
 	switch {
 	case p.inf != 0:
 		return nan, true, errInfinity("numeric infinity is not supported")
-	case p.frac != 0:
+	case p.day:
 		q, err := NewDecimal(p.frac, 0).Div(NewDecimal(usecPerDay, 0))
 		if err == nil {
 			q, err = q.Add(NewDecimal(p.v, 0))
@@ -382,7 +391,7 @@ func timestampPart(f Field, ts int64, tz bool, loc *time.Location) (part, error)
 	}
 	if p, ok := datePart(f, days); ok {
 		if f == Julian {
-			p.frac = us
+			p.frac, p.day = us, true
 		}
 		return p, nil
 	}

@@ -231,10 +231,10 @@ func (p *intervalSum) add(n int64, f float64, u intervalUnit) error {
 }
 
 func (p *intervalSum) value() (IntervalValue, error) {
-	if p.months != int64(int32(p.months)) || p.days != int64(int32(p.days)) {
+	if p.days != int64(int32(p.days)) {
 		return IntervalValue{}, p.overflow()
 	}
-	return IntervalValue{Months: int32(p.months), Days: int32(p.days), Micros: p.micros}, nil
+	return makeIntervalValue(p.months, p.days, p.micros)
 }
 
 func (p *intervalSum) once(u intervalUnit) bool {
@@ -311,7 +311,7 @@ func (p *intervalSum) fields(toks []string, mask int32) error {
 		t := toks[i]
 		if isAlpha(t[0]) {
 			if strings.EqualFold(t, "ago") {
-				if i != len(toks)-1 || i == 0 {
+				if pending || i == 0 {
 					return p.syntax()
 				}
 				ago = true
@@ -482,12 +482,49 @@ func (p *intervalSum) yearMonth(t string, at int) error {
 	return nil
 }
 
+// isoDate reads years-months-days without designators and returns what follows.
+func (p *intervalSum) isoDate(s string) (string, error) {
+	for _, u := range []intervalUnit{uYear, uMonth, uDay} {
+		n := 0
+		if n < len(s) && (s[n] == '-' || s[n] == '+') {
+			n++
+		}
+		for n < len(s) && (isDigit(s[n]) || s[n] == '.') {
+			n++
+		}
+		if n == 0 {
+			return "", p.syntax()
+		}
+		v, f, err := p.number(s[:n])
+		if err == nil {
+			err = p.add(v, f, u)
+		}
+		if err != nil {
+			return "", err
+		}
+		if s = s[n:]; s == "" || s[0] != '-' {
+			break
+		}
+		s = s[1:]
+	}
+	return s, nil
+}
+
 // iso reads what follows P in ISO 8601's form with designators.
 func (p *intervalSum) iso(s string) (IntervalValue, error) {
 	inTime, any := false, false
+	if s == "" {
+		return IntervalValue{}, p.syntax()
+	}
 	for s != "" {
-		if s[0] == 'T' {
-			inTime, s = true, s[1:]
+		if s[0] == 'T' && !inTime {
+			inTime, any, s = true, true, s[1:]
+			if strings.IndexByte(s, ':') >= 0 {
+				if err := p.clock(s, IntervalFull); err != nil {
+					return IntervalValue{}, err
+				}
+				break
+			}
 			continue
 		}
 		n := 0
@@ -497,7 +534,18 @@ func (p *intervalSum) iso(s string) (IntervalValue, error) {
 		for n < len(s) && (isDigit(s[n]) || s[n] == '.') {
 			n++
 		}
-		if n == len(s) || n == 0 {
+		if n == 0 {
+			return IntervalValue{}, p.syntax()
+		}
+		if !inTime && !any && (n == len(s) || s[n] == '-' || s[n] == 'T') {
+			rest, err := p.isoDate(s)
+			if err != nil {
+				return IntervalValue{}, err
+			}
+			s, any = rest, true
+			continue
+		}
+		if n == len(s) {
 			return IntervalValue{}, p.syntax()
 		}
 		u := uNone

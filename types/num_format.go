@@ -16,13 +16,14 @@ type NumFormat struct {
 	fm        bool // no padding
 	zeroFrom  int  // first position with 0 before the point, pre if none
 	zeroTo    int  // digits behind the point that FM keeps
-	leadZero  bool // a 0 stands anywhere before the point, or behind it
+	leadZero  bool // a 0 stands before the point
 	point     bool
 	bracket   bool // PR
 	minus     bool // MI
 	plus      bool // PL
 	sign      bool // S, which floats in front or stands behind
 	signPost  bool
+	ordinal   bool // TH
 }
 
 type numKey uint8
@@ -112,6 +113,7 @@ func CompileNumFormat(format string) (*NumFormat, error) {
 			f.sign, f.signPost = true, f.point || f.pre > 0
 			s = s[1:]
 		case hasPrefixFold(s, "TH"):
+			f.ordinal = true
 			f.nodes = append(f.nodes, numNode{key: nOrdinal, text: s[:2]})
 			s = s[2:]
 		case hasPrefixFold(s, "RN"), hasPrefixFold(s, "EEEE"), s[0]|0x20 == 'v':
@@ -122,6 +124,8 @@ func CompileNumFormat(format string) (*NumFormat, error) {
 				n = 4
 			}
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "number format \"%s\" is not supported", strings.ToUpper(s[:n]))
+		case s[0]|0x20 == 'b':
+			s = s[1:]
 		case s[0]|0x20 == 'l':
 			f.nodes = append(f.nodes, numNode{key: nCurrency})
 			s = s[1:]
@@ -140,7 +144,7 @@ func CompileNumFormat(format string) (*NumFormat, error) {
 			s = s[1:]
 		}
 	}
-	f.leadZero = f.zeroFrom >= 0 || f.zeroTo > 0
+	f.leadZero = f.zeroFrom >= 0
 	if f.zeroFrom < 0 {
 		f.zeroFrom = f.pre
 	}
@@ -150,6 +154,9 @@ func CompileNumFormat(format string) (*NumFormat, error) {
 // AppendNumeric is to_char of a numeric.
 func (f *NumFormat) AppendNumeric(dst []byte, d Decimal) ([]byte, error) {
 	if d.NaN {
+		if f.ordinal {
+			return dst, pgerr.New(pgerr.InvalidTextRepresentation, "\"NaN\" is not a number")
+		}
 		return f.append(dst, false, "NaN", ""), nil
 	}
 	r, err := d.Round(f.post)
@@ -199,7 +206,8 @@ func (f *NumFormat) appendFloat(dst []byte, v float64, digits int) []byte {
 // append prints a number given by its digits. A number that does not fit is
 // shown as #. The sign stands where the first digit is.
 func (f *NumFormat) append(dst []byte, neg bool, whole, frac string) []byte {
-	if len(whole) > f.pre || whole == "NaN" || whole == "Infinity" {
+	overflow := len(whole) > f.pre
+	if overflow {
 		whole, frac = strings.Repeat("#", f.pre), strings.Repeat("#", f.post)
 	}
 	// 0.5 in 9.9 has a blank before the point, unless FM leaves nothing behind it.
@@ -211,7 +219,7 @@ func (f *NumFormat) append(dst []byte, neg bool, whole, frac string) []byte {
 		}
 	}
 	w := numWriter{f: f, dst: dst, neg: neg}
-	w.signDone = f.minus || f.plus && !neg
+	w.signDone = f.minus
 	lead := f.pre - len(whole)
 	pos, behind, point := 0, 0, false
 	last := -1 // the node behind which a trailing sign stands
@@ -225,6 +233,9 @@ func (f *NumFormat) append(dst []byte, neg bool, whole, frac string) []byte {
 		case nDigit:
 			switch {
 			case point:
+				if behind >= len(frac) {
+					return w.dst // Postgres ends where its digits do
+				}
 				if behind < kept {
 					w.put(frac[behind])
 				}
@@ -247,6 +258,9 @@ func (f *NumFormat) append(dst []byte, neg bool, whole, frac string) []byte {
 				pos++
 			}
 		case nPoint:
+			if frac == "" && !overflow {
+				return w.dst
+			}
 			point = true
 			w.put('.')
 		case nGroup:
@@ -266,7 +280,7 @@ func (f *NumFormat) append(dst []byte, neg bool, whole, frac string) []byte {
 				w.dst = append(w.dst, '+')
 			}
 		case nOrdinal:
-			if !neg && !f.point && whole != "" && whole[0] != '#' {
+			if !neg && !f.point && whole != "" && isDigit(whole[0]) {
 				w.dst = append(w.dst, ordinalSuffix([]byte(whole), n.text == "TH")...)
 			}
 		case nCurrency:
@@ -363,6 +377,10 @@ func (f *NumFormat) Parse(s string) (Decimal, error) {
 			frac, t = append(frac, t[0]), t[1:]
 		case isDigit(t[0]):
 			whole, t = append(whole, t[0]), t[1:]
+		case t[0] == '.' && f.point && !point:
+			point, t = true, t[1:]
+		default:
+			t = t[1:] // what is no digit takes the place of one
 		}
 	}
 	for _, n := range f.nodes {
