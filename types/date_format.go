@@ -79,7 +79,7 @@ type dateNode struct {
 	cas    letterCase
 	n      int // of FFn
 	fm     bool
-	tm     bool // names of the locale, which is C's; they are not padded
+	tm     bool   // names of the locale, which is C's; they are not padded
 	th     string // TH, th or nothing
 	quoted bool
 }

@@ -263,8 +263,8 @@ func TruncInterval(f Field, v IntervalValue) (IntervalValue, error) {
 type part struct {
 	v     int64
 	scale int32
-	none  bool // NULL
-	inf   int8 // the sign of an infinity
+	none  bool  // NULL
+	inf   int8  // the sign of an infinity
 	frac  int64 // of a day, for Julian
 	day   bool  // Julian of a time, which shows its fraction
 }
