@@ -131,7 +131,7 @@ func (a *aggregator) fetch(op uint8, from, to int, t types.Type) (*vector.Vector
 			return nil, err
 		}
 		if out.at+cols[0].Len > to-from {
-			return nil, a.s.broken(fmt.Errorf("more than %d results", to-from))
+			return nil, a.s.broken(fmt.Errorf("more than %d results", to-from), 0)
 		}
 		if err := out.add(cols[0]); err != nil {
 			return nil, err
@@ -141,7 +141,7 @@ func (a *aggregator) fetch(op uint8, from, to int, t types.Type) (*vector.Vector
 		}
 	}
 	if out.at != to-from {
-		return nil, a.s.broken(fmt.Errorf("%d results, want %d", out.at, to-from))
+		return nil, a.s.broken(fmt.Errorf("%d results, want %d", out.at, to-from), 0)
 	}
 	return out.v, nil
 }

@@ -113,6 +113,9 @@ func (h *Host) start(ctx context.Context, path, label string, limit int64) (_ *c
 		os.RemoveAll(c.dir)
 		return nil, pgerr.Wrap(err, pgerr.InsufficientResources, "could not start plugin %s", label)
 	}
+	h.mu.Lock()
+	h.children[c] = struct{}{}
+	h.mu.Unlock()
 	c.log = h.log.With("plugin", label, "pid", cmd.Process.Pid)
 	c.log.Debug("plugin started")
 	var logs sync.WaitGroup

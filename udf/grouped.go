@@ -270,11 +270,11 @@ func (g *GroupedMapStream) Recv(ctx context.Context) (*GroupOutput, error) {
 			}
 			prev := int32(0)
 			if len(groups) != int(r.msg.Rows) || r.msg.Base < 0 {
-				return nil, s.broken(fmt.Errorf("%d group numbers for %d rows", len(groups), r.msg.Rows))
+				return nil, s.broken(fmt.Errorf("%d group numbers for %d rows", len(groups), r.msg.Rows), 0)
 			}
 			for _, x := range groups {
 				if x < prev {
-					return nil, s.broken(errors.New("group numbers that descend"))
+					return nil, s.broken(errors.New("group numbers that descend"), 0)
 				}
 				prev = x
 			}

@@ -203,20 +203,26 @@ func (s *ScalarStream) run(ctx context.Context, args []*vector.Vector, n int) (*
 				continue
 			}
 		}
+		// Credits travel with the next batch, but the child may need them for the
+		// batches that it has.
+		st.mu.Lock()
+		stuck := len(st.results) == 0 && st.inflight > 0 && len(st.buf) > 0
+		st.mu.Unlock()
+		if stuck {
+			if err := st.flush(); err != nil {
+				return nil, err
+			}
+		}
 		err := st.wait(ctx, receiver, func() bool { return len(st.results) > 0 })
 		if err != nil {
 			return nil, s.place(err, starts)
 		}
 		r, cols, _, err := st.receive(true)
 		if err != nil {
-			var ce *CallError
-			if errors.As(err, &ce) {
-				ce.seq = r.seq
-			}
 			return nil, s.place(err, starts)
 		}
 		if out.at+cols[0].Len > n || out.at+cols[0].Len > sent {
-			return nil, st.broken(fmt.Errorf("%d rows too many", out.at+cols[0].Len-sent))
+			return nil, st.broken(fmt.Errorf("%d rows too many", out.at+cols[0].Len-sent), 0)
 		}
 		if err := out.add(cols[0]); err != nil {
 			return nil, err
@@ -224,16 +230,11 @@ func (s *ScalarStream) run(ctx context.Context, args []*vector.Vector, n int) (*
 		if r.last {
 			delete(starts, r.seq)
 			if begin, ok := starts[r.seq+1]; ok && begin != out.at || !ok && out.at != sent {
-				return nil, st.broken(fmt.Errorf("%d rows, want %d", out.at, sent))
+				return nil, st.broken(fmt.Errorf("%d rows, want %d", out.at, sent), 0)
 			}
 			now := time.Now()
 			s.measured(float64(now.Sub(last)) / float64(max(cols[0].Len, 1)))
 			last = now
-		} else {
-			// More results of this piece follow: the child wants its slot back.
-			if err := st.flush(); err != nil {
-				return nil, err
-			}
 		}
 	}
 	return out.v, nil

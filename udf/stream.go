@@ -319,19 +319,19 @@ func (s *stream) receive(lazy bool) (result, []*vector.Vector, []int32, error) {
 	s.outMu.Unlock()
 	rows := int(r.msg.Rows)
 	if len(r.msg.Cols) != len(s.outs) {
-		return r, nil, nil, s.broken(fmt.Errorf("%d columns, want %d", len(r.msg.Cols), len(s.outs)))
+		return r, nil, nil, s.broken(fmt.Errorf("%d columns, want %d", len(r.msg.Cols), len(s.outs)), r.seq)
 	}
 	cols := make([]*vector.Vector, len(s.outs))
 	var err error
 	for i := range cols {
 		if cols[i], err = copyOut(mem, &r.msg.Cols[i], rows, s.outs[i]); err != nil {
-			return r, nil, nil, s.broken(err)
+			return r, nil, nil, s.broken(err, r.seq)
 		}
 	}
 	var groups []int32
 	if n := int(r.msg.Groups); n > 0 {
 		if r.msg.GroupsAt%8 != 0 || uint64(r.msg.GroupsAt)+4*uint64(n) > uint64(len(mem)) || n != rows {
-			return r, nil, nil, s.broken(fmt.Errorf("%d group numbers for %d rows", n, rows))
+			return r, nil, nil, s.broken(fmt.Errorf("%d group numbers for %d rows", n, rows), r.seq)
 		}
 		groups = append([]int32(nil), int32s(mem, r.msg.GroupsAt, n)...)
 	}
@@ -357,10 +357,11 @@ func (s *stream) flush() error {
 }
 
 // broken is the error for a plugin that breaks its contract.
-func (s *stream) broken(err error) error {
+// seq is the batch of a badRow.
+func (s *stream) broken(err error, seq uint64) error {
 	e := pgerr.New(pgerr.ExternalRoutineInvocationError, "function %s returned %s", s.name, err)
 	if b, ok := err.(*badRow); ok {
-		return &CallError{Group: -1, Row: int64(b.row), Err: e}
+		return &CallError{Group: -1, Row: int64(b.row), Err: e, seq: seq, where: "function " + s.name + " of " + s.c.label}
 	}
 	return e
 }

@@ -62,7 +62,8 @@ func (c *column) strings() []string {
 
 func (c *column) byteSlices() [][]byte {
 	offs := c.offsets()
-	all := append([]byte(nil), c.mem[c.at.Bytes:c.at.Bytes+c.at.BytesLen]...)
+	all := make([]byte, c.at.BytesLen) // not nil: an empty value is not NULL
+	copy(all, c.mem[c.at.Bytes:])
 	out := make([][]byte, c.n)
 	for i := range out {
 		if c.isNull(i) {
