@@ -1,0 +1,485 @@
+package storage
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
+
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// ParquetPlan is the result of PlanParquet and PlanTable.
+type ParquetPlan struct {
+	Schema []vector.Field
+	Splits []*proto.Split // row groups
+	Rows   int64          // exact
+	Stats  []ColumnStats  // one per column, over all files
+}
+
+// parquetFile is an open file with its columns.
+type parquetFile struct {
+	path   string
+	f      *os.File
+	rd     *file.Reader
+	fields []parquetField
+}
+
+// damaged turns errors and panics of the decoder into one that names the file.
+func damaged(path string, err error) error {
+	var pe *pgerr.Error
+	if errors.As(err, &pe) && pe.Code != pgerr.DataCorrupted {
+		return pgerr.Wrap(err, pe.Code, "file \"%s\"", path)
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return pgerr.From(err)
+	}
+	return pgerr.Wrap(err, pgerr.DataCorrupted, "file \"%s\" is not a valid Parquet file", path).WithClass(pgerr.User)
+}
+
+func openParquetFile(path string) (p *parquetFile, err error) {
+	f, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = damaged(path, fmt.Errorf("%v", r))
+		}
+		if err != nil {
+			f.Close()
+		}
+	}()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a regular file", path)
+	}
+	rd, err := file.NewParquetReader(f)
+	if err != nil {
+		return nil, damaged(path, err)
+	}
+	fields, err := parquetFields(path, rd.MetaData())
+	if err != nil {
+		return nil, err
+	}
+	return &parquetFile{path: path, f: f, rd: rd, fields: fields}, nil
+}
+
+func (p *parquetFile) close() {
+	p.rd.Close() // closes f
+	p.f.Close()
+}
+
+// PlanParquet reads the footers of Parquet files and plans their scan. All must
+// have the columns of the first, with the same types, in any order.
+func PlanParquet(ctx context.Context, paths []string) (*ParquetPlan, error) {
+	if len(paths) == 0 {
+		return nil, pgerr.New(pgerr.UndefinedFile, "no files to read")
+	}
+	plan := &ParquetPlan{}
+	var all []*FileStats
+	for i, path := range paths {
+		if err := ctx.Err(); err != nil {
+			return nil, pgerr.From(err)
+		}
+		if err := plan.addFile(path, i == 0, &all); err != nil {
+			return nil, err
+		}
+	}
+	plan.Stats = mergeStats(plan.Schema, all)
+	return plan, nil
+}
+
+func (p *ParquetPlan) addFile(path string, first bool, all *[]*FileStats) error {
+	f, err := openParquetFile(path)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	if first {
+		for _, c := range f.fields {
+			if fieldIndex(p.Schema, c.Name) >= 0 {
+				return pgerr.New(pgerr.DuplicateColumn, "file \"%s\" has two columns of the name \"%s\"", path, c.Name)
+			}
+			p.Schema = append(p.Schema, c.Field)
+		}
+	} else if len(f.fields) != len(p.Schema) {
+		return pgerr.New(pgerr.DatatypeMismatch, "file \"%s\" has %d columns but the first file has %d", path, len(f.fields), len(p.Schema))
+	}
+	for _, c := range f.fields {
+		i := fieldIndex(p.Schema, c.Name)
+		if i < 0 {
+			return pgerr.New(pgerr.DatatypeMismatch, "file \"%s\" has a column \"%s\" that the first file lacks", path, c.Name)
+		}
+		if p.Schema[i].Type != c.Type {
+			return pgerr.New(pgerr.DatatypeMismatch, "column \"%s\" is %s in file \"%s\" but %s in the first file", c.Name, c.Type, path, p.Schema[i].Type)
+		}
+	}
+	st, err := f.f.Stat()
+	if err != nil {
+		return pgerr.Wrap(err, pgerr.IOError, "could not stat file \"%s\"", path)
+	}
+	stats := statsOf(f.rd.MetaData(), f.fields)
+	p.addSplits(path, stats.RowGroups, st.Size(), st.ModTime().UnixNano())
+	*all = append(*all, stats)
+	return nil
+}
+
+func (p *ParquetPlan) addSplits(path string, rowGroups []int64, size, mtime int64) {
+	for g, rows := range rowGroups {
+		if rows == 0 {
+			continue
+		}
+		p.Splits = append(p.Splits, &proto.Split{Path: path, Offset: int64(g), Length: 1, Rows: rows, RowBase: p.Rows,
+			Size: size, MtimeNs: mtime, Last: g == len(rowGroups)-1})
+		p.Rows += rows
+	}
+}
+
+// TableFile is a file of a managed table, as the catalog knows it.
+type TableFile struct {
+	Path  string // absolute
+	Rows  int64
+	Bytes int64
+	Stats []byte
+}
+
+// PlanTable plans the scan of a managed table without touching its files.
+func PlanTable(schema []vector.Field, files []TableFile) (*ParquetPlan, error) {
+	plan := &ParquetPlan{Schema: schema}
+	var all []*FileStats
+	for _, f := range files {
+		st, err := DecodeStats(f.Stats)
+		if err != nil {
+			return nil, err
+		}
+		if len(st.RowGroups) > 0 || f.Rows == 0 {
+			plan.addSplits(f.Path, st.RowGroups, f.Bytes, 0)
+		} else {
+			plan.Splits = append(plan.Splits, &proto.Split{Path: f.Path, Length: math.MaxInt32, Rows: f.Rows, RowBase: plan.Rows, Size: f.Bytes, Last: true})
+			plan.Rows += f.Rows
+		}
+		all = append(all, st)
+	}
+	plan.Stats = mergeStats(schema, all)
+	return plan, nil
+}
+
+// statsOf collects the statistics of a footer.
+func statsOf(meta *metadata.FileMetaData, fields []parquetField) *FileStats {
+	out := &FileStats{}
+	parts := make([]*FileStats, 0, len(meta.RowGroups))
+	schema := make([]vector.Field, len(fields))
+	for i, f := range fields {
+		schema[i] = f.Field
+	}
+	for g := range meta.RowGroups {
+		rg := meta.RowGroup(g)
+		out.RowGroups = append(out.RowGroups, rg.NumRows())
+		part := &FileStats{RowGroups: []int64{rg.NumRows()}}
+		for i := range fields {
+			part.Columns = append(part.Columns, chunkStats(rg, &fields[i]))
+		}
+		parts = append(parts, part)
+	}
+	out.Columns = mergeStats(schema, parts)
+	return out
+}
+
+// chunkStats reads the bounds of one column chunk; what is absent or damaged is
+// unknown.
+func chunkStats(rg *metadata.RowGroupMetaData, f *parquetField) (s ColumnStats) {
+	s.Name, s.Nulls = f.Name, -1
+	defer func() { _ = recover() }() // statistics of foreign writers are not worth failing for
+	if f.list {
+		return s
+	}
+	cc, err := rg.ColumnChunk(f.index)
+	if err != nil {
+		return s
+	}
+	if set, err := cc.StatsSet(); err != nil || !set {
+		return s
+	}
+	st, err := cc.Statistics()
+	if err != nil || st == nil {
+		return s
+	}
+	if st.HasNullCount() {
+		s.Nulls = st.NullCount()
+	}
+	if !st.HasMinMax() {
+		return s
+	}
+	lo, hi := boundOf(f, st.EncodeMin()), boundOf(f, st.EncodeMax())
+	if lo != nil && hi != nil {
+		s.Min, s.Max = lo, hi
+	}
+	return s
+}
+
+const maxBoundBytes = 64
+
+// boundOf converts an encoded bound to the type's text form.
+func boundOf(f *parquetField, b []byte) *string {
+	l := &f.leaf
+	rd := rawColumn(l, b)
+	if rd == nil {
+		return nil
+	}
+	v, err := rd.read(1)
+	if err != nil || v.IsNull(0) {
+		return nil
+	}
+	s := string(vector.AppendText(nil, v, 0, nil))
+	if len(s) > maxBoundBytes {
+		return nil
+	}
+	return &s
+}
+
+// oneValue is a page of one value, for the statistics.
+type oneValue[P any] struct{ v P }
+
+func (o oneValue[P]) ReadBatchInPage(_ int64, values []P, def, _ []int16) (int64, int, error) {
+	values[0] = o.v
+	return 1, 1, nil
+}
+
+// rawColumn makes a decoder that yields one plainly encoded value of the types
+// whose bounds are of use to the planner; nil for the others.
+func rawColumn(l *leaf, b []byte) columnDecoder {
+	f := &parquetField{leaf: *l}
+	le := binary.LittleEndian
+	switch l.phys {
+	case parquet.Types.Int32:
+		x := int32(le.Uint32(b))
+		switch l.enc {
+		case encSame:
+			return fixed[int32, int32](f, oneValue[int32]{x}, nil)
+		case encInt16:
+			return fixed(f, oneValue[int32]{x}, func(x int32) (int16, error) { return int16(x), nil })
+		case encDecimal:
+			if x == math.MinInt32 {
+				return nil // NaN is not ordered so
+			}
+			return fixed(f, oneValue[int32]{x}, func(x int32) (types.Decimal, error) { return decimal64(int64(x), l.scale), nil })
+		}
+	case parquet.Types.Int64:
+		x := int64(le.Uint64(b))
+		switch l.enc {
+		case encSame:
+			return fixed[int64, int64](f, oneValue[int64]{x}, nil)
+		case encDecimal:
+			if x == math.MinInt64 {
+				return nil
+			}
+			return fixed(f, oneValue[int64]{x}, func(x int64) (types.Decimal, error) { return decimal64(x, l.scale), nil })
+		}
+	case parquet.Types.Float:
+		return fixed[float32, float32](f, oneValue[float32]{math.Float32frombits(le.Uint32(b))}, nil)
+	case parquet.Types.Double:
+		return fixed[float64, float64](f, oneValue[float64]{math.Float64frombits(le.Uint64(b))}, nil)
+	case parquet.Types.FixedLenByteArray:
+		if l.enc == encDecimal {
+			return fixed(f, oneValue[parquet.FixedLenByteArray]{b}, func(x parquet.FixedLenByteArray) (types.Decimal, error) {
+				d, err := decimalBytes(x, l.scale, true)
+				if d.NaN {
+					err = errTruncated // NaN is not ordered so: no bound
+				}
+				return d, err
+			})
+		}
+	case parquet.Types.ByteArray:
+		if l.enc == encSame && l.sql.IsString() && checkUTF8(b) == nil {
+			return &bytesDecoder[parquet.ByteArray]{typ: l.sql, rd: oneValue[parquet.ByteArray]{b}}
+		}
+	}
+	return nil
+}
+
+// parquetReader reads row groups one after the other.
+type parquetReader struct {
+	scan      *proto.Scan
+	splits    []*proto.Split
+	batchRows int
+	limit     int64
+	file      *parquetFile
+	group     int // next row group of splits[0]
+	last      int // one behind its last
+	cols      []columnDecoder
+	chunks    []file.ColumnChunkReader
+	left      int64 // rows left in the row group
+	row       int64 // ordinal of the next row
+	done      int64
+	total     int64
+	err       error
+}
+
+func openParquet(_ context.Context, scan *proto.Scan, splits []*proto.Split, batchRows int) (Reader, error) {
+	if batchRows <= 0 {
+		batchRows = vector.DefaultRows
+	}
+	r := &parquetReader{scan: scan, splits: splits, batchRows: batchRows, limit: -1}
+	if scan.GetLimit() > 0 {
+		r.limit = scan.GetLimit()
+	}
+	for _, s := range splits {
+		r.total += r.splitBytes(s)
+	}
+	return r, nil
+}
+
+// splitBytes estimates a split's share of its file, for progress.
+func (r *parquetReader) splitBytes(s *proto.Split) int64 {
+	return max(1, s.GetRows()) * int64(max(1, len(r.scan.GetColumns()))) * 8
+}
+
+func (r *parquetReader) Next(ctx context.Context) (b *vector.Batch, err error) {
+	if r.err != nil || r.limit == 0 {
+		return nil, r.err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, pgerr.From(err)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			if r.file == nil {
+				panic(p)
+			}
+			err = damaged(r.file.path, fmt.Errorf("%v", p))
+		}
+		if err != nil {
+			r.err, b = err, nil
+		}
+	}()
+	for r.left == 0 {
+		more, err := r.nextGroup()
+		if err != nil || !more {
+			return nil, err
+		}
+	}
+	n := min(int(r.left), r.batchRows)
+	if r.limit >= 0 {
+		n = min(n, int(r.limit))
+		r.limit -= int64(n)
+	}
+	vs := make([]*vector.Vector, 0, len(r.cols)+1)
+	for _, c := range r.cols {
+		v, err := c.read(n)
+		if err != nil {
+			return nil, damaged(r.file.path, err)
+		}
+		vs = append(vs, v)
+	}
+	if r.scan.GetRowId() {
+		ids := make([]int64, n)
+		for i := range ids {
+			ids[i] = r.row + int64(i)
+		}
+		vs = append(vs, vector.FromSlice(types.T(types.Int8), ids))
+	}
+	r.row += int64(n)
+	r.left -= int64(n)
+	r.done += int64(n) * int64(max(1, len(r.scan.GetColumns()))) * 8
+	return vector.NewBatch(vs, n), nil
+}
+
+// nextGroup opens the next row group.
+func (r *parquetReader) nextGroup() (bool, error) {
+	r.closeChunks()
+	if r.group >= r.last {
+		if r.last > 0 {
+			r.splits = r.splits[1:]
+		}
+		r.group, r.last = 0, 0
+		if len(r.splits) == 0 {
+			return false, nil
+		}
+		s := r.splits[0]
+		if r.file == nil || r.file.path != s.GetPath() {
+			r.closeFile()
+			f, err := openParquetFile(s.GetPath())
+			if err != nil {
+				return false, err
+			}
+			r.file = f
+		}
+		if err := checkUnchanged(r.file.f, s); err != nil {
+			return false, err
+		}
+		groups := r.file.rd.NumRowGroups()
+		r.group, r.last = int(s.GetOffset()), int(min(s.GetOffset()+s.GetLength(), int64(groups)))
+		if r.group >= groups && s.GetRows() > 0 {
+			return false, errChanged(s.GetPath())
+		}
+		r.row = s.GetRowBase()
+		if r.group >= r.last {
+			r.last = r.group + 1
+			r.group = r.last
+			return true, nil
+		}
+	}
+	rg := r.file.rd.RowGroup(r.group)
+	r.group++
+	r.cols = r.cols[:0]
+	for _, name := range r.scan.GetColumns() {
+		var f *parquetField
+		for i := range r.file.fields {
+			if r.file.fields[i].Name == name {
+				f = &r.file.fields[i]
+			}
+		}
+		if f == nil {
+			return false, pgerr.New(pgerr.UndefinedColumn, "file \"%s\" has no column \"%s\"", r.file.path, name)
+		}
+		chunk, err := rg.Column(f.index)
+		if err != nil {
+			return false, damaged(r.file.path, err)
+		}
+		r.chunks = append(r.chunks, chunk)
+		d, err := newDecoder(f, chunk, int(rg.NumRows()))
+		if err != nil {
+			return false, err
+		}
+		r.cols = append(r.cols, d)
+	}
+	r.left = rg.NumRows()
+	return true, nil
+}
+
+func (r *parquetReader) closeChunks() {
+	for _, c := range r.chunks {
+		if cl, ok := c.(interface{ Close() error }); ok {
+			cl.Close()
+		}
+	}
+	r.chunks = r.chunks[:0]
+}
+
+func (r *parquetReader) closeFile() {
+	if r.file != nil {
+		r.file.close()
+		r.file = nil
+	}
+}
+
+// Close releases the file.
+func (r *parquetReader) Close() error {
+	r.limit = 0
+	r.closeChunks()
+	r.closeFile()
+	r.cols = nil
+	return nil
+}
+
+// Progress returns an estimate in bytes.
+func (r *parquetReader) Progress() (done, total int64) { return r.done, max(r.total, r.done) }
