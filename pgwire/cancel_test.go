@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/volleydb/volley/coordinator"
 )
 
 const (
@@ -84,6 +82,16 @@ func TestStatementTimeout(t *testing.T) {
 	c.send(query("select 1"))
 	if got := c.until("Z"); !strings.HasSuffix(got, "C(SELECT 1) Z(I)") {
 		t.Errorf("after a timeout: %s", got)
+	}
+	// The clock stands still while a portal is suspended.
+	c.send(query("begin"))
+	c.until("Z")
+	c.send(parseMsg("", "select n from series(9)"), bindMsg("", "", nil), executeMsg("", 1), sync_)
+	c.until("Z")
+	time.Sleep(40 * time.Millisecond)
+	c.send(executeMsg("", 8), sync_) // beyond the batch at hand
+	if got, want := c.until("Z"), `D("9") s Z(T)`; !strings.HasSuffix(got, want) {
+		t.Errorf("a suspended portal: %s", got)
 	}
 }
 
@@ -201,7 +209,7 @@ func TestShutdown(t *testing.T) {
 	<-e.sleeping
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	ended := make(chan error, 1)
+	ended, begun := make(chan error, 1), time.Now()
 	go func() { ended <- s.Shutdown(ctx) }()
 	for _, c := range []*rawClient{idle, inTx} {
 		if got := c.until("Z"); got != adminEnd {
@@ -220,6 +228,9 @@ func TestShutdown(t *testing.T) {
 	}
 	if err := <-ended; err != context.DeadlineExceeded {
 		t.Errorf("Shutdown: %v", err)
+	}
+	if d := time.Since(begun); d > 2*time.Second {
+		t.Errorf("Shutdown took %v", d)
 	}
 	if err := <-served; err != nil {
 		t.Errorf("Serve: %v", err)
@@ -262,8 +273,7 @@ func TestServeContext(t *testing.T) {
 // TestCancelBetweenSteps cancels while a message is being handled but nothing
 // runs just now: the next step is cancelled. When idle it means nothing.
 func TestCancelBetweenSteps(t *testing.T) {
-	s, _ := newEngine().NewSession(context.Background(), coordinator.SessionOptions{})
-	defer s.Close()
+	s := &session{e: newEngine()}
 	c := &conn{sess: s}
 	next := func() error {
 		ctx, cancel := context.WithCancelCause(context.Background())

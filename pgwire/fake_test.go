@@ -59,6 +59,9 @@ func (e *engine) NewSession(ctx context.Context, o coordinator.SessionOptions) (
 	if o.Database == "missing" {
 		return nil, pgerr.New(pgerr.InvalidCatalogName, "database \"%s\" does not exist", o.Database)
 	}
+	// What a session says before it has started is not for the client.
+	o.OnSetting("application_name", "early")
+	o.OnNotice("NOTICE", "00000", "early", "")
 	e.open.Add(1)
 	e.mu.Lock()
 	e.last = s

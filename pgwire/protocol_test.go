@@ -109,6 +109,8 @@ func TestProtocol(t *testing.T) {
 		{"a failed transaction refuses Bind", [][]byte{parseMsg("s", "select 1"), parseMsg("r", "rollback"), query("begin; call fail()"), bindMsg("", "s", nil), executeMsg("", 0), sync_, bindMsg("", "r", nil), executeMsg("", 0), sync_},
 			[]string{"1 1 C(BEGIN) E(V:ERROR C:38000 M:it broke D:in row 7 H:mend it P:6 W:score@2) Z(E)",
 				"E(V:ERROR C:25P02 M:current transaction is aborted, commands ignored until end of transaction block) Z(E)", "2 C(ROLLBACK) Z(I)"}},
+		{"Bind replaces the unnamed portal, Query ends it", [][]byte{query("begin"), parseMsg("s", "select n from series(9)"), bindMsg("", "s", nil), executeMsg("", 1), bindMsg("", "s", nil), executeMsg("", 1), sync_, query("select 1"), executeMsg("", 1), sync_},
+			[]string{"C(BEGIN) Z(T)", `1 2 D("1") s 2 D("1") s Z(T)`, n8 + ` D("1") C(SELECT 1) Z(T)`, `E(V:ERROR C:34000 M:portal "" does not exist) Z(E)`}},
 		{"a portal outlives its statement", [][]byte{parseMsg("s", "select 1"), bindMsg("", "s", nil), closeMsg('S', "s"), executeMsg("", 0), sync_}, []string{`1 2 3 D("1") C(SELECT 1) Z(I)`}},
 	}
 	e := newEngine()
