@@ -23,7 +23,7 @@ type Task struct {
 	ArtifactDir func(digest string) string
 
 	// Local is what the coordinator passes beside the plan to tasks of its own
-	// process (catalog tables); nil for remote tasks.
+	// process (a *Local for NewRunner's tasks); nil for remote tasks.
 	Local any
 }
 
@@ -34,8 +34,8 @@ type Pipeline interface {
 	Next(ctx context.Context) (*vector.Batch, error)
 	// Keys evaluates the keys of the stage's HASH partitioning over a batch.
 	Keys(b *vector.Batch) ([]*vector.Vector, error)
-	Stats() []*proto.OperatorStats
-	Progress() float64 // 0…1 of the task's input
+	Stats() []*proto.OperatorStats // also after Close
+	Progress() float64             // 0…1 of the task's input
 	Close() error
 }
 

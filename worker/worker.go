@@ -238,10 +238,10 @@ func (w *Worker) execute(ctx context.Context, a *attempt, run *proto.RunTask, lo
 	a.mu.Unlock()
 	wr := exchange.NewWriter(out, run.Stage.Output, int(a.key.Task), int(run.Context.BatchRows))
 	err = pump(ctx, pipe, wr, run.Stage.Output.GetKind() == proto.Partitioning_HASH)
-	r.Operators = pipe.Stats()
 	if cerr := pipe.Close(); err == nil {
 		err = cerr
 	}
+	r.Operators = pipe.Stats()
 	if err != nil {
 		return err
 	}

@@ -190,9 +190,14 @@ func newStore(t *testing.T, incarnation string) *exchange.Store {
 }
 
 func newEnv(t *testing.T, cfg Config) *env {
-	e := &env{t: t, f: &fake{}, conns: listen(t)}
+	f := &fake{}
+	return newEnvOf(t, cfg, f, f.run)
+}
+
+func newEnvOf(t *testing.T, cfg Config, f *fake, run worker.Runner) *env {
+	e := &env{t: t, f: f, conns: listen(t)}
 	st := newStore(t, "coordinator")
-	w, err := worker.New(worker.Config{ID: "embedded", Slots: 2, Store: st, Runner: e.f.run})
+	w, err := worker.New(worker.Config{ID: "embedded", Slots: 2, Store: st, Runner: run})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -235,9 +235,8 @@ func (r *Running) closePipe() error {
 	if r.pipe == nil {
 		return nil
 	}
-	r.lastPipe = r.pipe.Stats()
 	err := r.pipe.Close()
-	r.pipe = nil
+	r.lastPipe, r.pipe = r.pipe.Stats(), nil
 	return err
 }
 

@@ -81,7 +81,7 @@ type stage struct {
 	tasks      []task
 	inputs     []*stage
 	consumers  []*stage
-	unfinished int // tasks that are neither sealed nor taken
+	unfinished int  // tasks that are neither sealed nor taken
 	need       bool // its outputs are wanted; as of the last refresh
 	result     bool
 	attempts   int
