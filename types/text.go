@@ -125,9 +125,13 @@ func parseInt(in string, lo, hi int64, typ string) (int64, error) {
 		neg = s[0] == '-'
 		s = s[1:]
 	}
-	// The value is built negative, as the range below zero is the wider one.
+	// The value is built negative, as the range below zero is the wider one. Up
+	// to 18 digits cannot leave it.
 	var v int64
 	i, over := 0, false
+	for ; i < len(s) && i < 18 && isDigit(s[i]); i++ {
+		v = v*10 - int64(s[i]-'0')
+	}
 	for ; i < len(s) && isDigit(s[i]); i++ {
 		d := int64(s[i] - '0')
 		if v < (-1<<63+d)/10 {
