@@ -111,7 +111,11 @@ type probeKeys struct {
 	enc  encodedKeys
 	null []bool
 	at   []int32 // first row of each row's chain
-	vs   []*vector.Vector
+	// Of integer keys: what stands at the first row of the chain. Read for the
+	// whole batch at once, the cache misses overlap.
+	key0  []int64
+	next0 []int32
+	vs    []*vector.Vector
 }
 
 func (b *joinBuild) probe(keys []*vector.Vector, nullSafe []bool, n int) *probeKeys {
@@ -126,6 +130,12 @@ func (b *joinBuild) probe(keys []*vector.Vector, nullSafe []bool, n int) *probeK
 
 		for i, k := range p.ints {
 			p.at[i] = b.head[hashInt(k)&b.mask]
+		}
+		p.key0, p.next0 = make([]int64, n), make([]int32, n)
+		for i, r := range p.at {
+			if r >= 0 {
+				p.key0[i], p.next0[i] = b.ints[r], b.next[r]
+			}
 		}
 	} else {
 		p.enc = encodeKeys(keys, nil, n)
@@ -149,7 +159,14 @@ func (b *joinBuild) first(p *probeKeys, i int) int32 {
 		}
 		return 0
 	}
-	return b.match(p, i, p.at[i])
+	r := p.at[i]
+	if b.isInt && r >= 0 {
+		if p.key0[i] == p.ints[i] {
+			return r
+		}
+		r = p.next0[i]
+	}
+	return b.match(p, i, r)
 }
 
 // following returns the match after row r.
@@ -160,7 +177,15 @@ func (b *joinBuild) following(p *probeKeys, i int, r int32) int32 {
 		}
 		return -1
 	}
-	return b.match(p, i, b.next[r])
+	if b.isInt && r == p.at[i] {
+		r = p.next0[i]
+	} else {
+		r = b.next[r]
+	}
+	if r < 0 {
+		return r
+	}
+	return b.match(p, i, r)
 }
 
 func (b *joinBuild) match(p *probeKeys, i int, r int32) int32 {

@@ -22,6 +22,7 @@ type window struct {
 	calls   []*windowCall
 	inTs    []types.Type
 	streams bool
+	ranks   bool // some call needs peer groups
 
 	buf   []*vector.Batch // rows of partitions that are not yet given out
 	news  [][]bool        // per batch: starts of partitions
@@ -63,6 +64,9 @@ func newWindow(n *node, op *proto.Window) (Operator, error) {
 		}
 		call.stream = newStreamer(call)
 		w.streams = w.streams && call.stream != nil
+		if _, ok := call.stream.(*streamRank); ok || call.stream == nil {
+			w.ranks = true
+		}
 		w.calls = append(w.calls, call)
 	}
 	return w, nil
@@ -175,6 +179,9 @@ func (w *window) stream(ctx context.Context) (*vector.Batch, error) {
 func (w *window) bounds(ctx context.Context, b *vector.Batch) (news, peers []bool, err error) {
 	if news, err = w.part.starts(ctx, b); err != nil {
 		return nil, nil, err
+	}
+	if !w.ranks && w.streams {
+		return news, nil, nil
 	}
 	if peers, err = w.order.starts(ctx, b); err != nil {
 		return nil, nil, err
