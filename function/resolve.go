@@ -357,6 +357,15 @@ func polymorphic(f *Function, args []types.Type) (elem types.Type, used, ok bool
 	if len(ts) == 0 {
 		return types.T(types.Invalid), false, true
 	}
+	if f.Op != "" && f.Op != "||" {
+		// Comparisons and containment want both arrays of one type; functions
+		// and || find a common one.
+		for _, t := range ts[1:] {
+			if t.ID != types.Unknown && ts[0].ID != types.Unknown && !t.Same(ts[0]) {
+				return ts[0], true, false
+			}
+		}
+	}
 	elem, err := CommonType(ts, f.Name)
 	return elem, true, err == nil
 }
