@@ -14,6 +14,17 @@ import (
 // maxChunk is the most bytes of a block in one message.
 const maxChunk = 1 << 20
 
+// MaxMessage bounds a message between coordinator and workers: a stage with many
+// literal rows, the reports of a worker that comes back.
+const MaxMessage = 512 << 20
+
+// ServerOptions are what a gRPC server of the Exchange or Control service needs.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(MaxMessage), grpc.InitialWindowSize(4 << 20), grpc.InitialConnWindowSize(16 << 20),
+	}
+}
+
 // Server serves a store's outputs to other processes.
 type Server struct {
 	proto.UnimplementedExchangeServer

@@ -40,7 +40,10 @@ func (w *Worker) Connect(ctx context.Context, cfg ConnectConfig) error {
 	}
 	b := backoff.DefaultConfig
 	b.BaseDelay, b.MaxDelay = 100*time.Millisecond, 2*time.Second
-	cfg.Dial = append([]grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: b, MinConnectTimeout: 2 * time.Second})}, cfg.Dial...)
+	cfg.Dial = append([]grpc.DialOption{
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: b, MinConnectTimeout: 2 * time.Second}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(exchange.MaxMessage)),
+	}, cfg.Dial...)
 	// Two connections: a lease must not wait behind an artifact or a plan.
 	conn, err := grpc.NewClient("passthrough:///"+cfg.Address, cfg.Dial...)
 	if err != nil {

@@ -35,6 +35,7 @@ type Cluster struct {
 	members  map[scheduler.Worker]*member
 	embedded scheduler.Worker
 	queries  map[string]*Running
+	direct   map[*Running]bool // on the fast path: unknown to the scheduler
 	drops    map[string]*drop
 	closed   bool
 }
@@ -68,7 +69,7 @@ func New(cfg Config) (*Cluster, error) {
 		sched:    scheduler.New(scheduler.Config{NoWorkerWait: cfg.NoWorkerWait, LostWait: cfg.LostWait, RunLocally: cfg.RunLocally}),
 		members:  map[scheduler.Worker]*member{},
 		embedded: scheduler.Worker{ID: cfg.Embedded.ID(), Incarnation: cfg.Embedded.Incarnation()},
-		queries:  map[string]*Running{}, drops: map[string]*drop{},
+		queries:  map[string]*Running{}, direct: map[*Running]bool{}, drops: map[string]*drop{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.members[c.embedded] = &member{id: c.embedded, embedded: true, connected: now, seen: now, reg: &proto.Register{
@@ -87,6 +88,10 @@ func New(cfg Config) (*Cluster, error) {
 func (c *Cluster) Close() error {
 	c.mu.Lock()
 	c.closed = true
+	for r := range c.direct {
+		r.fail(pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command"))
+		r.cancel()
+	}
 	for id, r := range c.queries {
 		r.fail(pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command"))
 		c.handle(scheduler.Cancelled{Query: id})
@@ -343,11 +348,15 @@ func (c *Cluster) Workers() []WorkerInfo {
 	return out
 }
 
-// Queries lists the running queries that are distributed over tasks, by start.
+// Queries lists the running queries, by start. One that runs as a single task
+// here has no stages.
 func (c *Cluster) Queries() []QueryInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []QueryInfo
+	for r := range c.direct {
+		out = append(out, QueryInfo{ID: r.id, Started: r.started, Progress: r.directProgress()})
+	}
 	for id, r := range c.queries {
 		q := QueryInfo{ID: id, Started: r.started}
 		stages, progress, _ := c.sched.Query(id)

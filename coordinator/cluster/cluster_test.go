@@ -127,6 +127,7 @@ type node struct {
 	kill func() // abruptly
 	done chan struct{}
 	st   *exchange.Store
+	net  *tracked
 }
 
 type env struct {
@@ -138,6 +139,8 @@ type env struct {
 	conns   *connTracker
 	serials int
 	query   int
+
+	lostAfter time.Duration // of workers' leases; 0 = default
 }
 
 // connTracker can cut every connection of a server without a goodbye.
@@ -205,7 +208,7 @@ func newEnvOf(t *testing.T, cfg Config, f *fake, run worker.Runner) *env {
 	if e.c, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	g := grpc.NewServer()
+	g := grpc.NewServer(exchange.ServerOptions()...)
 	e.c.Serve(g)
 	w.Serve(g)
 	stop := serve(g, e.conns)
@@ -237,14 +240,15 @@ func (e *env) join(id string, change func(*worker.Config)) *node {
 	if n.w, err = worker.New(cfg); err != nil {
 		e.t.Fatal(err)
 	}
-	g := grpc.NewServer()
+	g := grpc.NewServer(exchange.ServerOptions()...)
 	n.w.Serve(g)
 	stop := serve(g, l)
 	ctx, cancel := context.WithCancel(context.Background())
 	dialer := &tracked{}
+	n.net = dialer
 	go func() {
 		defer close(n.done)
-		_ = n.w.Connect(ctx, worker.ConnectConfig{Address: e.addr, Renew: 50 * time.Millisecond, Dial: dialer.options()})
+		_ = n.w.Connect(ctx, worker.ConnectConfig{Address: e.addr, Renew: 50 * time.Millisecond, LostAfter: e.lostAfter, Dial: dialer.options()})
 	}()
 	n.kill = sync.OnceFunc(func() {
 		dialer.cut()
@@ -720,6 +724,36 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// Cut off from the coordinator, a worker stops its tasks and frees its memory
+// when its lease is over; the query goes on elsewhere.
+func TestPartition(t *testing.T) {
+	e := newEnv(t, Config{SuspectAfter: 100 * time.Millisecond, DeadAfter: 300 * time.Millisecond})
+	e.lostAfter = 300 * time.Millisecond
+	var stuck atomic.Bool
+	stuck.Store(true)
+	e.f.hook = func(ctx context.Context, task *worker.Task, batch int) error {
+		if stuck.Load() && task.Key.Query == "q1" && task.Key.Stage == 2 {
+			<-ctx.Done()
+		}
+		return nil
+	}
+	a := e.join("a", nil)
+	p := e.plan(2, 2)
+	r := e.start(p)
+	defer r.Close()
+	e.wait("stage 2", func() bool { return len(e.c.Queries()[0].Stages) > 1 && e.c.Queries()[0].Stages[1].Running == 2 })
+	a.net.cut() // its exchange still answers probes
+	e.wait("the coordinator to give it up", func() bool { return e.state("a") == "gone" })
+	e.wait("the worker to stop", func() bool {
+		m, d, n := a.st.Usage()
+		return a.f.running.Load() == 0 && m+d+int64(n) == 0
+	})
+	stuck.Store(false)
+	e.join("b", nil)
+	rows, err := read(r, nil)
+	e.same(p, rows, err)
+}
+
 type artifacts struct{ fetched atomic.Int64 }
 
 func (a *artifacts) Ensure(ctx context.Context, digest string, fetch func(context.Context, io.Writer) error) (string, error) {
@@ -780,13 +814,26 @@ func TestShutdown(t *testing.T) {
 	e.f.hook = func(ctx context.Context, _ *worker.Task, _ int) error { <-ctx.Done(); return pgerr.From(ctx.Err()) }
 	e.join("a", nil)
 	r := e.start(e.plan(1, 1))
+	direct, err := e.c.Run(context.Background(), e.one(), Options{ForceEmbedded: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(e.c.Queries()); n != 2 {
+		t.Errorf("%d queries listed", n)
+	}
+	got := make(chan error)
+	go func() { _, err := read(direct, nil); got <- err }()
 	if err := e.c.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if err := <-got; pgerr.Code(err) != pgerr.AdminShutdown {
+		t.Error(err)
 	}
 	if _, err := read(r, nil); pgerr.Code(err) != pgerr.AdminShutdown {
 		t.Error(err)
 	}
 	r.Close()
+	direct.Close()
 	if _, err := e.c.Run(context.Background(), e.plan(1, 1), Options{}); pgerr.Code(err) != pgerr.AdminShutdown {
 		t.Error(err)
 	}

@@ -124,8 +124,14 @@ func (c *Cluster) Run(ctx context.Context, plan *proto.Plan, o Options) (*Runnin
 	}
 	embedded = embedded || c.cfg.RunLocally && len(c.members) == 1
 	if embedded && len(plan.Stages) == 1 && r.tasks == 1 {
+		r.direct = true
+		c.direct[r] = true
 		c.mu.Unlock()
-		return r, r.runDirect()
+		if err := r.runDirect(); err != nil {
+			r.Close()
+			return nil, err
+		}
+		return r, nil
 	}
 	defer c.mu.Unlock()
 	if c.queries[r.id] != nil {
@@ -184,13 +190,13 @@ func (r *Running) runDirect() error {
 		Id: &proto.TaskID{Query: r.id, Stage: st.wire.Id}, CoordinatorEpoch: r.c.epoch,
 		Stage: st.wire, Context: r.plan.Context, Splits: st.splits(0),
 	}
-	r.direct = true
 	pipe, err := r.c.cfg.Embedded.Stream(r.ctx, run, r.opts.Local)
 	if err != nil {
-		r.cancel()
 		return err
 	}
+	r.pipeMu.Lock()
 	r.pipe = pipe
+	r.pipeMu.Unlock()
 	return nil
 }
 
@@ -218,6 +224,11 @@ func (r *Running) nextDirect(ctx context.Context) (*vector.Batch, error) {
 	for {
 		b, err := r.pipe.Next(ctx)
 		if err != nil {
+			r.c.mu.Lock()
+			defer r.c.mu.Unlock()
+			if r.err != nil {
+				return nil, r.err // why it was cancelled
+			}
 			return nil, err
 		}
 		if b == nil {
@@ -417,12 +428,7 @@ func merge(out map[uint32]*proto.OperatorStats, ops []*proto.OperatorStats) {
 // Progress is the part of the work that has been done, 0…1.
 func (r *Running) Progress() float64 {
 	if r.direct {
-		r.pipeMu.Lock()
-		defer r.pipeMu.Unlock()
-		if r.pipe == nil {
-			return 1
-		}
-		return r.pipe.Progress()
+		return r.directProgress()
 	}
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
@@ -431,6 +437,15 @@ func (r *Running) Progress() float64 {
 	}
 	_, p, _ := r.c.sched.Query(r.id)
 	return p
+}
+
+func (r *Running) directProgress() float64 {
+	r.pipeMu.Lock()
+	defer r.pipeMu.Unlock()
+	if r.pipe == nil {
+		return 1
+	}
+	return r.pipe.Progress()
 }
 
 // Close ends the query everywhere and waits: when it returns no task of it runs
@@ -445,11 +460,14 @@ func (r *Running) Close() {
 	}
 	r.closed = true
 	r.closeSource()
+	c := r.c
 	if r.direct {
 		_ = r.closePipe() // its end was not waited for: nobody wants its error
+		c.mu.Lock()
+		delete(c.direct, r)
+		c.mu.Unlock()
 		return
 	}
-	c := r.c
 	c.mu.Lock()
 	c.handle(scheduler.Cancelled{Query: r.id})
 	r.finish(pgerr.New(pgerr.QueryCanceled, "canceling statement due to user request"))
