@@ -501,3 +501,43 @@ func BenchmarkCodec(b *testing.B) {
 	run("decimal/sum", func() { s.Add(d) })
 	run("numeric/binary", func() { AppendNumericBinary(buf[:0], d) })
 }
+
+// Values near the ends of the scale give an answer or 22003, at once.
+func TestMathExtremes(t *testing.T) {
+	tiny := Decimal{Lo: 1, Scale: maxScale}
+	huge, _ := ParseNumeric("99999999999999999999999999999999999999")
+	for _, c := range []struct {
+		name string
+		f    func() (Decimal, error)
+		want string
+	}{
+		{"ln(tiny)", tiny.Ln, "-2302.58509299404568"},
+		{"sqrt(huge)", huge.Sqrt, "10000000000000000000"},
+		{"exp(-huge)", huge.Neg().Exp, ""},
+		{"exp(huge)", huge.Exp, "22003"},
+		{"huge*huge", func() (Decimal, error) { return huge.Mul(huge) }, "22003"},
+		{"huge/tiny", func() (Decimal, error) { return huge.Div(tiny) }, "22003"},
+		{"tiny*tiny", func() (Decimal, error) { return tiny.Mul(tiny) }, ""},
+		{"tiny/huge", func() (Decimal, error) { return tiny.Div(huge) }, ""},
+		{"huge^huge", func() (Decimal, error) { return huge.Pow(huge) }, "22003"},
+		{"1.0000001^2147483647", func() (Decimal, error) {
+			return NewDecimal(10000001, 7).Pow(NewDecimal(math.MaxInt32, 0))
+		}, "22003"},
+		{"0.5^2147483647", func() (Decimal, error) { return NewDecimal(5, 1).Pow(NewDecimal(math.MaxInt32, 0)) }, ""},
+		{"(-1)^2147483647", func() (Decimal, error) { return NewDecimal(-1, 0).Pow(NewDecimal(math.MaxInt32, 0)) }, "-1.0000000000000000"},
+		{"log(tiny, huge)", func() (Decimal, error) { return tiny.LogBase(huge) }, ""},
+		{"huge mod tiny", func() (Decimal, error) { return huge.Mod(tiny) }, "22003"},
+	} {
+		d, err := c.f()
+		switch {
+		case err != nil:
+			if pgerr.Code(err) != c.want {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		case c.want == "" && !d.isZero() && d.Abs().Cmp(NewDecimal(1, 0)) > 0:
+			t.Errorf("%s = %s", c.name, d)
+		case c.want != "" && !strings.HasPrefix(d.String(), c.want):
+			t.Errorf("%s = %s, want %s", c.name, d, c.want)
+		}
+	}
+}

@@ -120,8 +120,10 @@ func (d Decimal) lnWeight() int {
 		i := infoOf(m, int(x.Scale))
 		return i.weight*4 + int(math.Log10(float64(i.first)))
 	}
-	ln := math.Abs(math.Log(d.Float64()))
-	return int(math.Log10(ln))
+	// By parts, since d itself may be below the range of float8.
+	m, _ := d.mag()
+	ln := math.Log(float64(m.hi)*(1<<64)+float64(m.lo)) - float64(d.Scale)*math.Ln10
+	return int(math.Log10(math.Abs(ln)))
 }
 
 // Pow returns d^e: for an integral e at Postgres' scale of at least 16, else

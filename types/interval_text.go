@@ -158,7 +158,7 @@ func (p *intervalSum) syntax() error {
 }
 
 func (p *intervalSum) overflow() error {
-	return pgerr.New("22015", "interval field value out of range: \"%s\"", p.in)
+	return pgerr.New(pgerr.IntervalFieldOverflow, "interval field value out of range: \"%s\"", p.in)
 }
 
 // addMul adds n × unit to *to and reports whether that fits.

@@ -198,7 +198,7 @@ func (w *jsonWriter) str() ([]byte, error) {
 				}
 			}
 			if r == 0 {
-				return nil, pgerr.New("22P05", "unsupported Unicode escape sequence").
+				return nil, pgerr.New(pgerr.UntranslatableCharacter, "unsupported Unicode escape sequence").
 					WithDetail("\\u0000 cannot be converted to text.")
 			}
 			out = utf8.AppendRune(out, r)

@@ -143,7 +143,8 @@ func fixedParser[T Fixed](parse func(s []byte) (T, error)) func(b *Builder, s []
 }
 
 // TextParser returns ParseText for builders of type t, so that a loop chooses
-// once. It does not allocate per value but for arrays and json. The OID aliases
+// once. It does not allocate per value but for arrays, json, intervals and
+// dates and times that are not in ISO form. The OID aliases
 // take numbers only (0A000): names are the catalog's to resolve.
 func TextParser(t types.Type, o *types.TextOptions) func(b *Builder, s []byte) error {
 	switch t.ID {
