@@ -131,8 +131,8 @@ func (p *piece) load(f *os.File, buf []byte, start, size, i, pieceBytes int64) (
 	if i > 0 {
 		lead = 1
 	}
-	if int64(cap(buf)) < pieceBytes+64<<10 {
-		buf = make([]byte, pieceBytes+64<<10)
+	if room := min(pieceBytes, size-start) + 1 + min(64<<10, size); int64(cap(buf)) < room {
+		buf = make([]byte, room)
 	}
 	buf = buf[:to-from+lead]
 	if err := readFull(f, buf, from-lead); err != nil {

@@ -145,11 +145,16 @@ func (r *csvReader) next(ctx context.Context) (*vector.Batch, error) {
 }
 
 func (r *csvReader) begin() {
+	// A small file has no more records than separators.
+	capacity := r.batchRows
+	if r.stream == nil {
+		capacity = int(min(int64(capacity), r.total/int64(max(1, r.ncols))+int64(len(r.splits))+1))
+	}
 	for _, c := range r.cols {
-		c.begin(r.batchRows)
+		c.begin(capacity)
 	}
 	if r.rowID {
-		r.rowIDs = make([]int64, 0, r.batchRows)
+		r.rowIDs = make([]int64, 0, capacity)
 	}
 	r.dropped, r.batchBad = false, r.batchBad[:0]
 }

@@ -10,11 +10,15 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func writeFile(t testing.TB, name, content string) string {
 	t.Helper()
@@ -380,7 +384,7 @@ func randomCSV(rng *rand.Rand, n int, alphabet string) string {
 
 func TestAgainstReference(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 1500 {
+	for range 700 {
 		checkNaive(t, randomCSV(rng, rng.IntN(40), "ab,,\n\n\"\"\r"), 1+rng.IntN(3))
 	}
 }
@@ -411,7 +415,7 @@ func goodCSV(rng *rand.Rand, size int) string {
 // ordinals and the error lines of one read.
 func TestSplits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for round := range 12 {
+	for round := range 6 {
 		in := goodCSV(rng, 200+rng.IntN(600))
 		path := writeFile(t, "t.csv", in)
 		want, bad := naive(in, 3)
@@ -485,7 +489,7 @@ func TestSplitErrorLines(t *testing.T) {
 
 func TestFastParsersAgree(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	for range 200000 {
+	for range 100000 {
 		s := []byte(randomCSV(rng, 1+rng.IntN(22), "0123456789.e-"))
 		if v, ok := fastInt(s); ok {
 			if w, err := types.ParseInt8(s); err != nil || v != w {

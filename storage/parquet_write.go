@@ -23,10 +23,18 @@ const rowGroupRows = 131072
 // rowGroupBytes ends a row group of wide rows earlier.
 const rowGroupBytes = 128 << 20
 
+// A dictionary is tried for columns of which a sample has few distinct values:
+// on others the library would hash every value for nothing.
+const (
+	dictSample   = 2048
+	dictDistinct = 0.6 // share of distinct values in the sample above which there is none
+)
+
 // parquetWriter writes one Parquet file.
 type parquetWriter struct {
 	sink   *sink
-	fw     *file.Writer
+	root   *schema.GroupNode
+	fw     *file.Writer // made with the first batch, which decides on dictionaries
 	rg     file.BufferedRowGroupWriter
 	schema []vector.Field
 	leaves []leaf
@@ -56,21 +64,53 @@ func newParquetWriter(path string, fields []vector.Field, check *nullCheck, open
 	if err != nil {
 		return nil, pgerr.Wrap(err, pgerr.InternalError, "could not make the schema of \"%s\"", path)
 	}
-	s, err := newSink(path, open)
-	if err != nil {
+	if w.sink, err = newSink(path, open); err != nil {
 		return nil, err
 	}
-	props := parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Snappy),
-		parquet.WithCreatedBy("volley"), parquet.WithVersion(parquet.V2_LATEST), parquet.WithBatchSize(8192))
-	w.sink = s
-	if w.fw, err = file.NewParquetWriterWithError(s, root, file.WithWriterProps(props)); err == nil {
-		err = w.fw.AppendKeyValueMetadata(schemaKey, encodeSchema(fields))
-	}
-	if err != nil {
-		s.abort()
-		return nil, w.failed(err)
-	}
+	w.root = root
 	return w, nil
+}
+
+// start makes the library's writer. first is nil for an empty file.
+func (w *parquetWriter) start(first *vector.Batch) error {
+	if w.fw != nil {
+		return nil
+	}
+	opts := []parquet.WriterProperty{parquet.WithCompression(compress.Codecs.Snappy),
+		parquet.WithCreatedBy("volley"), parquet.WithVersion(parquet.V2_LATEST), parquet.WithBatchSize(8192)}
+	sc := schema.NewSchema(w.root)
+	for i := range w.leaves {
+		if first != nil && manyDistinct(first.Col(i).Flatten()) {
+			opts = append(opts, parquet.WithDictionaryPath(sc.Column(i).ColumnPath(), false))
+		}
+	}
+	var err error
+	if w.fw, err = file.NewParquetWriterWithError(w.sink, w.root, file.WithWriterProps(parquet.NewWriterProperties(opts...))); err != nil {
+		return err
+	}
+	return w.fw.AppendKeyValueMetadata(schemaKey, encodeSchema(w.schema))
+}
+
+// manyDistinct looks at values spread over v, or over the elements of a list.
+func manyDistinct(v *vector.Vector) bool {
+	if v.Type.Phys() == types.PhysList {
+		v = v.Child.Flatten()
+	}
+	width := vector.Width(v.Type.Phys())
+	seen := map[string]struct{}{}
+	n, step := 0, max(1, v.Len/dictSample)
+	for i := 0; i < v.Len; i += step {
+		if v.IsNull(i) {
+			continue
+		}
+		n++
+		if width > 0 {
+			seen[string(v.Raw()[i*width:(i+1)*width])] = struct{}{}
+		} else {
+			seen[v.StringAt(i)] = struct{}{}
+		}
+	}
+	return float64(len(seen)) > dictDistinct*float64(n)
 }
 
 // failed prefers what the file said to what the library made of it.
@@ -103,6 +143,12 @@ func (w *parquetWriter) Write(ctx context.Context, b *vector.Batch) error {
 		return pgerr.From(err)
 	}
 	if err := w.check.batch(b); err != nil {
+		return err
+	}
+	if b.Rows() == 0 {
+		return nil
+	}
+	if err := w.guard(func() error { return w.start(b) }); err != nil {
 		return err
 	}
 	for from := 0; from < b.Rows(); {
@@ -156,6 +202,9 @@ func (w *parquetWriter) Close(ctx context.Context) (FileInfo, error) {
 	}
 	var stats *FileStats
 	err := w.guard(func() error {
+		if err := w.start(nil); err != nil {
+			return err
+		}
 		if err := w.endRowGroup(); err != nil {
 			return err
 		}
