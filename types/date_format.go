@@ -74,14 +74,13 @@ const (
 )
 
 type dateNode struct {
-	key    dateKey
-	text   string // the pattern, or the literal character
-	cas    letterCase
-	n      int // of FFn
-	fm     bool
-	tm     bool   // names of the locale, which is C's; they are not padded
-	th     string // TH, th or nothing
-	quoted bool
+	key  dateKey
+	text string // the pattern, or the literal character
+	cas  letterCase
+	n    int // of FFn
+	fm   bool
+	tm   bool   // names of the locale, which is C's; they are not padded
+	th   string // TH, th or nothing
 }
 
 // dateKeys are tried in order; a longer name stands before its prefixes.
@@ -175,7 +174,7 @@ func (f *DateFormat) literal(s string, quoted bool) string {
 	for n < len(s) && s[n]&0xC0 == 0x80 {
 		n++
 	}
-	node := dateNode{key: dLiteral, text: s[:n], quoted: quoted}
+	node := dateNode{key: dLiteral, text: s[:n]}
 	if !quoted && n == 1 && (isSpace(s[0]) || isSeparator(s[0])) {
 		node.key = dSeparator
 	}

@@ -14,14 +14,13 @@ type fromChar struct {
 	in                                  string
 	s                                   string
 	extra                               int // characters skipped beyond the template's
-	year, yearDigits                    int
+	year                                int
 	month, day, doy, hour, min, sec     int
 	us                                  int
 	ssss, julian, week, weekOfMonth     int
-	isoYear, isoYearDigits, isoWeek     int
+	isoYear, isoWeek                    int
 	isoDay, isoDoy                      int
-	cc                                  int
-	pm, clock12, hasHalf, bc            bool
+	pm, clock12, bc                     bool
 	tzSign, tzHour, tzMin               int
 	hasTZ, isoUsed, gregUsed, hasJulian bool
 	hasSSSS                             bool
@@ -218,7 +217,7 @@ func (p *fromChar) field(n *dateNode, free bool) error {
 	case dAM, dAMDots:
 		i := 0
 		if i, err = p.oneOf(n, halfNames[n.key == dAMDots], 0); err == nil {
-			p.pm, p.hasHalf, p.clock12 = i == 1, true, true
+			p.pm, p.clock12 = i == 1, true
 		}
 	case dAD, dADDots:
 		i := 0
@@ -348,11 +347,10 @@ func (p *fromChar) dayField(n *dateNode, free bool) (err error) {
 		}
 		p.s = t
 		err = p.store(&p.year, n, 4, true)
-		p.yearDigits = 4
 	case dYYYY, dYYY, dYY, dY:
-		err = p.yearField(n, int(dY-n.key)+1, free, &p.year, &p.yearDigits)
+		err = p.yearField(n, int(dY-n.key)+1, free, &p.year)
 	case dIYYY, dIYY, dIY, dI:
-		err = p.yearField(n, int(dI-n.key)+1, free, &p.isoYear, &p.isoYearDigits)
+		err = p.yearField(n, int(dI-n.key)+1, free, &p.isoYear)
 	case dIW:
 		err = p.store(&p.isoWeek, n, 2, free)
 	case dID:
@@ -364,7 +362,7 @@ func (p *fromChar) dayField(n *dateNode, free bool) (err error) {
 }
 
 // yearField completes a year of less than four digits to the one nearest 2020.
-func (p *fromChar) yearField(n *dateNode, width int, free bool, to, digits *int) error {
+func (p *fromChar) yearField(n *dateNode, width int, free bool, to *int) error {
 	v, used, err := p.int(n, width, free)
 	if err != nil {
 		return err
@@ -385,7 +383,7 @@ func (p *fromChar) yearField(n *dateNode, width int, free bool, to, digits *int)
 		return pgerr.New(pgerr.InvalidDatetimeFormat, "conflicting values for \"%s\" field in formatting string", n.text).
 			WithDetail("This value contradicts a previous setting for the same field type.")
 	}
-	*to, *digits = v, width
+	*to = v
 	return nil
 }
 

@@ -145,7 +145,7 @@ func (d Decimal) big() *big.Int {
 	return z
 }
 
-// scaled returns the coefficient at a scale that is not below d's.
+// bigAt returns the coefficient at a scale that is not below d's.
 func (d Decimal) bigAt(scale int32) *big.Int {
 	z := d.big()
 	return z.Mul(z, bigPow10(int(scale-d.Scale)))

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // for machines without a zone database: results must not depend on the node
 
 	"github.com/volleydb/volley/pgerr"
 )
