@@ -13,8 +13,10 @@ import (
 // window computes window functions over input that is sorted by partition, then
 // order. When every call needs only what lies before a row (row_number, rank,
 // running sums over ROWS, lag) batches pass through with a few values of state.
-// Otherwise rows are collected until a partition ends, as many whole partitions
-// at a time as make a batch, so the largest partition must fit into memory.
+// When some need the rest of the peer group (the default frame with ORDER BY),
+// rows are collected until a peer group ends. Otherwise they are collected until
+// a partition ends, as many whole partitions at a time as make a batch, so the
+// largest partition must fit into memory.
 type window struct {
 	n       *node
 	part    boundary
@@ -22,6 +24,7 @@ type window struct {
 	calls   []*windowCall
 	inTs    []types.Type
 	streams bool
+	byPeers bool // streams, but a whole peer group at a time
 	ranks   bool // some call needs peer groups
 
 	buf   []*vector.Batch // rows of partitions that are not yet given out
@@ -62,13 +65,18 @@ func newWindow(n *node, op *proto.Window) (Operator, error) {
 		if err != nil {
 			return nil, err
 		}
-		call.stream = newStreamer(call)
+		call.stream = newStreamer(call, len(op.OrderBy) > 0)
+		if _, ok := call.stream.(*peerEnd); ok {
+			w.byPeers = true
+		}
 		w.streams = w.streams && call.stream != nil
-		if _, ok := call.stream.(*streamRank); ok || call.stream == nil {
+		switch call.stream.(type) {
+		case nil, *streamRank, *peerEnd:
 			w.ranks = true
 		}
 		w.calls = append(w.calls, call)
 	}
+	w.byPeers = w.byPeers && w.streams
 	return w, nil
 }
 
@@ -135,7 +143,7 @@ func (w *window) newCall(c *proto.WindowCall) (*windowCall, error) {
 }
 
 func (w *window) Next(ctx context.Context) (*vector.Batch, error) {
-	if w.streams {
+	if w.streams && !w.byPeers {
 		return w.stream(ctx)
 	}
 	for {
@@ -214,9 +222,13 @@ func (w *window) fill(ctx context.Context) error {
 			return err
 		}
 		w.held += need
-		last := -1 // the last start of a partition in b
-		for i := len(news) - 1; i >= 0; i-- {
-			if news[i] {
+		last := -1 // the last start of a partition, or of a peer group, in b
+		starts := news
+		if w.byPeers {
+			starts = peers
+		}
+		for i := len(starts) - 1; i >= 0; i-- {
+			if starts[i] {
 				last = i
 				break
 			}
@@ -247,6 +259,9 @@ func (w *window) compute(ctx context.Context) error {
 	if w.rows == 0 {
 		return nil
 	}
+	if w.byPeers {
+		return w.computePeers(ctx)
+	}
 	ch := &chunk{n: w.rows}
 	i := int32(0)
 	ch.partOf = make([]int32, w.rows)
@@ -275,15 +290,39 @@ func (w *window) compute(ctx context.Context) error {
 		}
 		cols = append(cols, v.Retype(c.typ))
 	}
-	out := vector.NewBatch(cols, ch.n)
-	step := w.n.env.batchRows()
-	for from := 0; from < ch.n; from += step {
-		w.out = append(w.out, out.Slice(from, min(from+step, ch.n)))
+	w.give(vector.NewBatch(cols, ch.n))
+	return nil
+}
+
+// computePeers runs the streaming calls over what is buffered: whole peer groups.
+func (w *window) computePeers(ctx context.Context) error {
+	var news, peers []bool
+	for k := range w.news {
+		news, peers = append(news, w.news[k]...), append(peers, w.peers[k]...)
 	}
-	// What is given out next no longer grows; the next rows are charged afresh.
+	all := concatAndDrop(w.inTs, w.buf)
+	w.buf, w.news, w.peers, w.rows = nil, nil, nil, 0
+	cols := append([]*vector.Vector(nil), all.Cols()...)
+	for _, c := range w.calls {
+		v, err := c.stream.next(ctx, c, all, news, peers)
+		if err != nil {
+			return err
+		}
+		cols = append(cols, v.Retype(c.typ))
+	}
+	w.give(vector.NewBatch(cols, all.Rows()))
+	return nil
+}
+
+// give hands results on, in batches. What is left no longer grows; the next rows
+// are charged afresh.
+func (w *window) give(out *vector.Batch) {
+	step := w.n.env.batchRows()
+	for from := 0; from < out.Rows(); from += step {
+		w.out = append(w.out, out.Slice(from, min(from+step, out.Rows())))
+	}
 	w.n.mem.Shrink(w.held)
 	w.held = 0
-	return nil
 }
 
 func (w *window) Close() error {

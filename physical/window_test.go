@@ -174,7 +174,8 @@ func TestWindow(t *testing.T) {
 				return at(part, i-3)
 			}})
 	}
-	for trial := range 150 {
+	upToPeers := &proto.Frame{Mode: proto.Frame_RANGE, Start: running.Start, End: running.End}
+	for trial := range 200 {
 		tab := randomTable(r, []int{0, 1, 40, 300}[r.IntN(4)], []int{2, 8}[r.IntN(2)], 0.15, ts...)
 		slices.SortStableFunc(tab.rows, func(a, b []any) int {
 			if c := compareValues(a[0], b[0]); c != 0 {
@@ -184,10 +185,17 @@ func TestWindow(t *testing.T) {
 		})
 		var fns []fn
 		f := frame()
-		if trial%3 == 0 {
-			fns = streaming()
+		first := func(f *proto.Frame) fn {
+			return fn{windowFn(t, "first_value", tInt4, f, x), func(part [][]any, _, _, _ int, _ []int) any { return part[0][2] }}
+		}
+		switch trial % 4 {
+		case 0:
 			f = running
-		} else {
+			fns = append(streaming(), first(f))
+		case 1:
+			f = upToPeers
+			fns = append(append(everything(f), streaming()[4:]...), first(f))
+		default:
 			fns = append(everything(f), streaming()[4:]...)
 			fns = append(fns,
 				fn{windowFn(t, "percent_rank", tFloat8, nil), func(part [][]any, i, _, _ int, p []int) any {

@@ -18,18 +18,24 @@ type streamer interface {
 // maxStreamLag bounds the rows that a lag keeps.
 const maxStreamLag = 1 << 14
 
-// newStreamer returns nil for a call that must see the rows after the current one.
-func newStreamer(c *windowCall) streamer {
+// newStreamer returns nil for a call that must see more than the rest of the
+// current row's peer group. ordered says that the window has an ORDER BY: without
+// it all rows of a partition are peers.
+func newStreamer(c *windowCall, ordered bool) streamer {
+	f := c.frame
+	fromStart := f.Start.GetKind() == proto.FrameBound_UNBOUNDED_PRECEDING
 	if c.make != nil {
-		f := c.frame
-		if f.Mode == proto.Frame_ROWS && f.Start.GetKind() == proto.FrameBound_UNBOUNDED_PRECEDING &&
-			f.End.GetKind() == proto.FrameBound_CURRENT_ROW {
-			if k := newRunning(c); k != nil {
-				return k
-			}
-			return &runningAny{}
+		if !fromStart || f.End.GetKind() != proto.FrameBound_CURRENT_ROW || f.Mode != proto.Frame_ROWS && !ordered {
+			return nil
 		}
-		return nil
+		var s streamer = &runningAny{}
+		if k := newRunning(c); k != nil {
+			s = k
+		}
+		if f.Mode != proto.Frame_ROWS {
+			s = &peerEnd{s}
+		}
+		return s
 	}
 	switch c.name {
 	case "row_number":
@@ -38,6 +44,12 @@ func newStreamer(c *windowCall) streamer {
 		return &streamRank{}
 	case "dense_rank":
 		return &streamRank{dense: true}
+	case "first_value":
+		k := f.End.GetKind()
+		if c.ignoreNulls || !fromStart || k == proto.FrameBound_PRECEDING || k == proto.FrameBound_UNBOUNDED_PRECEDING {
+			return nil
+		}
+		return &streamFirst{}
 	case "lag":
 		if c.ignoreNulls {
 			return nil
@@ -56,6 +68,53 @@ func newStreamer(c *windowCall) streamer {
 	}
 	return nil
 }
+
+// peerEnd gives every row the value that a running call has at the end of the
+// row's peer group; its batches end with peer groups.
+type peerEnd struct{ streamer }
+
+func (s *peerEnd) next(ctx context.Context, c *windowCall, b *vector.Batch, news, peers []bool) (*vector.Vector, error) {
+	v, err := s.streamer.next(ctx, c, b, news, peers)
+	if err != nil {
+		return nil, err
+	}
+	end := make([]int32, len(peers))
+	at := int32(len(peers) - 1)
+	for i := len(peers) - 1; i >= 0; i-- {
+		end[i] = at
+		if peers[i] {
+			at = int32(i - 1)
+		}
+	}
+	return vector.Gather(v, end), nil
+}
+
+// streamFirst keeps the first value of the partition.
+type streamFirst struct{ first *vector.Vector }
+
+func (s *streamFirst) next(ctx context.Context, c *windowCall, b *vector.Batch, news, _ []bool) (*vector.Vector, error) {
+	v, err := c.args[0].Eval(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	v = v.Flatten()
+	all, base := v, int32(0)
+	if s.first != nil {
+		all, base = vector.Concat([]*vector.Vector{s.first, v}), 1
+	}
+	idx := make([]int32, len(news))
+	at := int32(0) // the carried value, until a partition starts
+	for i, n := range news {
+		if n {
+			at = base + int32(i)
+		}
+		idx[i] = at
+	}
+	s.first = vector.Slice(all, int(at), int(at)+1)
+	return vector.Gather(all, idx), nil
+}
+
+func (s *streamFirst) close() {}
 
 type streamRowNumber struct{ n int64 }
 
