@@ -128,7 +128,7 @@ func (w *Writer) flush(part int) error {
 		cols[i] = c.Build()
 	}
 	b := vector.NewBatch(cols, p.rows)
-	p.rows, p.cols = 0, nil
+	p.rows = 0
 	return w.out.Append(part, b)
 }
 

@@ -20,6 +20,9 @@ type Appender struct {
 	child *Appender
 	dict  *Vector
 	codes []int32
+
+	// Sizes of the vector built before: the next is likely to be as big.
+	lastRows, lastBytes int
 }
 
 // NewAppender makes an empty Appender.
@@ -50,6 +53,9 @@ func (a *Appender) Room(v *Vector, idx []int32) bool {
 		return int64(a.child.n)+int64(len(idx)) < math.MaxInt32/2
 	case a.width == 0 && v.Form != Dict:
 		total := int64(len(a.bytes))
+		if v.Form == Flat && total+int64(len(v.Bytes)) < math.MaxInt32 {
+			return true
+		}
 		for _, i := range idx {
 			total += int64(len(v.BytesAt(int(i))))
 		}
@@ -128,7 +134,12 @@ func (a *Appender) appendValues(v *Vector, idx []int32) {
 	switch a.t.Phys() {
 	case types.PhysBytes:
 		if len(a.offs) == 0 {
-			a.offs = append(a.offs, 0)
+			a.offs = make([]int32, 1, max(a.lastRows, len(idx))+1)
+			a.bytes = make([]byte, 0, a.lastBytes)
+		}
+		if v.Form == Flat {
+			a.appendFlatBytes(v, idx)
+			return
 		}
 		for _, r := range idx {
 			a.bytes = append(a.bytes, v.BytesAt(int(r))...)
@@ -153,7 +164,7 @@ func (a *Appender) appendValues(v *Vector, idx []int32) {
 		at := len(a.buf)
 		need := at + len(idx)*a.width
 		if need > cap(a.buf) {
-			nb := alignedBytes(max(2*cap(a.buf), need, 256))
+			nb := alignedBytes(max(2*cap(a.buf), need, 256, a.lastRows*a.width))
 			copy(nb, a.buf)
 			a.buf = nb[:at]
 		}
@@ -181,6 +192,21 @@ func (a *Appender) appendValues(v *Vector, idx []int32) {
 	}
 }
 
+func (a *Appender) appendFlatBytes(v *Vector, idx []int32) {
+	at, total := len(a.bytes), 0
+	for _, r := range idx {
+		total += int(v.Offs[r+1] - v.Offs[r])
+	}
+	a.bytes = grow(a.bytes, total)
+	o := len(a.offs)
+	a.offs = grow(a.offs, len(idx))
+	offs, dst, src := a.offs[o:], a.bytes, v.Bytes
+	for i, r := range idx {
+		at += copy(dst[at:], src[v.Offs[r]:v.Offs[r+1]])
+		offs[i] = int32(at)
+	}
+}
+
 // Build returns the vector and empties the Appender.
 func (a *Appender) Build() *Vector {
 	v := &Vector{Type: a.t, Len: a.n, Valid: a.valid}
@@ -198,6 +224,8 @@ func (a *Appender) Build() *Vector {
 	if a.child != nil && a.dict == nil {
 		v.Child = a.child.Build()
 	}
+	rows, bytes := a.n, len(a.bytes)
 	*a = *NewAppender(a.t)
+	a.lastRows, a.lastBytes = rows, bytes
 	return v
 }
