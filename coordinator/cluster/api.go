@@ -52,7 +52,7 @@ type WorkerInfo struct {
 	Incarnation     string
 	Address         string // of its exchange, "" for the embedded worker
 	Version         string
-	State           string // up, suspect, draining, lost
+	State           string // up, suspect, draining
 	Embedded        bool
 	Slots           int
 	Memory          int64
