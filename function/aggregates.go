@@ -198,6 +198,7 @@ func registerAggregates(r *registry) {
 	registerMinMax(r)
 	registerStatistics(r)
 	registerCollectors(r)
+	registerApproximate(r)
 }
 
 func registerBits[T signed](r *registry, typ string) {

@@ -51,6 +51,7 @@ func intOp[T signed](rt types.ID, loop intLoop[T], slow func(a, b T) (T, error))
 }
 
 func addInts[T signed](a, b, out []T) (bad T) {
+	a = a[:len(out)]
 	if len(b) == 1 {
 		c := b[0]
 		for i := range out {
@@ -70,6 +71,7 @@ func addInts[T signed](a, b, out []T) (bad T) {
 }
 
 func subInts[T signed](a, b, out []T) (bad T) {
+	a = a[:len(out)]
 	if len(b) == 1 {
 		c := b[0]
 		for i := range out {
@@ -90,16 +92,24 @@ func subInts[T signed](a, b, out []T) (bad T) {
 
 // mulInts multiplies narrow integers in 64 bits.
 func mulInts[T int16 | int32](a, b, out []T) (bad T) {
-	m := len(b) - 1
-	if m > 0 {
-		m = -1
-	}
+	a = a[:len(out)]
 	var lost int64
-	for i := range out {
-		p := int64(a[i]) * int64(b[i&m])
-		r := T(p)
-		out[i] = r
-		lost |= p ^ int64(r)
+	if len(b) == 1 {
+		c := int64(b[0])
+		for i := range out {
+			p := int64(a[i]) * c
+			r := T(p)
+			out[i] = r
+			lost |= p ^ int64(r)
+		}
+	} else {
+		b = b[:len(out)]
+		for i := range out {
+			p := int64(a[i]) * int64(b[i])
+			r := T(p)
+			out[i] = r
+			lost |= p ^ int64(r)
+		}
 	}
 	if lost != 0 {
 		return -1
@@ -107,23 +117,29 @@ func mulInts[T int16 | int32](a, b, out []T) (bad T) {
 	return 0
 }
 
-// mulInt64 takes products of factors of 32 bits as safe and flags all others
-// for the slow path only when they overflow.
+// mulInt64 takes products of factors of 32 bits as safe and has the others
+// looked at.
 func mulInt64(a, b, out []int64) (bad int64) {
-	m := len(b) - 1
-	if m > 0 {
-		m = -1
-	}
-	for i := range out {
-		x, y := a[i], b[i&m]
-		out[i] = x * y
-		if uint64(x+1<<31)|uint64(y+1<<31) > 1<<32-1 {
-			if _, ok := mul64(x, y); !ok {
-				bad = -1
-			}
+	a = a[:len(out)]
+	var wide uint64
+	if len(b) == 1 {
+		c := b[0]
+		wide = uint64(c + 1<<31)
+		for i := range out {
+			out[i] = a[i] * c
+			wide |= uint64(a[i] + 1<<31)
+		}
+	} else {
+		b = b[:len(out)]
+		for i := range out {
+			out[i] = a[i] * b[i]
+			wide |= uint64(a[i]+1<<31) | uint64(b[i]+1<<31)
 		}
 	}
-	return bad
+	if wide > 1<<32-1 {
+		return -1
+	}
+	return 0
 }
 
 func mul64(x, y int64) (int64, bool) {
@@ -134,6 +150,7 @@ func mul64(x, y int64) (int64, bool) {
 }
 
 func divInts[T signed](a, b, out []T) (bad T) {
+	a = a[:len(out)]
 	if len(b) == 1 {
 		c := b[0]
 		if c == 0 || c == -1 {
@@ -156,19 +173,11 @@ func divInts[T signed](a, b, out []T) (bad T) {
 }
 
 func modInts[T signed](a, b, out []T) (bad T) {
+	a = a[:len(out)]
 	if len(b) == 1 {
 		c := b[0]
 		if c == 0 || c == -1 {
 			return -1
-		}
-		if c > 0 && c&(c-1) == 0 {
-			// A power of two: the remainder takes the dividend's sign.
-			for i := range out {
-				s := a[i] >> 15 >> 15 >> 15 >> 15 >> 15
-				out[i] = ((a[i] ^ s) - s) & (c - 1)
-				out[i] = (out[i] ^ s) - s
-			}
-			return 0
 		}
 		for i := range out {
 			out[i] = a[i] % c
@@ -332,10 +341,20 @@ func mulFloats[T float](args []*vector.Vector, a, b, out []T) error {
 	a = a[:len(out)]
 	bad := false
 	m := constMask(b)
-	for i := range out {
-		r := a[i] * b[i&m]
-		out[i] = r
-		bad = bad || !finite(r) || r == 0
+	if m == 0 {
+		c := b[0]
+		for i := range out {
+			r := a[i] * c
+			out[i] = r
+			bad = bad || !finite(r) || r == 0
+		}
+	} else {
+		b = b[:len(out)]
+		for i := range out {
+			r := a[i] * b[i]
+			out[i] = r
+			bad = bad || !finite(r) || r == 0
+		}
 	}
 	if err := overflowCheck(bad, args, a, b, out); err != nil || !bad {
 		return err

@@ -14,5 +14,6 @@ func families() []func(*registry) {
 		registerRandom,
 		registerDatetime,
 		registerCatalog,
+		registerJSON,
 	}
 }
