@@ -63,6 +63,31 @@ func TestCopyFrom(t *testing.T) {
 	}
 }
 
+// TestCopyNullOfEveryType: the NULL of the text format is no value of any type,
+// whatever its letters mean (N is a boolean).
+func TestCopyNullOfEveryType(t *testing.T) {
+	for _, c := range allTypes {
+		fs := []vector.Field{{Name: "a", Type: c.t}}
+		for _, o := range []*proto.CsvOptions{{TextFormat: true}, {}, {NullString: "no", NullSet: true}} {
+			want := vector.NewBatch([]*vector.Vector{build(t, c.t, 2*len(c.vals), func(i int) (string, bool) { return c.vals[i/2], i%2 == 0 })}, 2*len(c.vals))
+			e, err := NewCopyEncoder(fs, o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data := e.AppendBatch(nil, want)
+			r, err := NewCopyReader(strings.NewReader(string(data)), fs, o, "t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := drain(r)
+			exp, _ := drain(&oneBatch{want})
+			if err != nil || strings.Join(got, " ") != strings.Join(exp, " ") {
+				t.Errorf("%s %v: %.300s, want %.300s (%v)", c.t, o, got, exp, err)
+			}
+		}
+	}
+}
+
 func TestCopyFromAbort(t *testing.T) {
 	fail := pgerr.New(pgerr.QueryCanceled, "COPY from stdin failed: no")
 	r, _ := NewCopyReader(io.MultiReader(strings.NewReader("1,2,x\n"), iotest.ErrReader(fail)), gameFields, &proto.CsvOptions{}, "games")

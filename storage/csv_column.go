@@ -144,32 +144,27 @@ func (c *column) add(b *block, d *dialect, bad []bool) *fieldError {
 // work per value of tens of nanoseconds, next to which the indirection is small.
 func addFixed[T vector.Fixed](c *column, b *block, d *dialect, bad []bool, parse func([]byte) (T, error)) *fieldError {
 	vals := vector.Values[T](c.vec)[c.n:]
-	emptyNull := c.null == "" && !c.neverNull
 	for r := range b.rows {
 		raw, cooked := b.field(r, c.field)
-		if len(raw) == 0 && emptyNull {
-			c.setNull(c.n + r)
-			continue
-		}
 		val := raw
 		if cooked {
 			c.scratch = d.cook(c.scratch[:0], raw)
 			val = c.scratch
 		}
+		// Before parsing: N, which \N stands for without its backslash, is a boolean.
+		if (cooked || len(raw) == len(c.null)) && c.isNullOf(raw, val, cooked, d) {
+			c.setNull(c.n + r)
+			continue
+		}
 		v, err := parse(val)
 		if err == nil {
 			vals[r] = v
-			if len(val) != len(c.null) || !c.isNullOf(raw, val, cooked, d) {
-				continue
-			}
-		} else if !c.isNullOf(raw, val, cooked, d) {
-			if bad == nil {
-				return &fieldError{row: r, err: err, raw: bytes.Clone(val)}
-			}
-			bad[r] = true
+			continue
 		}
-		var zero T
-		vals[r] = zero
+		if bad == nil {
+			return &fieldError{row: r, err: err, raw: bytes.Clone(val)}
+		}
+		bad[r] = true
 		c.setNull(c.n + r)
 	}
 	c.n += b.rows

@@ -426,10 +426,6 @@ func (p *csvPlanner) settle(out *CSVPlan) error {
 				t = p.guesses[i].typ()
 			}
 			out.Schema = append(out.Schema, vector.Field{Name: name, Type: t})
-			if t.ID != types.Text {
-				// A quoted empty value can only be NULL in it.
-				p.opts.ForceNull = append(p.opts.ForceNull, name)
-			}
 		}
 	}
 	for name, t := range p.cfg.Types {
@@ -442,6 +438,12 @@ func (p *csvPlanner) settle(out *CSVPlan) error {
 			i = exact
 		}
 		out.Schema[i].Type = t
+	}
+	for _, f := range out.Schema {
+		if !f.Type.IsString() {
+			// A quoted empty value can only be NULL in it.
+			p.opts.ForceNull = append(p.opts.ForceNull, f.Name)
+		}
 	}
 	return nil
 }

@@ -124,6 +124,7 @@ func TestReadCSV(t *testing.T) {
 		{"CRLF, byte order mark, no last newline", "\ufeffG1,G2\r\n1,\"x\"\r\n2,y", CSVConfig{}, "G1 bigint, G2 text", "1|\"x\"\n2|\"y\""},
 		{"quotes", "a,b\n1,\"x, \"\"y\"\"\nz\"\n2,\"\"\n3,\n", CSVConfig{}, "a bigint, b text", "1|\"x, \\\"y\\\"\\nz\"\n2|\"\"\n3|NULL"},
 		{"quoted empty value in a number column", "a,b\n\"1\",x\n\"\",y\n", CSVConfig{}, "a bigint, b text", "1|\"x\"\nNULL|\"y\""},
+		{"types said", "a,b\n\"\",\"\"\n1,2\n", CSVConfig{Types: map[string]types.Type{"a": types.T(types.Text), "b": types.T(types.Int4)}}, "a text, b integer", "\"\"|NULL\n\"1\"|2"},
 		{"quote inside an unquoted field", "a,b\n5\" pipe,1\n6\" pipe,2\n", CSVConfig{}, "a text, b bigint", "\"5\\\" pipe\"|1\n\"6\\\" pipe\"|2"},
 		{"semicolons", "a;b\n1,5;2\n", CSVConfig{}, "a text, b bigint", "\"1,5\"|2"},
 		{"tabs, no header", "1\tx\n2\ty\n", CSVConfig{}, "column1 bigint, column2 text", "1|\"x\"\n2|\"y\""},
