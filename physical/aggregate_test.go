@@ -258,3 +258,34 @@ func benchmarkPlan(b *testing.B, plan *proto.Operator, rows int, inputs ...[]*ve
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(rows), "ns/row")
 }
+
+func BenchmarkGroupByText1M(b *testing.B) {
+	const n, per = 1 << 19, 1 << 14
+	r := rand.New(rand.NewPCG(1, 1))
+	var in []*vector.Batch
+	for range n / per {
+		words := make([]string, per)
+		for i := range words {
+			words[i] = fmt.Sprint("customer#", r.IntN(1_000_000))
+		}
+		in = append(in, vector.NewBatch([]*vector.Vector{vector.FromStrings(tText, words)}, per))
+	}
+	plan := aggPlan(proto.Aggregate_SINGLE, read(0, []types.Type{tText}), []*proto.Expr{col(0, tText)}, []types.Type{tText, tInt8}, aggCallOf(b, "count"))
+	benchmarkPlan(b, plan, n, in)
+}
+
+func BenchmarkGroupByDictionary(b *testing.B) {
+	const n, per = 1 << 21, 1 << 14
+	words := vector.FromStrings(tText, []string{"A", "N", "R", "F", "O"})
+	codes := make([]int32, per)
+	for i := range codes {
+		codes[i] = int32(i % 5)
+	}
+	var in []*vector.Batch
+	for range n / per {
+		in = append(in, vector.NewBatch([]*vector.Vector{vector.FromDict(tText, codes, words), vector.New(tFloat8, per)}, per))
+	}
+	plan := aggPlan(proto.Aggregate_SINGLE, read(0, []types.Type{tText, tFloat8}), []*proto.Expr{col(0, tText)}, []types.Type{tText, tInt8, tFloat8},
+		aggCallOf(b, "count"), aggCallOf(b, "sum", col(1, tFloat8)))
+	benchmarkPlan(b, plan, n, in)
+}

@@ -291,7 +291,7 @@ func (g *groupedMap) failed(err error) error {
 				text = append(text, "NULL"...)
 				continue
 			}
-			text = vector.AppendText(text, col, at, &types.TextOptions{Location: g.n.env.ctx().Location, ExtraFloatDigits: 1})
+			text = vector.AppendText(text, col, at, g.n.env.text())
 		}
 		return string(text)
 	})

@@ -343,10 +343,11 @@ type setup struct {
 	stats   *Recorder
 	ctx     context.Context
 	sources func(r *proto.ExchangeRead) []Source
+	splits  []*proto.TaskSplits
 }
 
 func (s setup) env(t testing.TB) *Env {
-	env := &Env{Query: &proto.QueryContext{BatchRows: uint32(s.rows), Seed: 7, TimeZone: "UTC"}, Check: true, UDF: s.host, Stats: s.stats}
+	env := &Env{Query: &proto.QueryContext{BatchRows: uint32(s.rows), Seed: 7, TimeZone: "UTC"}, Check: true, UDF: s.host, Stats: s.stats, Splits: s.splits}
 	if s.budget > 0 {
 		env.Memory = NewAccount("query", s.budget)
 		env.SpillDir = t.TempDir()

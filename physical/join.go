@@ -249,6 +249,10 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 		build.seen = make([]bool, rows)
 	}
 	j.pass = &joinPass{j: j, build: build, left: left, held: held, limit: j.n.env.batchRows()}
+	switch j.kind {
+	case proto.Join_INNER, proto.Join_SEMI, proto.Join_RIGHT, proto.Join_CROSS:
+		j.pass.lost = rows == 0 // nothing can match: the left side is not read
+	}
 	return nil
 }
 

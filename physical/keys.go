@@ -31,8 +31,6 @@ func (k *encodedKeys) at(i int) []byte {
 	return k.buf[k.offs[i]:k.offs[i+1]]
 }
 
-func (k *encodedKeys) size() int64 { return int64(cap(k.buf)) + 4*int64(cap(k.offs)) }
-
 // keyWidth returns the encoded bytes of a value of a fixed-width representation
 // without its NULL mark, -1 for others.
 func keyWidth(p types.Phys) int {

@@ -8,6 +8,7 @@ import (
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/storage"
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
@@ -122,6 +123,14 @@ func TestProjectSet(t *testing.T) {
 	s := sequence(40)
 	s.rows = 16
 	same(t, "sets", s.must(t, plan), want)
+}
+
+// A set that does not fit memory is made as far as it is asked for.
+func TestProjectSetIsLazy(t *testing.T) {
+	f := series(t, nil, nil)
+	calls := []*proto.Call{{Function: f.Function, Args: []*proto.Expr{lit(tInt4, int64(1)), lit(tInt4, int64(2_000_000_000))}}}
+	plan := one(&proto.Operator{Fields: fieldsOf(tInt4, tInt4), Node: &proto.Operator_ProjectSet{ProjectSet: &proto.ProjectSet{Calls: calls}}}, 1, read(0, []types.Type{tInt4}))
+	same(t, "lazy", sequence(2).must(t, limitPlan(plan, 2, 20_000)), [][]any{{int64(0), int64(20_001)}, {int64(0), int64(20_002)}})
 }
 
 // dependent runs generate_series(1, outer) for every outer row.
@@ -248,5 +257,36 @@ func TestChecker(t *testing.T) {
 	}
 	if _, err := c.Next(t.Context()); err == nil {
 		t.Error("Next after Close passes")
+	}
+}
+
+// What TableWrite writes Scan reads, with a filter and a limit that counts the
+// rows that pass it.
+func TestScan(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 13))
+	tab := randomTable(r, 500, 30, 0.1, tInt4, tText)
+	w := &proto.TableWrite{Directory: t.TempDir(), Format: "parquet", Schema: fieldsOf(tab.ts...), Table: "t"}
+	plan := one(&proto.Operator{Fields: fieldsOf(tText, tInt8, tInt8, types.T(types.Bytea)), Node: &proto.Operator_TableWrite{TableWrite: w}}, 1, read(0, tab.ts))
+	info := setup{inputs: [][]*vector.Batch{tab.batches(r, 100)}}.must(t, plan)
+	planned, err := storage.PlanParquet(t.Context(), []string{info[0][0].(string)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want [][]any
+	for _, row := range tab.rows {
+		if n, ok := row[0].(int64); ok && n > 5 {
+			want = append(want, row)
+		}
+	}
+	for _, limit := range []int64{0, 7} {
+		scan := &proto.Scan{Format: "parquet", Name: "t", Columns: []string{"c0", "c1"}, Limit: limit,
+			Filter: callOf(t, ">", col(0, tInt4), lit(tInt4, int64(5)))}
+		s := setup{rows: 64}
+		s.splits = []*proto.TaskSplits{{Splits: planned.Splits}}
+		if limit > 0 {
+			want = want[:limit]
+		}
+		got := s.must(t, &proto.Operator{Id: 1, Fields: fieldsOf(tab.ts...), Node: &proto.Operator_Scan{Scan: scan}})
+		same(t, "scan", got, want)
 	}
 }

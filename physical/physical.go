@@ -2,6 +2,8 @@ package physical
 
 import (
 	"context"
+	"errors"
+	"strconv"
 	"time"
 
 	"github.com/volleydb/volley/function"
@@ -98,7 +100,7 @@ func (env *Env) ctx() *function.Ctx {
 		*fc = *env.Functions
 	} else if q := env.Query; q != nil {
 		fc.Seed, fc.Now, fc.User, fc.Database = q.Seed, q.NowUs, q.User, q.Database
-		if loc, err := time.LoadLocation(q.TimeZone); err == nil {
+		if loc, err := types.ParseSessionZone(q.TimeZone); err == nil {
 			fc.Location = loc
 		}
 		fc.Setting = func(name string) (string, bool) { v, ok := q.Settings[name]; return v, ok }
@@ -109,6 +111,20 @@ func (env *Env) ctx() *function.Ctx {
 	fc.Stage, fc.Task = env.Stage, env.TaskIndex
 	env.fc = fc
 	return fc
+}
+
+// text returns the session's text settings.
+func (env *Env) text() *types.TextOptions {
+	o := types.DefaultText()
+	o.Location = env.ctx().Location
+	if env.Query != nil {
+		o.Now = time.UnixMicro(env.Query.NowUs)
+		if d, err := strconv.Atoi(env.Query.Settings["extra_float_digits"]); err == nil {
+			o.ExtraFloatDigits = d
+		}
+		o.ByteaEscape = env.Query.Settings["bytea_output"] == "escape"
+	}
+	return &o
 }
 
 // TypeOf converts a type from the wire.
@@ -260,10 +276,16 @@ func closeAll(ops []Operator) error {
 	return first
 }
 
-// cancelled returns the typed error of a context that has ended.
+// cancelled returns the typed error of a context that has ended: its cause where
+// that is one.
 func cancelled(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return pgerr.From(context.Cause(ctx))
+	err := ctx.Err()
+	if err == nil {
+		return nil
 	}
-	return nil
+	var pe *pgerr.Error
+	if errors.As(context.Cause(ctx), &pe) {
+		return pe
+	}
+	return pgerr.From(err)
 }

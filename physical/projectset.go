@@ -15,7 +15,33 @@ import (
 type projectSet struct {
 	n     *node
 	calls []*setCall
-	ready []*vector.Batch
+
+	b    *vector.Batch      // current input
+	args [][]*vector.Vector // of each call, over b
+	row  int                // of b
+	sets []openSet          // of row; nil when the next row is to be opened
+}
+
+// openSet is one call's rows for the current input row.
+type openSet struct {
+	gen function.Generator // nil at its end
+	cur *vector.Batch
+	at  int
+}
+
+// fill makes sure that there is a row at hand unless the set has ended.
+func (s *openSet) fill(ctx context.Context) error {
+	for s.gen != nil && (s.cur == nil || s.at == s.cur.Rows()) {
+		b, err := s.gen.Next(ctx)
+		if err != nil {
+			return err
+		}
+		s.cur, s.at = b, 0
+		if b == nil {
+			s.gen = nil
+		}
+	}
+	return nil
 }
 
 // setCall is a call of a table function with arguments over input columns.
@@ -93,45 +119,40 @@ func newProjectSet(n *node, op *proto.ProjectSet) (Operator, error) {
 	return p, nil
 }
 
+// Next makes one batch; a set may be longer than memory.
 func (p *projectSet) Next(ctx context.Context) (*vector.Batch, error) {
-	for len(p.ready) == 0 {
-		b, err := p.n.ins[0].Next(ctx)
-		if b == nil || err != nil {
-			return nil, err
-		}
-		if err := p.expand(ctx, b); err != nil {
-			return nil, err
-		}
-	}
-	b := p.ready[0]
-	p.ready = p.ready[1:]
-	return b, nil
-}
-
-// expand computes the output of a batch; batches of results are cut where they
-// grow beyond the usual size.
-func (p *projectSet) expand(ctx context.Context, b *vector.Batch) error {
 	k := len(p.calls)
 	in := len(p.n.types) - k
-	args := make([][]*vector.Vector, k)
-	for c, call := range p.calls {
-		var err error
-		if args[c], err = evalAll(ctx, call.args, b); err != nil {
-			return err
+	for {
+		if p.b == nil {
+			if err := p.load(ctx); p.b == nil || err != nil {
+				return nil, err
+			}
 		}
-	}
-	var rows []int32
-	sets := make([]*vector.Builder, k)
-	reset := func() {
-		rows = nil
+		var rows []int32
+		sets := make([]*vector.Builder, k)
 		for c := range sets {
 			sets[c] = vector.NewBuilder(p.n.types[in+c], 0)
 		}
-	}
-	reset()
-	flush := func() {
+		for p.row < p.b.Rows() && len(rows) < p.n.env.batchRows() {
+			n, err := p.some(ctx, sets)
+			if err != nil {
+				return nil, err
+			}
+			for range n {
+				rows = append(rows, int32(p.row))
+			}
+			if n == 0 {
+				p.sets = nil
+				p.row++
+			}
+		}
+		b := p.b
+		if p.row == b.Rows() {
+			p.b = nil
+		}
 		if len(rows) == 0 {
-			return
+			continue
 		}
 		cols := make([]*vector.Vector, 0, in+k)
 		for c := range in {
@@ -140,74 +161,70 @@ func (p *projectSet) expand(ctx context.Context, b *vector.Batch) error {
 		for _, s := range sets {
 			cols = append(cols, s.Build())
 		}
-		p.ready = append(p.ready, vector.NewBatch(cols, len(rows)))
-		reset()
+		return vector.NewBatch(cols, len(rows)), nil
 	}
-	for i := range b.Rows() {
-		gens := make([]function.Generator, k)
-		for c, call := range p.calls {
-			g, err := call.open(ctx, oneRow(args[c], i))
-			if err != nil {
-				return err
-			}
-			gens[c] = g
-		}
-		cur := make([]*vector.Batch, k)
-		at := make([]int, k)
-		for {
-			open := false
-			for c, g := range gens {
-				for g != nil && (cur[c] == nil || at[c] == cur[c].Rows()) {
-					nb, err := g.Next(ctx)
-					if err != nil {
-						return positioned(err, p.calls[c].pos)
-					}
-					if nb == nil {
-						gens[c], g, cur[c] = nil, nil, nil
-						break
-					}
-					cur[c], at[c] = nb, 0
-				}
-				open = open || cur[c] != nil
-			}
-			if !open {
-				break
-			}
-			// As many rows as the shortest piece at hand has.
-			n := -1
-			for c := range cur {
-				if cur[c] != nil {
-					if l := cur[c].Rows() - at[c]; n < 0 || l < n {
-						n = l
-					}
-				}
-			}
-			for c := range cur {
-				for r := range n {
-					if cur[c] == nil {
-						sets[c].AppendNull()
-					} else {
-						sets[c].AppendFrom(cur[c].Col(0), at[c]+r)
-					}
-				}
-				at[c] += n
-			}
-			for range n {
-				rows = append(rows, int32(i))
-			}
-			if len(rows) >= p.n.env.batchRows() {
-				if err := cancelled(ctx); err != nil {
-					return err
-				}
-				flush()
-			}
+}
+
+// load reads the next input batch.
+func (p *projectSet) load(ctx context.Context) error {
+	b, err := p.n.ins[0].Next(ctx)
+	if b == nil || err != nil {
+		return err
+	}
+	args := make([][]*vector.Vector, len(p.calls))
+	for c, call := range p.calls {
+		if args[c], err = evalAll(ctx, call.args, b); err != nil {
+			return err
 		}
 	}
-	flush()
+	p.b, p.args, p.row, p.sets = b, args, 0, nil
 	return nil
 }
 
+// some appends the next rows of the current input row's sets: as many as the
+// shortest piece at hand has, 0 when all have ended.
+func (p *projectSet) some(ctx context.Context, out []*vector.Builder) (int, error) {
+	if err := cancelled(ctx); err != nil {
+		return 0, err
+	}
+	if p.sets == nil {
+		p.sets = make([]openSet, len(p.calls))
+		for c, call := range p.calls {
+			g, err := call.open(ctx, oneRow(p.args[c], p.row))
+			if err != nil {
+				return 0, err
+			}
+			p.sets[c].gen = g
+		}
+	}
+	n := 0
+	for c := range p.sets {
+		s := &p.sets[c]
+		if err := s.fill(ctx); err != nil {
+			return 0, positioned(err, p.calls[c].pos)
+		}
+		if s.cur != nil {
+			if left := s.cur.Rows() - s.at; n == 0 || left < n {
+				n = left
+			}
+		}
+	}
+	n = min(n, p.n.env.batchRows())
+	for c := range p.sets {
+		s := &p.sets[c]
+		for r := range n {
+			if s.cur == nil {
+				out[c].AppendNull()
+			} else {
+				out[c].AppendFrom(s.cur.Col(0), s.at+r)
+			}
+		}
+		s.at += n
+	}
+	return n, nil
+}
+
 func (p *projectSet) Close() error {
-	p.ready = nil
+	p.b, p.sets = nil, nil
 	return p.n.closeInputs()
 }

@@ -45,7 +45,7 @@ func (s *scan) Next(ctx context.Context) (*vector.Batch, error) {
 		if id := int(s.op.ScanId); id < len(s.n.env.Splits) {
 			splits = s.n.env.Splits[id].GetSplits()
 		}
-		in, err := storage.OpenScan(ctx, s.op, splits, s.n.env.batchRows())
+		in, err := storage.OpenScan(ctx, s.op, splits, s.n.env.batchRows(), storage.WithText(s.n.env.text()))
 		if err != nil {
 			return nil, err
 		}
@@ -78,14 +78,6 @@ func (s *scan) Next(ctx context.Context) (*vector.Batch, error) {
 		return b, nil
 	}
 	return nil, nil
-}
-
-// Progress is the share of the input that has been read, in bytes.
-func (s *scan) Progress() (done, total int64) {
-	if s.in == nil {
-		return 0, 0
-	}
-	return s.in.Progress()
 }
 
 func (s *scan) Close() error {

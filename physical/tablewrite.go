@@ -37,7 +37,7 @@ func (t *tableWrite) open(ctx context.Context) error {
 		base = fmt.Sprintf("part-%d-%05d-%d-%d", id.Stage, id.Task, id.Epoch, id.Attempt)
 	}
 	var err error
-	t.w, err = storage.NewWriter(ctx, t.op, base)
+	t.w, err = storage.NewWriter(ctx, t.op, base, storage.WithText(t.n.env.text()))
 	return err
 }
 
