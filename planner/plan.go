@@ -215,3 +215,35 @@ func Constant(ctx context.Context, st *parser.Statement, n *pg.Node, t types.Typ
 	v, err := physical.EvalConst(b.functions(), p)
 	return v, t, err
 }
+
+// RowExpr evaluates an expression without columns for any number of rows.
+type RowExpr struct {
+	e *physical.Expr
+}
+
+// DefaultExpr compiles a column's DEFAULT.
+func DefaultExpr(ctx context.Context, expr string, t types.Type, o *Options) (*RowExpr, error) {
+	st, err := parser.ParseOne("SELECT " + expr)
+	if err != nil {
+		return nil, err
+	}
+	b := newBinder(ctx, st, o)
+	e, err := bindDefault(b, st, t)
+	if err != nil {
+		return nil, err
+	}
+	p, err := lowerExpr(e, nil)
+	if err != nil {
+		return nil, err
+	}
+	c, err := physical.Compile(&physical.Env{Functions: b.functions()}, p, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &RowExpr{c}, nil
+}
+
+// Eval returns the values of the next n rows.
+func (r *RowExpr) Eval(ctx context.Context, n int) (*vector.Vector, error) {
+	return r.e.Eval(ctx, vector.NewBatch(nil, n))
+}

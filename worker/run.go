@@ -18,6 +18,7 @@ import (
 type RunnerConfig struct {
 	UDF      physical.UDFHost // nil refuses user code
 	SpillDir string           // for operators; "" keeps everything in memory
+	Memory   int64            // of a query whose work_mem is 0; 0 = no limit
 	Check    bool             // wrap every operator in the invariants checker
 }
 
@@ -33,7 +34,7 @@ type Local struct {
 // NewRunner returns the Runner that runs plans on the operators of package
 // physical. The tasks of a query share one memory account of work_mem bytes.
 func NewRunner(cfg RunnerConfig) Runner {
-	m := &queryMemory{accounts: map[string]*sharedAccount{}}
+	m := &queryMemory{accounts: map[string]*sharedAccount{}, share: cfg.Memory}
 	return func(ctx context.Context, t *Task) (Pipeline, error) { return open(ctx, cfg, m, t) }
 }
 
@@ -41,6 +42,7 @@ func NewRunner(cfg RunnerConfig) Runner {
 type queryMemory struct {
 	mu       sync.Mutex
 	accounts map[string]*sharedAccount
+	share    int64 // budget of a query that has none of its own
 }
 
 type sharedAccount struct {
@@ -53,7 +55,11 @@ func (m *queryMemory) acquire(q *proto.QueryContext) *physical.Account {
 	defer m.mu.Unlock()
 	a := m.accounts[q.QueryId]
 	if a == nil {
-		a = &sharedAccount{Account: physical.NewAccount("query", q.WorkMem)}
+		limit := q.WorkMem
+		if limit <= 0 {
+			limit = m.share
+		}
+		a = &sharedAccount{Account: physical.NewAccount("query", limit)}
 		m.accounts[q.QueryId] = a
 	}
 	a.tasks++

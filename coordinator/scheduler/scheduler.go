@@ -63,7 +63,7 @@ type task struct {
 	progress  float64
 	notBefore time.Duration
 	failures  int
-	losses    int
+	lostOn    []*worker // living workers from which readers could not get its output
 	deaths    int
 	votes     int
 	fetches   int
@@ -247,6 +247,8 @@ func (s *Scheduler) workerLost(id Worker) {
 		for _, st := range q.stages {
 			for i := range st.tasks {
 				t := &st.tasks[i]
+				// What readers said of it was its death.
+				t.lostOn = slices.DeleteFunc(t.lostOn, func(x *worker) bool { return x == w })
 				if t.worker != w {
 					continue
 				}
@@ -418,18 +420,17 @@ func (s *Scheduler) taskFailed(e TaskFailed) {
 	t.worker, t.avoid = nil, w
 	switch e.Err.Class {
 	case pgerr.FetchFailed:
-		counted := false
-		if e.Lost != nil {
+		t.fetches++
+		if e.Lost != nil && t.fetches < maxFetches {
+			// The fault lies with the input, whose losses are counted there: a
+			// task that reads from many outputs of one unreachable worker fails
+			// at each of them in turn.
 			if pq, ps, p := s.sealedTask(*e.Lost); p != nil && pq == q {
-				counted = !e.Gone
 				s.vote(q, ps, p, e.Gone)
 			}
-			// Otherwise the output is known to be lost already: no fault of this task.
-		} else {
-			counted = true
-		}
-		t.fetches++
-		if !counted && t.fetches < maxFetches {
+			if !e.Gone {
+				t.notBefore = s.now + s.cfg.RetryDelay
+			}
 			return
 		}
 	case pgerr.WorkerLost, pgerr.Transient, pgerr.Cancelled:
@@ -458,9 +459,9 @@ func (s *Scheduler) vote(q *query, st *stage, t *task, gone bool) {
 	if !gone && t.votes < lostVotes {
 		return
 	}
-	t.losses++
-	if t.losses >= maxLosses {
-		s.fail(q, pgerr.New(pgerr.IOError, "the output of task %d of stage %d was lost %d times", q.key(st, t).Task, st.def.Id, t.losses).
+	t.lostOn = append(t.lostOn, t.worker)
+	if len(t.lostOn) >= maxLosses {
+		s.fail(q, pgerr.New(pgerr.IOError, "the output of task %d of stage %d was lost %d times", t.index, st.def.Id, len(t.lostOn)).
 			WithClass(pgerr.FetchFailed))
 		return
 	}

@@ -194,3 +194,40 @@ func TestFetchVotes(t *testing.T) {
 		t.Fatalf("gone: %v", r)
 	}
 }
+
+// A consumer that meets many outputs of one unreachable worker does not spend
+// its own budget on them.
+func TestUnreachableProducers(t *testing.T) {
+	s := New(Config{})
+	s.Handle(WorkerUp{Worker: wa, Slots: 8})
+	first := runs(s.Handle(QuerySubmitted{Query: "q", Plan: plan2(6)}))
+	var next []RunTask
+	for _, r := range first {
+		next = runs(s.Handle(sealEvent(r)))
+	}
+	s.Handle(WorkerUp{Worker: wb, Slots: 8})
+	now := time.Second
+	for _, r := range first {
+		for range lostVotes {
+			if len(next) != 1 || next[0].Task.Stage != 2 {
+				t.Fatalf("consumer expected: %+v", next)
+			}
+			cs := s.Handle(TaskFailed{Worker: next[0].Worker, Task: next[0].Task, Lost: &r.Task,
+				Err: pgerr.New(pgerr.IOError, "x").WithClass(pgerr.FetchFailed)})
+			if err := failed(cs); err != nil {
+				t.Fatal(err)
+			}
+			next = append(runs(cs), runs(s.Handle(Tick{now}))...)
+			now += time.Second
+			if len(next) == 1 && next[0].Task.Stage == 1 {
+				next = runs(s.Handle(sealEvent(next[0])))
+				if len(next) == 0 {
+					next = runs(s.Handle(Tick{now}))
+				}
+			}
+		}
+	}
+	if cs := s.Handle(sealEvent(next[0])); len(cs) == 0 {
+		t.Fatal("no result")
+	}
+}

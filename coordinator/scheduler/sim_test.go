@@ -343,9 +343,9 @@ func simulate(t testing.TB, seed uint64) (rollbacks bool) {
 			w := ws[m.r.IntN(len(ws))]
 			switch m.r.IntN(4) {
 			case 0: // forgets an output: a damaged file
-				for _, k := range slices.SortedFunc(maps.Keys(w.outputs), byName) {
-					delete(w.outputs, k)
-					break
+				if keys := slices.SortedFunc(maps.Keys(w.outputs), byName); len(keys) > 0 && m.faults > 0 {
+					m.faults--
+					delete(w.outputs, keys[0])
 				}
 			case 1: // a hiccup: some commands never arrived
 				known := map[exchange.TaskKey]bool{}

@@ -1,0 +1,175 @@
+package coordinator
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/volleydb/volley/catalog"
+	"github.com/volleydb/volley/catalog/pgcatalog"
+	"github.com/volleydb/volley/coordinator/cluster"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/storage"
+	"github.com/volleydb/volley/udf"
+)
+
+// Version is the version of this build.
+const Version = "0.1.0"
+
+// Config is what a Coordinator is made of. It owns none of these.
+type Config struct {
+	Store     *catalog.Store
+	Cluster   *cluster.Cluster
+	Artifacts *udf.Store
+	// Defaults are settings from flags, the environment and the config file, by
+	// name; Sources says which of them it was, for pg_settings.
+	Defaults map[string]string
+	Sources  map[string]string
+	Log      *slog.Logger
+}
+
+// Coordinator runs statements of many sessions.
+type Coordinator struct {
+	cfg      Config
+	defaults *sessionSettings
+	files    *storage.PlanCache
+	started  time.Time
+
+	nextPID  atomic.Int32
+	mu       sync.Mutex
+	sessions map[*Session]bool
+	closed   bool
+}
+
+// New makes a Coordinator; 42704 or 22023 for a bad default setting.
+func New(cfg Config) (*Coordinator, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Coordinator{cfg: cfg, files: storage.NewPlanCache(256), sessions: map[*Session]bool{}, started: time.Now()}
+	c.defaults = newSettings()
+	for k, v := range cfg.Defaults {
+		src := cfg.Sources[k]
+		if src == "" {
+			src = "command line"
+		}
+		if _, err := c.defaults.set(k, v, src, true); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// NewSession starts a session for a client that has been authenticated.
+func (c *Coordinator) NewSession(ctx context.Context, o SessionOptions) (*Session, error) {
+	snap := c.cfg.Store.Snapshot()
+	if o.User == "" {
+		o.User = catalog.BootstrapRole
+	}
+	role := snap.Role(o.User)
+	if role == nil || !role.Login {
+		return nil, pgerr.New(pgerr.InvalidAuthorization, "role %q does not exist", o.User).
+			WithHint("The first role is %q: psql -U %[1]s", catalog.BootstrapRole)
+	}
+	if o.Database == "" || o.Database == o.User {
+		o.Database = catalog.DefaultDatabase
+	}
+	if o.Database != catalog.DefaultDatabase {
+		return nil, pgerr.New(pgerr.InvalidCatalogName, "database %q does not exist", o.Database).
+			WithHint("The database is %q: psql -d %[1]s", catalog.DefaultDatabase)
+	}
+	s := &Session{c: c, o: o, settings: c.defaults.clone(), pid: c.nextPID.Add(1), started: time.Now()}
+	s.settings.value["session_authorization"] = o.User
+	s.settings.value["is_superuser"] = map[bool]string{true: "on", false: "off"}[role.Superuser]
+	for k, v := range snap.Settings() {
+		if _, err := s.settings.set(k, v, "database", true); err != nil {
+			c.cfg.Log.Warn("setting of the database ignored", "name", k, "err", err)
+		}
+	}
+	for k, v := range role.Settings {
+		if _, err := s.settings.set(k, v, "user", true); err != nil {
+			c.cfg.Log.Warn("setting of the role ignored", "name", k, "err", err)
+		}
+	}
+	for k, v := range o.Settings {
+		if _, err := s.settings.set(k, v, "client", true); err != nil {
+			return nil, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, pgerr.New(pgerr.CannotConnectNow, "the server is shutting down")
+	}
+	c.sessions[s] = true
+	return s, nil
+}
+
+// PasswordVerifier returns the SCRAM verifier of a role.
+func (c *Coordinator) PasswordVerifier(user string) (scram string, ok bool) {
+	r := c.cfg.Store.Snapshot().Role(user)
+	if r == nil || !r.Login || r.Verifier == "" {
+		return "", false
+	}
+	return r.Verifier, true
+}
+
+// OpenArtifact opens an artifact for a worker that lacks it.
+func (c *Coordinator) OpenArtifact(ctx context.Context, digest string) (io.ReadCloser, error) {
+	return openArtifact(c.cfg.Artifacts, digest)
+}
+
+// Close refuses new sessions. Sessions are closed by their owners.
+func (c *Coordinator) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+}
+
+func (c *Coordinator) forget(s *Session) {
+	c.mu.Lock()
+	delete(c.sessions, s)
+	c.mu.Unlock()
+}
+
+func (c *Coordinator) activity() []pgcatalog.Activity {
+	c.mu.Lock()
+	list := make([]*Session, 0, len(c.sessions))
+	for s := range c.sessions {
+		list = append(list, s)
+	}
+	c.mu.Unlock()
+	var out []pgcatalog.Activity
+	for _, s := range list {
+		out = append(out, s.activity())
+	}
+	return out
+}
+
+func (c *Coordinator) workers() []pgcatalog.Worker {
+	var out []pgcatalog.Worker
+	for _, w := range c.cfg.Cluster.Workers() {
+		out = append(out, pgcatalog.Worker{ID: w.ID, Address: w.Address, State: w.State, Version: w.Version,
+			Slots: w.Slots, Running: w.RunningTasks, MemoryBytes: w.Memory, Started: w.ConnectedAt, LastSeen: w.LastSeen})
+	}
+	return out
+}
+
+// newID returns a random query ID.
+func newID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+func randomSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:])
+}

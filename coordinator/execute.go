@@ -1,0 +1,287 @@
+package coordinator
+
+import (
+	"context"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/volleydb/volley/coordinator/cluster"
+	"github.com/volleydb/volley/parser"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/physical"
+	"github.com/volleydb/volley/planner"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+	"github.com/volleydb/volley/worker"
+)
+
+func openFile(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, pgerr.Wrap(err, pgerr.UndefinedFile, "could not open file %q", path)
+	}
+	return f, nil
+}
+
+// done is the result of a statement that returns no rows.
+func done(tag string) *Result {
+	return NewResult(nil, nil, func() string { return tag }, nil)
+}
+
+// rows is a result of batches that are there already.
+func rows(fields []vector.Field, tag string, batches ...*vector.Batch) *Result {
+	return NewResult(fields, func(context.Context) (*vector.Batch, error) {
+		for len(batches) > 0 {
+			b := batches[0]
+			batches = batches[1:]
+			if b != nil && b.Rows() > 0 {
+				return b, nil
+			}
+		}
+		return nil, nil
+	}, func() string { return tag }, nil)
+}
+
+// textRows is a result of one text column.
+func textRows(field, tag string, lines []string) *Result {
+	t := types.T(types.Text)
+	return rows([]vector.Field{{Name: field, Type: t}}, tag, vector.NewBatch([]*vector.Vector{vector.FromStrings(t, lines)}, len(lines)))
+}
+
+// execute runs any statement.
+func (x *statement) execute(ctx context.Context) (*Result, error) {
+	switch n := x.st.Node.GetNode().(type) {
+	case *pg.Node_SelectStmt:
+		if r, err := x.special(ctx, n.SelectStmt); r != nil || err != nil {
+			return r, err
+		}
+		return x.query(ctx, x.st.Node)
+	case *pg.Node_ExplainStmt:
+		return x.explain(ctx, n.ExplainStmt)
+	case *pg.Node_TransactionStmt:
+		return x.s.transaction(ctx, n.TransactionStmt)
+	case *pg.Node_VariableSetStmt:
+		return x.setVariable(ctx, n.VariableSetStmt)
+	case *pg.Node_VariableShowStmt:
+		return x.show(n.VariableShowStmt)
+	case *pg.Node_DiscardStmt:
+		return x.discard(n.DiscardStmt)
+	}
+	if x.s.settings.get("transaction_read_only") == "on" || x.s.txStatus == 0 && x.s.settings.get("default_transaction_read_only") == "on" {
+		if c := x.st.Node.GetCopyStmt(); c == nil || c.IsFrom {
+			return nil, pgerr.New(pgerr.ReadOnlySQLTransaction, "cannot execute this statement in a read-only transaction")
+		}
+	}
+	switch n := x.st.Node.GetNode().(type) {
+	case *pg.Node_CreateStmt:
+		return x.createTable(ctx, n.CreateStmt)
+	case *pg.Node_CreateTableAsStmt:
+		return x.createTableAs(ctx, n.CreateTableAsStmt)
+	case *pg.Node_InsertStmt:
+		return x.insert(ctx, n.InsertStmt)
+	case *pg.Node_CopyStmt:
+		return x.copy(ctx, n.CopyStmt)
+	case *pg.Node_ViewStmt:
+		return x.createView(ctx, n.ViewStmt)
+	case *pg.Node_CreateSchemaStmt:
+		return x.createSchema(ctx, n.CreateSchemaStmt)
+	case *pg.Node_DropStmt:
+		return x.drop(ctx, n.DropStmt)
+	case *pg.Node_TruncateStmt:
+		return x.truncate(ctx, n.TruncateStmt)
+	case *pg.Node_RenameStmt:
+		return x.rename(ctx, n.RenameStmt)
+	case *pg.Node_CommentStmt:
+		return x.comment(ctx, n.CommentStmt)
+	case *pg.Node_CreateFunctionStmt:
+		return x.createFunction(ctx, n.CreateFunctionStmt)
+	case *pg.Node_DefineStmt:
+		return x.define(ctx, n.DefineStmt)
+	case *pg.Node_CreateRoleStmt:
+		return x.createRole(ctx, n.CreateRoleStmt)
+	case *pg.Node_AlterRoleStmt:
+		return x.alterRole(ctx, n.AlterRoleStmt)
+	case *pg.Node_DropRoleStmt:
+		return x.dropRole(ctx, n.DropRoleStmt)
+	}
+	return nil, unsupportedStatement(x.st)
+}
+
+// unsupportedStatement names a statement that the grammar has and Volley has not.
+func unsupportedStatement(st *parser.Statement) error {
+	r := st.Node.ProtoReflect()
+	fd := r.WhichOneof(r.Descriptor().Oneofs().Get(0))
+	name := "this statement"
+	if fd != nil {
+		name = strings.ToUpper(strings.TrimSuffix(strings.ReplaceAll(string(fd.Name()), "_", " "), " stmt"))
+	}
+	e := pgerr.New(pgerr.FeatureNotSupported, "%s is not supported", name).At(st.Pos(int32(0)))
+	switch name {
+	case "UPDATE", "DELETE", "MERGE":
+		return e.WithHint("Tables are append-only for now: CREATE TABLE new AS SELECT … and rename it.")
+	case "DECLARE CURSOR", "FETCH":
+		return e.WithHint("Rows are streamed as the client reads them; a cursor is not needed to save memory.")
+	case "PREPARE", "EXECUTE", "DEALLOCATE":
+		return e.WithHint("Use the driver's prepared statements.")
+	}
+	return e
+}
+
+// query runs a SELECT and streams its rows.
+func (x *statement) query(ctx context.Context, node *pg.Node) (*Result, error) {
+	q, err := planner.Bind(ctx, x.st, node, nil, x.options())
+	if err != nil {
+		return nil, err
+	}
+	plan, err := q.Plan(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	run, err := x.run(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	var n int64
+	fields := q.Fields()
+	if fields == nil {
+		fields = []vector.Field{}
+	}
+	return NewResult(fields, func(ctx context.Context) (*vector.Batch, error) {
+		b, err := run.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if b != nil {
+			n += int64(b.Rows())
+		}
+		return b, nil
+	}, func() string { return "SELECT " + strconv.FormatInt(n, 10) }, run.Close), nil
+}
+
+// seedOf spreads setseed's argument over 64 bits.
+func seedOf(f float64) uint64 {
+	h := math.Float64bits(f) * 0xBF58476D1CE4E5B9
+	return h ^ h>>31
+}
+
+// run starts a plan.
+func (x *statement) run(ctx context.Context, plan *proto.Plan) (*cluster.Running, error) {
+	plan.Context = x.queryContext()
+	return x.s.c.cfg.Cluster.Run(ctx, plan, cluster.Options{Local: &worker.Local{Virtual: x.virtual, Functions: x.fc}})
+}
+
+// virtual opens a catalog table for a task of this process.
+func (x *statement) virtual(_ context.Context, name string, columns []uint32) (physical.Operator, error) {
+	batches, err := x.view.Scan(name, columns)
+	if err != nil {
+		return nil, err
+	}
+	return &batchScan{batches}, nil
+}
+
+// batchScan is an operator over batches that are there already.
+type batchScan struct{ batches []*vector.Batch }
+
+func (s *batchScan) Next(context.Context) (*vector.Batch, error) {
+	for len(s.batches) > 0 {
+		b := s.batches[0]
+		s.batches = s.batches[1:]
+		if b.Rows() > 0 {
+			return b, nil
+		}
+	}
+	return nil, nil
+}
+
+func (s *batchScan) Close() error { return nil }
+
+// special runs the SELECTs of functions that change the session or the server.
+// They stand alone: SELECT f(constants).
+func (x *statement) special(ctx context.Context, sel *pg.SelectStmt) (*Result, error) {
+	if len(sel.TargetList) != 1 || len(sel.FromClause) > 0 || sel.WhereClause != nil || sel.Op != pg.SetOperation_SETOP_NONE {
+		return nil, nil
+	}
+	rt := sel.TargetList[0].GetResTarget()
+	fc := rt.GetVal().GetFuncCall()
+	if fc == nil {
+		return nil, nil
+	}
+	var parts []string
+	for _, n := range fc.Funcname {
+		parts = append(parts, n.GetString_().GetSval())
+	}
+	name := parts[len(parts)-1]
+	schema := ""
+	if len(parts) > 1 {
+		schema = parts[len(parts)-2]
+	}
+	label := rt.Name
+	if label == "" {
+		label = name
+	}
+	arg := func(i int, t types.ID) (*vector.Vector, error) {
+		if i >= len(fc.Args) {
+			return nil, pgerr.New(pgerr.UndefinedFunction, "function %s needs %d arguments", name, i+1).At(x.st.Pos(fc.Location))
+		}
+		v, _, err := planner.Constant(ctx, x.st, fc.Args[i], types.T(t), x.options())
+		return v, err
+	}
+	switch {
+	case name == "setseed" && (schema == "" || schema == "pg_catalog"):
+		v, err := arg(0, types.Float8)
+		if err != nil {
+			return nil, err
+		}
+		if v.IsNull(0) {
+			return rows([]vector.Field{{Name: label, Type: types.T(types.Void)}}, "SELECT 1", vector.NewBatch([]*vector.Vector{vector.NewNull(types.T(types.Void), 1)}, 1)), nil
+		}
+		f := vector.At[float64](v, 0)
+		if !(f >= -1 && f <= 1) {
+			return nil, pgerr.New(pgerr.InvalidParameterValue, "setseed parameter %v is out of allowed range [-1,1]", f)
+		}
+		seed := seedOf(f)
+		x.s.seed, x.s.seedUses = &seed, 0
+		return rows([]vector.Field{{Name: label, Type: types.T(types.Void)}}, "SELECT 1",
+			vector.NewBatch([]*vector.Vector{vector.FromStrings(types.T(types.Void), []string{""})}, 1)), nil
+	case name == "set_config" && (schema == "" || schema == "pg_catalog"):
+		n, err := arg(0, types.Text)
+		if err != nil {
+			return nil, err
+		}
+		v, err := arg(1, types.Text)
+		if err != nil {
+			return nil, err
+		}
+		l, err := arg(2, types.Bool)
+		if err != nil {
+			return nil, err
+		}
+		if n.IsNull(0) || v.IsNull(0) || l.IsNull(0) {
+			return nil, pgerr.New(pgerr.NullValueNotAllowed, "set_config takes no NULL arguments")
+		}
+		if err := x.s.setSetting(n.StringAt(0), v.StringAt(0), vector.At[bool](l, 0)); err != nil {
+			return nil, err
+		}
+		shown, _ := x.s.Setting(n.StringAt(0))
+		return textRows(label, "SELECT 1", []string{shown}), nil
+	case name == "put_artifact" && schema == "volley":
+		v, err := arg(0, types.Bytea)
+		if err != nil {
+			return nil, err
+		}
+		if v.IsNull(0) {
+			return nil, pgerr.New(pgerr.NullValueNotAllowed, "put_artifact takes no NULL argument")
+		}
+		digest, err := x.putArtifact(ctx, v.BytesAt(0))
+		if err != nil {
+			return nil, err
+		}
+		return textRows(label, "SELECT 1", []string{digest}), nil
+	}
+	return nil, nil
+}

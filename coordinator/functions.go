@@ -1,0 +1,385 @@
+package coordinator
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/volleydb/volley/catalog"
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/planner"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/udf"
+	"github.com/volleydb/volley/vector"
+)
+
+// definition is a CREATE FUNCTION or CREATE AGGREGATE before it is checked
+// against its artifact.
+type definition struct {
+	schema, name string
+	args         []catalog.Arg
+	returns      types.Type // Invalid when left to the artifact
+	columns      []catalog.Column
+	table        bool
+	language     string
+	artifact     string
+	symbol       string
+	volatility   string // "" when left to the artifact
+	strict       *bool
+	memory       int64
+	timeout      time.Duration
+	settings     map[string]string
+	aggregate    bool
+	replace      bool
+	pos          int
+}
+
+// createFunction is CREATE FUNCTION … LANGUAGE go AS 'artifact', 'Symbol'.
+func (x *statement) createFunction(ctx context.Context, n *pg.CreateFunctionStmt) (*Result, error) {
+	if n.IsProcedure {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "procedures are not supported")
+	}
+	if n.SqlBody != nil {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "SQL function bodies are not supported").WithHint("Create a view, or a function in LANGUAGE go.")
+	}
+	d := &definition{replace: n.Replace, settings: map[string]string{}}
+	names := n.Funcname
+	d.name = names[len(names)-1].GetString_().GetSval()
+	if len(names) > 1 {
+		d.schema = names[len(names)-2].GetString_().GetSval()
+	}
+	var err error
+	if d.schema, err = x.newSchema(d.schema, 0); err != nil {
+		return nil, err
+	}
+	for _, p := range n.Parameters {
+		fp := p.GetFunctionParameter()
+		t, err := planner.ResolveType(x.st, fp.ArgType)
+		if err != nil {
+			return nil, err
+		}
+		switch fp.Mode {
+		case pg.FunctionParameterMode_FUNC_PARAM_IN, pg.FunctionParameterMode_FUNC_PARAM_DEFAULT:
+			if fp.Defexpr != nil {
+				return nil, pgerr.New(pgerr.FeatureNotSupported, "default values of arguments are not supported").At(x.st.Pos(fp.ArgType.Location))
+			}
+			d.args = append(d.args, catalog.Arg{Name: fp.Name, Type: t})
+		case pg.FunctionParameterMode_FUNC_PARAM_TABLE:
+			d.table = true
+			d.columns = append(d.columns, catalog.Column{Name: fp.Name, Type: t})
+		default:
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "OUT, INOUT and VARIADIC arguments are not supported").WithHint("Use RETURNS TABLE (…).").At(x.st.Pos(fp.ArgType.Location))
+		}
+	}
+	if n.ReturnType != nil && !d.table {
+		if n.ReturnType.Setof {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "RETURNS SETOF is not supported").WithHint("Use RETURNS TABLE (…).").At(x.st.Pos(n.ReturnType.Location))
+		}
+		if d.returns, err = planner.ResolveType(x.st, n.ReturnType); err != nil {
+			return nil, err
+		}
+	}
+	if !d.table && n.ReturnType == nil {
+		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "function result type must be specified")
+	}
+	for _, o := range n.Options {
+		if err := x.functionOption(ctx, d, o.GetDefElem()); err != nil {
+			return nil, err
+		}
+	}
+	return x.defineFunction(ctx, d, "CREATE FUNCTION")
+}
+
+func (x *statement) functionOption(ctx context.Context, d *definition, e *pg.DefElem) error {
+	pos := x.st.Pos(e.Location)
+	switch e.Defname {
+	case "as":
+		d.pos = pos
+		items := e.Arg.GetList().GetItems()
+		d.artifact = items[0].GetString_().GetSval()
+		if len(items) > 1 {
+			d.symbol = items[1].GetString_().GetSval()
+		}
+	case "language":
+		d.language = e.Arg.GetString_().GetSval()
+	case "volatility":
+		d.volatility = e.Arg.GetString_().GetSval()
+	case "strict":
+		v := e.Arg.GetBoolean().GetBoolval()
+		d.strict = &v
+	case "parallel", "security", "leakproof", "cost", "rows":
+		// Accepted: how a function is run is decided by measurement, and it
+		// always runs in a process of its own.
+	case "set":
+		return x.functionSetting(ctx, d, e.Arg.GetVariableSetStmt(), pos)
+	default:
+		return pgerr.New(pgerr.FeatureNotSupported, "function option %s is not supported", strings.ToUpper(e.Defname)).At(pos)
+	}
+	return nil
+}
+
+// functionSetting is SET volley.memory = '64MB' and SET volley.timeout = '10s'.
+func (x *statement) functionSetting(ctx context.Context, d *definition, v *pg.VariableSetStmt, pos int) error {
+	val, err := x.setValue(ctx, v)
+	if err != nil {
+		return err
+	}
+	return d.limit(v.Name, val, pos)
+}
+
+func (d *definition) limit(name, val string, pos int) error {
+	unit := map[string]string{"volley.memory": "B", "volley.timeout": "ms"}[name]
+	if unit == "" {
+		return pgerr.New(pgerr.UndefinedObject, "a function has no setting %q", name).WithHint("There are volley.memory and volley.timeout.").At(pos)
+	}
+	n, err := parseUnits(val, unit)
+	if err != nil || n <= 0 {
+		return pgerr.New(pgerr.InvalidParameterValue, "invalid value for %s: %q", name, val).WithHint("Examples: '64MB', '10s'.").At(pos)
+	}
+	if name == "volley.memory" {
+		d.memory = n
+	} else {
+		d.timeout = time.Duration(n) * time.Millisecond
+	}
+	if d.settings == nil {
+		d.settings = map[string]string{}
+	}
+	d.settings[name] = val
+	return nil
+}
+
+// define is CREATE AGGREGATE name(args) (ARTIFACT = '…', SYMBOL = '…').
+func (x *statement) define(ctx context.Context, n *pg.DefineStmt) (*Result, error) {
+	if n.Kind != pg.ObjectType_OBJECT_AGGREGATE {
+		return nil, unsupportedStatement(x.st)
+	}
+	d := &definition{aggregate: true, replace: n.Replace, language: "go"}
+	names := n.Defnames
+	d.name = names[len(names)-1].GetString_().GetSval()
+	if len(names) > 1 {
+		d.schema = names[len(names)-2].GetString_().GetSval()
+	}
+	var err error
+	if d.schema, err = x.newSchema(d.schema, 0); err != nil {
+		return nil, err
+	}
+	if n.Oldstyle {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "the old form of CREATE AGGREGATE is not supported").
+			WithHint("Write CREATE AGGREGATE name(argument types) (ARTIFACT = 'name@sha256:…', SYMBOL = 'Symbol').")
+	}
+	if len(n.Args) > 0 {
+		for _, p := range n.Args[0].GetList().GetItems() {
+			fp := p.GetFunctionParameter()
+			t, err := planner.ResolveType(x.st, fp.ArgType)
+			if err != nil {
+				return nil, err
+			}
+			d.args = append(d.args, catalog.Arg{Name: fp.Name, Type: t})
+		}
+	}
+	for _, o := range n.Definition {
+		e := o.GetDefElem()
+		pos := x.st.Pos(e.Location)
+		text := func() (string, error) {
+			switch a := e.Arg.GetNode().(type) {
+			case *pg.Node_String_:
+				return a.String_.Sval, nil
+			case *pg.Node_TypeName:
+				_, name := objectName(e.Arg)
+				return name, nil
+			}
+			return "", pgerr.New(pgerr.SyntaxError, "%s takes a string", e.Defname).At(pos)
+		}
+		switch strings.ToLower(e.Defname) {
+		case "artifact", "as":
+			d.pos = pos
+			if d.artifact, err = text(); err != nil {
+				return nil, err
+			}
+		case "symbol":
+			if d.symbol, err = text(); err != nil {
+				return nil, err
+			}
+		case "language":
+			if d.language, err = text(); err != nil {
+				return nil, err
+			}
+		case "returns":
+			if e.Arg.GetTypeName() == nil {
+				return nil, pgerr.New(pgerr.SyntaxError, "RETURNS takes a type").At(pos)
+			}
+			if d.returns, err = planner.ResolveType(x.st, e.Arg.GetTypeName()); err != nil {
+				return nil, err
+			}
+		case "volatility":
+			if d.volatility, err = text(); err != nil {
+				return nil, err
+			}
+		case "memory", "timeout":
+			v, err := text()
+			if err != nil {
+				return nil, err
+			}
+			if err := d.limit("volley."+strings.ToLower(e.Defname), v, pos); err != nil {
+				return nil, err
+			}
+		case "sfunc", "stype", "finalfunc", "initcond", "combinefunc":
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "aggregates made of SQL functions (%s) are not supported", strings.ToUpper(e.Defname)).At(pos).
+				WithHint("Write CREATE AGGREGATE %s(…) (ARTIFACT = 'name@sha256:…', SYMBOL = 'Symbol').", d.name)
+		default:
+			return nil, pgerr.New(pgerr.SyntaxError, "aggregate attribute %q not recognized", e.Defname).At(pos).
+				WithHint("There are ARTIFACT, SYMBOL, LANGUAGE, RETURNS, VOLATILITY, MEMORY and TIMEOUT.")
+		}
+	}
+	return x.defineFunction(ctx, d, "CREATE AGGREGATE")
+}
+
+// defineFunction checks a definition against its artifact and stores it.
+func (x *statement) defineFunction(ctx context.Context, d *definition, tag string) (*Result, error) {
+	switch strings.ToLower(d.language) {
+	case "go":
+	case "":
+		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "no language specified").WithHint("Functions are written in Go: LANGUAGE go.")
+	case "sql", "plpgsql", "c", "internal", "plpython3u", "plpythonu":
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "language %q is not supported", d.language).WithHint("Functions are written in Go: LANGUAGE go AS 'artifact@sha256:…', 'Symbol'.")
+	default:
+		return nil, pgerr.New(pgerr.UndefinedObject, "language %q does not exist", d.language).WithHint("Functions are written in Go: LANGUAGE go.")
+	}
+	if d.artifact == "" {
+		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "no artifact specified").WithHint("AS 'name@sha256:…', 'Symbol' names a build that volley udf push has uploaded.")
+	}
+	store := x.s.c.cfg.Artifacts
+	if strings.ContainsAny(d.artifact, "\n{") {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "inline Go source is not supported yet").At(d.pos).
+			WithHint("Build it with volley udf build, upload it with volley udf push, and name it here.")
+	}
+	digest, err := store.Resolve(d.artifact)
+	if err != nil {
+		return nil, pgerr.From(err).At(d.pos)
+	}
+	m, err := store.Manifest(digest)
+	if err != nil {
+		return nil, pgerr.From(err).At(d.pos)
+	}
+	if d.symbol == "" {
+		d.symbol = d.name
+		if _, ok := m.Function(d.symbol); !ok && len(m.Functions) == 1 {
+			d.symbol = m.Functions[0].Name
+		}
+	}
+	mf, ok := m.Function(d.symbol)
+	if !ok {
+		var have []string
+		for _, f := range m.Functions {
+			have = append(have, f.Name)
+		}
+		return nil, pgerr.New(pgerr.UndefinedFunction, "artifact %q has no function %q", d.artifact, d.symbol).
+			WithHint("It has %s.", strings.Join(have, ", ")).At(d.pos)
+	}
+	kind := function.Scalar
+	switch {
+	case d.aggregate:
+		kind = function.Aggregate
+	case d.table:
+		kind = function.GroupedMap
+	}
+	if d.aggregate && d.returns.ID == types.Invalid && mf.Returns != nil {
+		t, ok := udf.SQLType(*mf.Returns)
+		if ok {
+			d.returns = t
+		}
+	}
+	var argTypes []types.Type
+	for _, a := range d.args {
+		argTypes = append(argTypes, a.Type)
+	}
+	var cols []vector.Field
+	for _, c := range d.columns {
+		cols = append(cols, vector.Field{Name: c.Name, Type: c.Type})
+	}
+	if err := udf.CheckSignature(m, mf.Name, kind, argTypes, d.returns, cols); err != nil {
+		return nil, pgerr.From(err).At(d.pos)
+	}
+	vol := mf.Volatility
+	if d.volatility != "" {
+		vol = strings.ToLower(d.volatility)
+	}
+	v, ok := map[string]function.Volatility{"immutable": function.Immutable, "stable": function.Stable, "volatile": function.Volatile}[vol]
+	if !ok {
+		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "volatility %q is not immutable, stable or volatile", vol)
+	}
+	def := catalog.FunctionDef{Schema: d.schema, Name: d.name, Kind: catalog.FuncKind(kind), Args: d.args, Returns: d.returns, Columns: d.columns,
+		SetOf: d.table, Language: "go", Digest: digest, Symbol: mf.Name, Source: d.artifact, Volatility: uint8(v),
+		MemoryLimit: d.memory, Timeout: d.timeout, Settings: d.settings, Owner: x.s.o.User}
+	if d.strict != nil {
+		def.Strict = *d.strict
+	}
+	if d.table {
+		def.Returns = types.T(types.Record)
+	}
+	for _, a := range d.args {
+		if err := storable(a.Name, a.Type); err != nil {
+			return nil, err
+		}
+	}
+	if len(function.Lookup(d.name)) > 0 {
+		for _, b := range function.Lookup(d.name) {
+			if sameTypes(b.Args, argTypes) {
+				x.s.notice("WARNING", "00000", "function "+d.name+" hides the built-in function of the same name and arguments", "")
+			}
+		}
+	}
+	manifest, err := json.Marshal(m)
+	if err != nil {
+		return nil, pgerr.Wrap(err, pgerr.InternalError, "manifest")
+	}
+	err = x.change(ctx, func(tx *catalog.Tx) error {
+		if err := tx.PutArtifact(catalog.Artifact{Digest: digest, Name: m.Name, Manifest: manifest, Owner: x.s.o.User}); err != nil {
+			return err
+		}
+		_, err := tx.CreateFunction(def, d.replace)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return done(tag), nil
+}
+
+func sameTypes(a, b []types.Type) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if !a[i].Same(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// putArtifact stores an uploaded artifact and returns name@digest.
+func (x *statement) putArtifact(ctx context.Context, data []byte) (string, error) {
+	store := x.s.c.cfg.Artifacts
+	digest, err := store.Put(ctx, bytes.NewReader(data))
+	if err != nil {
+		return "", err
+	}
+	m, err := store.Manifest(digest)
+	if err != nil {
+		return "", err
+	}
+	manifest, err := json.Marshal(m)
+	if err != nil {
+		return "", pgerr.Wrap(err, pgerr.InternalError, "manifest")
+	}
+	err = x.change(ctx, func(tx *catalog.Tx) error {
+		return tx.PutArtifact(catalog.Artifact{Digest: digest, Name: m.Name, Size: int64(len(data)), Manifest: manifest, Owner: x.s.o.User})
+	})
+	return m.Name + "@" + digest, err
+}

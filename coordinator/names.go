@@ -1,0 +1,176 @@
+package coordinator
+
+import (
+	"context"
+	"io"
+
+	"github.com/volleydb/volley/catalog"
+	"github.com/volleydb/volley/catalog/pgcatalog"
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/parser"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/planner"
+	"github.com/volleydb/volley/storage"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/udf"
+	"github.com/volleydb/volley/vector"
+)
+
+type (
+	ioReader = io.Reader
+	ioWriter = io.Writer
+)
+
+// names answers the planner's questions from one snapshot.
+type names struct {
+	s    *Session
+	snap *catalog.Snapshot
+	view *pgcatalog.View
+}
+
+// path is the search path with pg_catalog first, as Postgres has it.
+func (n *names) path() []string { return append([]string{"pg_catalog"}, n.view.SearchPath...) }
+
+func (n *names) Relation(schema, name string) (*planner.Relation, error) {
+	if schema != "" && n.snap.Schema(schema) == nil && pgcatalog.Find(schema, name) == nil {
+		return nil, pgerr.New(pgerr.UndefinedTable, "relation %q does not exist", schema+"."+name).
+			WithHint("There is no schema %q.", schema)
+	}
+	schemas := []string{schema}
+	if schema == "" {
+		schemas = n.path()
+	}
+	for _, sc := range schemas {
+		if t := pgcatalog.Find(sc, name); t != nil {
+			return &planner.Relation{Kind: planner.VirtualRelation, Schema: t.Schema, Name: t.Name, Columns: t.Columns}, nil
+		}
+		if r := n.snap.Relation(sc, name); r != nil {
+			return n.relation(r)
+		}
+	}
+	return nil, nil
+}
+
+func (n *names) relation(r *catalog.Relation) (*planner.Relation, error) {
+	out := &planner.Relation{Schema: r.Schema, Name: r.Name, Columns: r.Fields()}
+	if r.Kind == catalog.KindView {
+		st, err := parser.ParseOne(r.SQL)
+		if err != nil || st == nil {
+			return nil, pgerr.New(pgerr.InternalError, "the text of view %q does not parse: %v", r.Name, err)
+		}
+		out.Kind, out.View = planner.ViewRelation, st
+		return out, nil
+	}
+	fs, err := tableFiles(n.s.c.cfg.Store, r)
+	out.Files = fs
+	return out, err
+}
+
+// tableFiles plans the scan of a table's files.
+func tableFiles(store *catalog.Store, r *catalog.Relation) (*planner.FileSet, error) {
+	list := make([]storage.TableFile, len(r.Files))
+	for i, f := range r.Files {
+		list[i] = storage.TableFile{Path: store.Path(f.Path), Rows: f.Rows, Bytes: f.Bytes, Stats: f.Stats}
+	}
+	p, err := storage.PlanTable(r.Fields(), list)
+	if err != nil {
+		return nil, err
+	}
+	return &planner.FileSet{Format: "parquet", Splits: p.Splits, Rows: p.Rows, Bytes: r.Bytes, Schema: p.Schema}, nil
+}
+
+func (n *names) RelationNames() []string {
+	var out []string
+	for _, r := range n.snap.Relations() {
+		for _, p := range n.view.SearchPath {
+			if r.Schema == p {
+				out = append(out, r.Name)
+			}
+		}
+	}
+	return out
+}
+
+func (n *names) Functions(schema, name string) []*function.Function {
+	schemas := []string{schema}
+	if schema == "" {
+		schemas = n.view.SearchPath
+	}
+	var out []*function.Function
+	for _, sc := range schemas {
+		for _, d := range n.snap.Functions(sc, name) {
+			out = append(out, functionOf(d))
+		}
+	}
+	return out
+}
+
+func (n *names) FunctionNames() []string {
+	var out []string
+	for _, f := range n.snap.AllFunctions() {
+		out = append(out, f.Name)
+	}
+	return out
+}
+
+// functionOf is a catalog function as planner and operators see it.
+func functionOf(d *catalog.FunctionDef) *function.Function {
+	f := &function.Function{
+		ID: d.Digest + "/" + d.Symbol, Schema: d.Schema, Name: d.Name, Kind: function.Kind(d.Kind), Args: d.ArgTypes(), Returns: d.Returns,
+		Volatility: function.Volatility(d.Volatility), Strict: d.Strict, OID: d.OID, Doc: d.Comment,
+		UDF: &function.UDFRef{Digest: d.Digest, Symbol: d.Symbol, Display: d.Name, MemoryLimit: d.MemoryLimit, Timeout: d.Timeout},
+	}
+	for _, a := range d.Args {
+		f.ArgNames = append(f.ArgNames, a.Name)
+	}
+	for _, c := range d.Columns {
+		f.Columns = append(f.Columns, vector.Field{Name: c.Name, Type: c.Type})
+	}
+	if f.Kind == function.Aggregate {
+		f.StateTypes = udf.StateTypes
+	}
+	if f.Kind == function.GroupedMap {
+		f.Returns = types.T(types.Record)
+	}
+	return f
+}
+
+// files plans file functions, with a memory of files seen.
+type files struct{ cache *storage.PlanCache }
+
+func (f files) CSV(ctx context.Context, pattern string, c *storage.CSVConfig) (*planner.FileSet, error) {
+	paths, err := storage.Glob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	c.Cache = f.cache
+	p, err := storage.PlanCSV(ctx, paths, c)
+	if err != nil {
+		return nil, err
+	}
+	var bytes int64
+	for _, s := range p.Splits {
+		bytes += s.Length
+	}
+	return &planner.FileSet{Format: "csv", CSV: p, Splits: p.Splits, Rows: p.RowsEstimate, Bytes: bytes, Schema: p.Schema}, nil
+}
+
+func (f files) Parquet(ctx context.Context, pattern string) (*planner.FileSet, error) {
+	paths, err := storage.Glob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	p, err := storage.PlanParquet(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	return &planner.FileSet{Format: "parquet", Splits: p.Splits, Rows: p.Rows, Schema: p.Schema}, nil
+}
+
+func openArtifact(store *udf.Store, digest string) (io.ReadCloser, error) {
+	path, err := store.Get(digest)
+	if err != nil {
+		return nil, err
+	}
+	return openFile(path)
+}

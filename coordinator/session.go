@@ -1,0 +1,432 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/volleydb/volley/catalog"
+	"github.com/volleydb/volley/catalog/pgcatalog"
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/parser"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/planner"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+// Session is one client's connection. Its methods are called by one goroutine
+// at a time; activity may be asked by others.
+type Session struct {
+	c        *Coordinator
+	o        SessionOptions
+	settings *sessionSettings
+	pid      int32
+	started  time.Time
+
+	// tx is the open transaction block's changes, nil outside one.
+	tx       *catalog.Tx
+	txStatus TxStatus
+	txStart  time.Time
+	// undo holds the settings as they were when the block began: ROLLBACK
+	// brings them back, COMMIT those that SET LOCAL changed.
+	undo  *sessionSettings
+	local map[string]bool
+
+	seed     *uint64 // of setseed()
+	seedUses uint64
+
+	mu    sync.Mutex
+	query string
+	state string
+	since time.Time
+}
+
+// statement is the surroundings of one statement's execution.
+type statement struct {
+	s       *Session
+	st      *parser.Statement
+	snap    *catalog.Snapshot
+	view    *pgcatalog.View
+	fc      *function.Ctx
+	params  []*planner.Const
+	ptypes  []types.Type
+	prepare bool
+	id      string
+	cancel  context.CancelFunc
+	closed  bool
+}
+
+// TxStatus is the state for ReadyForQuery.
+func (s *Session) TxStatus() TxStatus {
+	if s.txStatus == 0 {
+		return TxIdle
+	}
+	return s.txStatus
+}
+
+// PID identifies the session in pg_stat_activity.
+func (s *Session) PID() int32 { return s.pid }
+
+// Setting returns a setting as SHOW prints it.
+func (s *Session) Setting(name string) (string, bool) {
+	d := findSetting(name)
+	if d == nil {
+		return "", false
+	}
+	return d.show(s.settings.get(d.name)), true
+}
+
+// EndImplicit ends what is left of an implicit transaction: every statement
+// outside a block has committed or failed by itself, so only the activity changes.
+// A failure that never reached the session (a protocol error) aborts an open block.
+func (s *Session) EndImplicit(failed bool) {
+	if failed && s.txStatus == TxActive {
+		s.txStatus = TxFailed
+	}
+	s.setState("", "idle")
+}
+
+// Close rolls an open block back.
+func (s *Session) Close() {
+	s.rollback()
+	s.c.forget(s)
+}
+
+func (s *Session) setState(query, state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if query != "" {
+		s.query = query
+	}
+	if state == "idle" && s.txStatus == TxActive {
+		state = "idle in transaction"
+	}
+	s.state, s.since = state, time.Now()
+}
+
+func (s *Session) activity() pgcatalog.Activity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return pgcatalog.Activity{PID: s.pid, User: s.o.User, Database: s.o.Database, ApplicationName: s.settingsApp(),
+		State: s.state, Query: s.query, BackendStart: s.started, QueryStart: s.since, StateChange: s.since}
+}
+
+// settingsApp reads application_name, which only the session's goroutine writes;
+// a torn read is impossible for the copy made when it was set.
+func (s *Session) settingsApp() string { return s.o.Settings["application_name"] }
+
+// Prepare analyses a statement: parameter types and result fields.
+func (s *Session) Prepare(ctx context.Context, st *parser.Statement, paramOIDs []uint32) (*Prepared, error) {
+	p := &Prepared{Statement: st}
+	if st == nil {
+		return p, nil
+	}
+	for _, oid := range paramOIDs {
+		t := types.T(types.Unknown)
+		if oid != 0 {
+			var ok bool
+			if t, ok = types.ByOID(oid); !ok {
+				return nil, pgerr.New(pgerr.UndefinedObject, "type with OID %d does not exist", oid)
+			}
+		}
+		p.Params = append(p.Params, t)
+	}
+	if err := s.checkTx(st); err != nil {
+		return nil, err
+	}
+	x := s.begin(ctx, st)
+	defer x.close()
+	x.prepare, x.ptypes = true, p.Params
+	err := x.describe(ctx, p)
+	return p, s.failed(err)
+}
+
+// describe fills in what a statement takes and gives.
+func (x *statement) describe(ctx context.Context, p *Prepared) error {
+	switch n := x.st.Node.GetNode().(type) {
+	case *pg.Node_SelectStmt:
+		q, err := planner.Bind(ctx, x.st, x.st.Node, nil, x.options())
+		if err != nil {
+			return err
+		}
+		p.Params, p.Fields = q.Params(), q.Fields()
+		if p.Fields == nil {
+			p.Fields = []vector.Field{}
+		}
+	case *pg.Node_InsertStmt:
+		q, _, err := x.bindInsert(ctx, n.InsertStmt)
+		if err != nil {
+			return err
+		}
+		p.Params = q.Params()
+	case *pg.Node_CreateTableAsStmt:
+		q, err := planner.Bind(ctx, x.st, n.CreateTableAsStmt.Query, nil, x.options())
+		if err != nil {
+			return err
+		}
+		p.Params = q.Params()
+	case *pg.Node_ExplainStmt:
+		p.Fields = explainFields
+	case *pg.Node_VariableShowStmt:
+		p.Fields = showFields(n.VariableShowStmt)
+	}
+	return nil
+}
+
+// checkTx refuses everything but the end of a failed block.
+func (s *Session) checkTx(st *parser.Statement) error {
+	if s.txStatus != TxFailed {
+		return nil
+	}
+	if t := st.Node.GetTransactionStmt(); t != nil {
+		switch t.Kind {
+		case pg.TransactionStmtKind_TRANS_STMT_COMMIT, pg.TransactionStmtKind_TRANS_STMT_ROLLBACK:
+			return nil
+		}
+	}
+	return pgerr.New(pgerr.InFailedSQLTransaction, "current transaction is aborted, commands ignored until end of transaction block")
+}
+
+// failed notes an error: in a transaction block it aborts the block.
+func (s *Session) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	if s.txStatus == TxActive {
+		s.txStatus = TxFailed
+	}
+	return pgerr.From(err)
+}
+
+// Execute runs a prepared statement with its parameters.
+func (s *Session) Execute(ctx context.Context, p *Prepared, params []Param) (*Result, error) {
+	st := p.Statement
+	if st == nil {
+		return NewResult(nil, nil, func() string { return "" }, nil), nil
+	}
+	if err := s.checkTx(st); err != nil {
+		return nil, err
+	}
+	s.setState(st.SQL, "active")
+	if len(params) != len(p.Params) {
+		return nil, s.failed(pgerr.New(pgerr.ProtocolViolation, "bind message supplies %d parameters, but the statement requires %d", len(params), len(p.Params)))
+	}
+	x := s.begin(ctx, st)
+	x.ptypes = p.Params
+	for i, v := range params {
+		c, err := s.paramValue(i, p.Params[i], v)
+		if err != nil {
+			x.close()
+			return nil, s.failed(err)
+		}
+		x.params = append(x.params, c)
+	}
+	if x.params == nil {
+		x.params = []*planner.Const{}
+	}
+	var cancel context.CancelFunc
+	limit := s.settings.int("statement_timeout")
+	if limit > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(limit)*time.Millisecond, errStatementTimeout)
+	} else {
+		ctx, cancel = context.WithCancel(ctx)
+	}
+	x.cancel = cancel
+	start := time.Now()
+	r, err := x.execute(ctx)
+	if err != nil {
+		err = x.timedOut(ctx, err)
+		x.close()
+		s.c.cfg.Log.Debug("statement failed", "pid", s.pid, "query_id", x.id, "err", err, "ms", time.Since(start).Milliseconds())
+		return nil, s.failed(err)
+	}
+	return x.wrap(ctx, r), nil
+}
+
+var errStatementTimeout = errors.New("statement timeout")
+
+// timedOut tells a statement timeout from a cancel by the client.
+func (x *statement) timedOut(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errStatementTimeout) {
+		return pgerr.New(pgerr.QueryCanceled, "canceling statement due to statement timeout")
+	}
+	return err
+}
+
+// wrap makes a result note errors and free the statement at its end.
+func (x *statement) wrap(ctx context.Context, r *Result) *Result {
+	next, cl := r.next, r.close
+	// The caller's context ends the call, the statement's ends the statement.
+	join := func(callCtx context.Context) (context.Context, func()) {
+		c, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(callCtx, cancel)
+		return c, func() { stop(); cancel() }
+	}
+	if next != nil {
+		r.next = func(callCtx context.Context) (*vector.Batch, error) {
+			c, done := join(callCtx)
+			defer done()
+			b, err := next(c)
+			if err != nil {
+				return nil, x.s.failed(x.timedOut(ctx, err))
+			}
+			return b, nil
+		}
+	}
+	if in := r.CopyIn; in != nil {
+		run := in.Run
+		r.CopyIn = &CopyIn{Binary: in.Binary, Columns: in.Columns, Run: func(callCtx context.Context, rd ioReader) error {
+			c, done := join(callCtx)
+			defer done()
+			return x.s.failed(x.timedOut(ctx, run(c, rd)))
+		}}
+	}
+	if out := r.CopyOut; out != nil {
+		write := out.WriteTo
+		r.CopyOut = &CopyOut{Binary: out.Binary, Columns: out.Columns, WriteTo: func(callCtx context.Context, w ioWriter) error {
+			c, done := join(callCtx)
+			defer done()
+			return x.s.failed(x.timedOut(ctx, write(c, w)))
+		}}
+	}
+	r.close = func() {
+		if cl != nil {
+			cl()
+			cl = nil
+		}
+		x.close()
+	}
+	return r
+}
+
+// begin pins a snapshot for one statement.
+func (s *Session) begin(ctx context.Context, st *parser.Statement) *statement {
+	x := &statement{s: s, st: st, id: newID()}
+	if s.tx != nil {
+		x.snap = s.tx.Snapshot()
+		x.snap.Acquire()
+	} else {
+		x.snap = s.c.cfg.Store.Acquire()
+	}
+	x.view = &pgcatalog.View{Snapshot: x.snap, SearchPath: s.searchPath(x.snap), User: s.o.User, Database: s.o.Database,
+		Settings: s.settings.rows, Activity: s.c.activity, Workers: s.c.workers}
+	loc, err := loadZone(s.settings.get("TimeZone"))
+	if err != nil {
+		loc = time.UTC
+	}
+	now := time.Now()
+	if s.tx != nil {
+		now = s.txStart
+	}
+	x.fc = &function.Ctx{Context: ctx, Now: now.UnixMicro(), Location: loc, User: s.o.User, Database: s.o.Database,
+		Setting: s.Setting, Catalog: x.view.Lookup()}
+	return x
+}
+
+func (x *statement) close() {
+	if x.closed {
+		return
+	}
+	x.closed = true
+	if x.cancel != nil {
+		x.cancel()
+	}
+	x.snap.Release()
+}
+
+// options are what the planner gets.
+func (x *statement) options() *planner.Options {
+	return &planner.Options{Catalog: &names{x.s, x.snap, x.view}, Files: files{x.s.c.files}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params}
+}
+
+// searchPath are the schemas that unqualified names are looked up in.
+func (s *Session) searchPath(snap *catalog.Snapshot) []string {
+	var out []string
+	for _, p := range splitNames(s.settings.get("search_path")) {
+		if p == "$user" {
+			p = s.o.User
+		}
+		if snap.Schema(p) != nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// splitNames splits a list of possibly quoted identifiers.
+func splitNames(v string) []string {
+	var out []string
+	for _, p := range strings.Split(v, ",") {
+		p = strings.TrimSpace(p)
+		if len(p) >= 2 && p[0] == '"' && p[len(p)-1] == '"' {
+			p = strings.ReplaceAll(p[1:len(p)-1], `""`, `"`)
+		} else {
+			p = strings.ToLower(p)
+		}
+		if p != "" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// queryContext is what all tasks of the statement share.
+func (x *statement) queryContext() *proto.QueryContext {
+	s := x.s
+	qc := &proto.QueryContext{QueryId: x.id, NowUs: x.fc.Now, TimeZone: s.settings.get("TimeZone"), User: s.o.User, Database: s.o.Database,
+		WorkMem: s.settings.int("work_mem"), BatchRows: uint32(s.settings.int("volley.batch_rows")), Settings: map[string]string{}}
+	for _, n := range []string{"extra_float_digits", "bytea_output", "search_path"} {
+		qc.Settings[n] = s.settings.get(n)
+	}
+	switch v := s.settings.get("volley.seed"); {
+	case s.seed != nil:
+		// setseed(): statement after statement, a sequence of its own.
+		s.seedUses++
+		qc.Seed = *s.seed + s.seedUses*0x9E3779B97F4A7C15
+	case v != "":
+		n, _ := strconv.ParseInt(v, 10, 64)
+		qc.Seed = uint64(n)*0xBF58476D1CE4E5B9 + 1
+	default:
+		qc.Seed = randomSeed()
+	}
+	x.fc.Seed = qc.Seed
+	return qc
+}
+
+// paramValue decodes a bound parameter.
+func (s *Session) paramValue(i int, t types.Type, p Param) (*planner.Const, error) {
+	if p.Null {
+		return &planner.Const{T: t}, nil
+	}
+	b := vector.NewBuilder(t, 1)
+	var err error
+	if p.IsText {
+		loc, lerr := loadZone(s.settings.get("TimeZone"))
+		if lerr != nil {
+			return nil, lerr
+		}
+		err = vector.ParseText(b, p.Value, &types.TextOptions{Location: loc, ExtraFloatDigits: 1})
+	} else {
+		err = vector.ParseBinary(b, p.Value)
+	}
+	if err != nil {
+		return nil, pgerr.From(err).WithWhere("portal parameter $%d", i+1)
+	}
+	return &planner.Const{T: t, V: b.Build()}, nil
+}
+
+func (s *Session) notice(severity, code, message, hint string) {
+	if s.o.OnNotice != nil {
+		s.o.OnNotice(severity, code, message, hint)
+	}
+}
+
+func (s *Session) log() *slog.Logger { return s.c.cfg.Log.With("pid", s.pid) }
