@@ -1,16 +1,14 @@
 package function
 
 import (
-	"strings"
-
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
 
 // ArrayOp resolves "x op ANY (array)", or ALL, for the types of x and of the
-// array. It returns an internal function of the two, called array_any or
-// array_all, whose ID names the operator's function and is understood by ByID.
+// array. It returns an internal function of the two, whose ID names the
+// operator's function; Lookup finds the same ones as "array_any(=)" and so on.
 func ArrayOp(op string, all bool, args []types.Type) (f *Function, argTypes []types.Type, err error) {
 	elem := types.T(types.Unknown)
 	if args[1].ID != types.Unknown {
@@ -33,7 +31,15 @@ func ArrayOp(op string, all bool, args []types.Type) (f *Function, argTypes []ty
 	if isArray(args[1]) && ts[1].Same(elem) {
 		argTypes[1] = args[1]
 	}
-	return arrayFunction(inner, all), argTypes, nil
+	prefix := anyPrefix
+	if all {
+		prefix = allPrefix
+	}
+	f, ok := ByID(prefix + inner.ID + ")")
+	if !ok {
+		return nil, nil, pgerr.New(pgerr.FeatureNotSupported, "operator %s is not supported with ANY and ALL", op)
+	}
+	return f, argTypes, nil
 }
 
 const (
@@ -41,20 +47,22 @@ const (
 	allPrefix = "pg_catalog.array_all("
 )
 
-// arrayFunctionByID finds the function of an ID that ArrayOp made.
-func arrayFunctionByID(id string) (*Function, bool) {
-	rest, isAny := strings.CutPrefix(id, anyPrefix)
-	if !isAny {
-		var isAll bool
-		if rest, isAll = strings.CutPrefix(id, allPrefix); !isAll {
-			return nil, false
+// registerArrayOps enters array_any and array_all of every operator that gives a
+// boolean. They are internal: All, and so pg_proc, does not show them.
+func registerArrayOps(r *registry) {
+	for op, fs := range r.binary {
+		for _, inner := range fs {
+			if inner.Returns.ID != types.Bool || inner.Args[1].Phys() == types.PhysInvalid || isArray(inner.Args[1]) {
+				continue
+			}
+			for _, all := range []bool{false, true} {
+				f := arrayFunction(inner, all)
+				r.byID[f.ID] = f
+				name := f.Name + "(" + op + ")"
+				r.byName[name] = append(r.byName[name], f)
+			}
 		}
 	}
-	inner, ok := builtins().byID[strings.TrimSuffix(rest, ")")]
-	if !ok || inner.Op == "" || len(inner.Args) != 2 {
-		return nil, false
-	}
-	return arrayFunction(inner, !isAny), true
 }
 
 func arrayFunction(inner *Function, all bool) *Function {

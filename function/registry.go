@@ -18,10 +18,8 @@ func Lookup(name string) []*Function { return builtins().byName[name] }
 
 // ByID finds a built-in by its ID.
 func ByID(id string) (*Function, bool) {
-	if f, ok := builtins().byID[id]; ok {
-		return f, true
-	}
-	return arrayFunctionByID(id)
+	f, ok := builtins().byID[id]
+	return f, ok
 }
 
 // All returns every built-in in the order of their OIDs.
@@ -72,6 +70,7 @@ func buildRegistry() *registry {
 	for _, family := range families() {
 		family(r)
 	}
+	registerArrayOps(r)
 	for name, fs := range r.byName {
 		if fs[0].Op == "" {
 			r.names = append(r.names, name)
