@@ -55,6 +55,7 @@ const (
 	WrongObjectType                = "42809"
 	UndefinedColumn                = "42703"
 	UndefinedFunction              = "42883"
+	InvalidName                    = "42602"
 	UndefinedTable                 = "42P01"
 	UndefinedParameter             = "42P02"
 	UndefinedObject                = "42704"

@@ -1,6 +1,7 @@
 package pgcatalog
 
 import (
+	"slices"
 	"time"
 
 	"github.com/volleydb/volley/catalog"
@@ -9,15 +10,7 @@ import (
 	"github.com/volleydb/volley/vector"
 )
 
-// Table is the definition of a virtual table.
-type Table struct {
-	OID     uint32
-	Schema  string
-	Name    string
-	Columns []vector.Field
-}
-
-// Setting is a row of pg_settings.
+// Setting is a row of pg_settings. Optional strings are "".
 type Setting struct {
 	Name, Value, Unit, Category string
 	ShortDesc, ExtraDesc        string
@@ -32,14 +25,14 @@ type Setting struct {
 
 // Activity is a row of pg_stat_activity: one session.
 type Activity struct {
-	PID                                 int32
-	User, Database, ApplicationName     string
-	ClientAddr                          string // host:port, "" for a local socket
-	State, Query                        string // State as Postgres names it: active, idle, …
-	BackendType                         string // "" = client backend
-	WaitEventType, WaitEvent            string
-	BackendStart, XactStart, QueryStart time.Time // zero = NULL
-	StateChange                         time.Time
+	PID                             int32
+	User, Database, ApplicationName string
+	ClientAddr                      string // host:port, "" for a local socket
+	State, Query                    string // State as Postgres names it: active, idle, …
+	BackendType                     string // "" = client backend
+	WaitEventType, WaitEvent        string
+
+	BackendStart, XactStart, QueryStart, StateChange time.Time // zero = NULL
 }
 
 // Worker is a row of volley.workers.
@@ -51,10 +44,10 @@ type Worker struct {
 }
 
 // View is what one statement sees. The functions are called at most once per
-// Scan and may be nil.
+// Scan and may be nil. A View may be used by several goroutines.
 type View struct {
 	Snapshot       *catalog.Snapshot
-	SearchPath     []string
+	SearchPath     []string // "$user" stands for User
 	User, Database string
 	Settings       func() []Setting
 	Activity       func() []Activity
@@ -62,17 +55,101 @@ type View struct {
 }
 
 // Tables returns all virtual tables by schema and name.
-func Tables() []*Table { return nil }
+func Tables() []*Table { return tables().all }
 
 // Find returns a virtual table, nil if there is none.
-func Find(schema, name string) *Table { return nil }
+func Find(schema, name string) *Table { return tables().byName[schema+"."+name] }
+
+// FindOID returns the virtual table with an OID, nil if there is none.
+func FindOID(oid uint32) *Table { return tables().byOID[oid] }
 
 // Scan returns the rows of a table named "schema.name", with only the columns
 // asked for (indexes into Table.Columns), in that order, in batches of at most
-// 16,384 rows.
+// 16,384 rows. The vectors may be shared with other scans.
 func (v *View) Scan(name string, columns []uint32) ([]*vector.Batch, error) {
-	return nil, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", name)
+	t := tables().byName[name]
+	if t == nil {
+		return nil, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", name)
+	}
+	for _, c := range columns {
+		if int(c) >= len(t.Columns) {
+			return nil, pgerr.New(pgerr.InternalError, "%s has no column %d", name, c)
+		}
+	}
+	if t.rows == nil {
+		return nil, nil
+	}
+	return t.rows.scan(v, t, columns), nil
 }
 
 // Lookup answers the catalog functions from the same snapshot.
-func (v *View) Lookup() function.CatalogLookup { return nil }
+func (v *View) Lookup() function.CatalogLookup { return &lookup{v: v} }
+
+// schemaRow is a schema.
+type schemaRow struct {
+	oid         uint32
+	name, owner string
+	comment     string
+	acl         []string
+	ownerOID    uint32
+	virtual     bool // has no entry in the snapshot
+}
+
+// schemas are those of the snapshot and volley.
+func (v *View) schemas() []schemaRow {
+	var out []schemaRow
+	for _, s := range v.Snapshot.Schemas() {
+		out = append(out, schemaRow{oid: s.OID, name: s.Name, owner: s.Owner, comment: s.Comment,
+			acl: v.acl(s.OID, s.Owner, schemaPrivileges), ownerOID: v.roleOID(s.Owner)})
+	}
+	if v.Snapshot.Schema("volley") == nil {
+		out = append(out, schemaRow{oid: volleySchemaOID, name: "volley", owner: catalog.BootstrapRole,
+			comment: "workers, artifacts and versions of functions", ownerOID: catalog.BootstrapOID,
+			acl: []string{catalog.BootstrapRole + "=UC/" + catalog.BootstrapRole, "=U/" + catalog.BootstrapRole}, virtual: true})
+	}
+	return out
+}
+
+// schemaOID returns 0 where there is no such schema.
+func (v *View) schemaOID(name string) uint32 {
+	if s := v.Snapshot.Schema(name); s != nil {
+		return s.OID
+	}
+	if name == "volley" {
+		return volleySchemaOID
+	}
+	return 0
+}
+
+// roleOID returns the bootstrap role's for a name that is gone.
+func (v *View) roleOID(name string) uint32 {
+	if r := v.Snapshot.Role(name); r != nil {
+		return r.OID
+	}
+	return catalog.BootstrapOID
+}
+
+func (v *View) database() string {
+	if v.Database != "" {
+		return v.Database
+	}
+	return catalog.DefaultDatabase
+}
+
+// path is the search path: existing schemas only, pg_catalog in front unless it
+// is named.
+func (v *View) path(implicit bool) []string {
+	out := []string{}
+	for _, s := range v.SearchPath {
+		if s == "$user" {
+			s = v.User
+		}
+		if v.schemaOID(s) != 0 && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	if implicit && !slices.Contains(out, "pg_catalog") {
+		out = slices.Insert(out, 0, "pg_catalog")
+	}
+	return out
+}

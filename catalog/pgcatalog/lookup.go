@@ -1,0 +1,197 @@
+package pgcatalog
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/volleydb/volley/pgerr"
+)
+
+// lookup is function.CatalogLookup over a View.
+type lookup struct{ v *View }
+
+// relation finds a relation by OID; ok is false where there is none.
+func (l *lookup) relation(oid uint32) (relRow, bool) {
+	if r := l.v.Snapshot.RelationByOID(oid); r != nil {
+		return l.v.relation(r), true
+	}
+	if t := FindOID(oid); t != nil {
+		for _, r := range virtualRelations() {
+			if r.oid == oid {
+				return r, true
+			}
+		}
+	}
+	return relRow{}, false
+}
+
+// RelationName finds a table or view by OID.
+func (l *lookup) RelationName(oid uint32) (schema, name string, ok bool) {
+	if r := l.v.Snapshot.RelationByOID(oid); r != nil {
+		return r.Schema, r.Name, true
+	}
+	if t := FindOID(oid); t != nil {
+		return t.Schema, t.Name, true
+	}
+	return "", "", false
+}
+
+// RelationOID finds a table or view by a name as a user writes it, in its
+// schema or along the search path; 42P01, 42602 for what is not a name.
+func (l *lookup) RelationOID(name string) (uint32, error) {
+	parts, err := splitName(name)
+	if err != nil {
+		return 0, err
+	}
+	switch len(parts) {
+	case 3:
+		if parts[0] != l.v.database() {
+			return 0, pgerr.New(pgerr.FeatureNotSupported, "cross-database references are not implemented: \"%s\"", name)
+		}
+		parts = parts[1:]
+		fallthrough
+	case 2:
+		if oid := l.v.relationOID(parts[0], parts[1]); oid != 0 {
+			return oid, nil
+		}
+		return 0, pgerr.New(pgerr.UndefinedTable, "relation \"%s.%s\" does not exist", parts[0], parts[1])
+	case 1:
+		for _, s := range l.v.path(true) {
+			if oid := l.v.relationOID(s, parts[0]); oid != 0 {
+				return oid, nil
+			}
+		}
+		e := pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", parts[0])
+		if near := l.v.Snapshot.Suggest(l.v.path(false), parts[0]); len(near) > 0 {
+			return 0, e.WithHint("Perhaps you meant the relation \"%s\".", near[0])
+		}
+		return 0, e
+	}
+	return 0, pgerr.New(pgerr.SyntaxError, "improper relation name (too many dotted names): %s", name)
+}
+
+// relationOID returns 0 where there is no such relation.
+func (v *View) relationOID(schema, name string) uint32 {
+	if r := v.Snapshot.Relation(schema, name); r != nil {
+		return r.OID
+	}
+	if t := Find(schema, name); t != nil {
+		return t.OID
+	}
+	return 0
+}
+
+// splitName reads a qualified name: parts fold to lower case unless quoted.
+func splitName(s string) ([]string, error) {
+	invalid := pgerr.New(pgerr.InvalidName, "invalid name syntax")
+	var parts []string
+	rest := strings.TrimSpace(s)
+	for {
+		var part string
+		if strings.HasPrefix(rest, `"`) {
+			var b strings.Builder
+			i := 1
+			for {
+				j := strings.IndexByte(rest[i:], '"')
+				if j < 0 {
+					return nil, invalid
+				}
+				b.WriteString(rest[i : i+j])
+				if i += j + 1; i >= len(rest) || rest[i] != '"' {
+					break
+				}
+				b.WriteByte('"')
+				i++
+			}
+			part, rest = b.String(), rest[i:]
+		} else {
+			i := strings.IndexAny(rest, ". \t\n\"")
+			if i < 0 {
+				i = len(rest)
+			}
+			part, rest = strings.ToLower(rest[:i]), rest[i:]
+		}
+		if part == "" {
+			return nil, invalid
+		}
+		parts = append(parts, part)
+		rest = strings.TrimSpace(rest)
+		if rest == "" {
+			return parts, nil
+		}
+		if rest[0] != '.' {
+			return nil, invalid
+		}
+		rest = strings.TrimSpace(rest[1:])
+	}
+}
+
+// FunctionName finds a function by OID.
+func (l *lookup) FunctionName(oid uint32) (schema, name string, ok bool) {
+	p, ok := l.v.proc(oid)
+	return p.schema, p.name, ok
+}
+
+// FunctionArgs gives the texts of pg_get_function_arguments and _result.
+func (l *lookup) FunctionArgs(oid uint32) (args, result string, ok bool) {
+	p, ok := l.v.proc(oid)
+	if !ok {
+		return "", "", false
+	}
+	return p.arguments(), p.result(), true
+}
+
+// FunctionDef gives the text of pg_get_functiondef; aggregates have none.
+func (l *lookup) FunctionDef(oid uint32) (string, bool) {
+	p, ok := l.v.proc(oid)
+	if !ok || p.aggregate() {
+		return "", false
+	}
+	return p.definition(), true
+}
+
+// SchemaName finds a schema by OID.
+func (l *lookup) SchemaName(oid uint32) (string, bool) {
+	if s := l.v.Snapshot.SchemaByOID(oid); s != nil {
+		return s.Name, true
+	}
+	if oid == volleySchemaOID {
+		return "volley", true
+	}
+	return "", false
+}
+
+// SchemaOID finds a schema by its exact name.
+func (l *lookup) SchemaOID(name string) (uint32, bool) {
+	oid := l.v.schemaOID(name)
+	return oid, oid != 0
+}
+
+// RoleName finds a role by OID.
+func (l *lookup) RoleName(oid uint32) (string, bool) {
+	if r := l.v.Snapshot.RoleByOID(oid); r != nil {
+		return r.Name, true
+	}
+	return "", false
+}
+
+// Visible reports whether a schema is in the search path, pg_catalog included.
+func (l *lookup) Visible(schema string) bool { return slices.Contains(l.v.path(true), schema) }
+
+// ViewDef gives the query of a view; the virtual ones have none.
+func (l *lookup) ViewDef(oid uint32) (string, bool) {
+	if r := l.v.Snapshot.RelationByOID(oid); r != nil {
+		row := l.v.relation(r)
+		return row.definition(), row.isView()
+	}
+	return "", false
+}
+
+// RelationSize is the bytes of a relation's files.
+func (l *lookup) RelationSize(oid uint32) (int64, bool) {
+	r, ok := l.relation(oid)
+	return r.bytes, ok
+}
+
+// CurrentSchemas are the existing schemas of the search path.
+func (l *lookup) CurrentSchemas(implicit bool) []string { return l.v.path(implicit) }
