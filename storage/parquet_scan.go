@@ -321,6 +321,7 @@ type parquetReader struct {
 	row       int64 // ordinal of the next row
 	done      int64
 	total     int64
+	spans     map[uint32]span // what the filter asks of output columns
 	err       error
 }
 
@@ -331,6 +332,9 @@ func openParquet(_ context.Context, scan *proto.Scan, splits []*proto.Split, bat
 	r := &parquetReader{scan: scan, splits: splits, batchRows: batchRows, limit: -1}
 	if scan.GetLimit() > 0 {
 		r.limit = scan.GetLimit()
+	} else if scan.GetFilter() != nil {
+		r.spans = map[uint32]span{}
+		spansOf(scan.GetFilter(), r.spans)
 	}
 	for _, s := range splits {
 		r.total += r.splitBytes(s)
@@ -431,7 +435,8 @@ func (r *parquetReader) nextGroup() (bool, error) {
 	rg := r.file.rd.RowGroup(r.group)
 	r.group++
 	r.cols = r.cols[:0]
-	for _, name := range r.scan.GetColumns() {
+	fields := make([]*parquetField, len(r.scan.GetColumns()))
+	for c, name := range r.scan.GetColumns() {
 		var f *parquetField
 		for i := range r.file.fields {
 			if r.file.fields[i].Name == name {
@@ -441,6 +446,14 @@ func (r *parquetReader) nextGroup() (bool, error) {
 		if f == nil {
 			return false, pgerr.New(pgerr.UndefinedColumn, "file \"%s\" has no column \"%s\"", r.file.path, name)
 		}
+		fields[c] = f
+		if s, narrowed := r.spans[uint32(c)]; narrowed && s.excludes(rg, f) {
+			r.row += rg.NumRows()
+			r.done += rg.NumRows() * int64(len(r.scan.GetColumns())) * 8
+			return true, nil // with no rows left: the next group's turn
+		}
+	}
+	for _, f := range fields {
 		chunk, err := rg.Column(f.index)
 		if err != nil {
 			return false, damaged(r.file.path, err)

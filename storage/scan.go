@@ -10,7 +10,6 @@ import (
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
-	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
 
@@ -39,7 +38,8 @@ func Glob(pattern string) ([]string, error) {
 
 // OpenScan opens a scan over splits. Batches have the columns of scan.Columns
 // (and the row ordinal when scan.RowId), at most batchRows rows each
-// (0 = vector.DefaultRows). scan.Filter is not applied; scan.Limit is.
+// (0 = vector.DefaultRows). scan.Filter is not applied, but row groups in which no
+// row can pass it are left out; scan.Limit is applied.
 func OpenScan(ctx context.Context, scan *proto.Scan, splits []*proto.Split, batchRows int, opts ...Option) (Reader, error) {
 	switch scan.GetFormat() {
 	case "csv":
@@ -91,5 +91,3 @@ func NewCopyReader(in io.Reader, schema []vector.Field, o *proto.CsvOptions, nam
 	}
 	return r, nil
 }
-
-var _ = types.Invalid
