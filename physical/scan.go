@@ -45,11 +45,16 @@ func (s *scan) Next(ctx context.Context) (*vector.Batch, error) {
 		if id := int(s.op.ScanId); id < len(s.n.env.Splits) {
 			splits = s.n.env.Splits[id].GetSplits()
 		}
-		in, err := storage.OpenScan(ctx, s.op, splits, s.n.env.batchRows(), storage.WithText(s.n.env.text()))
+		var err error
+		if s.op.Format == "series" {
+			s.in, err = newSeriesReader(s.n.types, splits, s.n.env.batchRows())
+		} else {
+			s.in, err = storage.OpenScan(ctx, s.op, splits, s.n.env.batchRows(), storage.WithText(s.n.env.text()))
+		}
 		if err != nil {
+			s.in = nil
 			return nil, err
 		}
-		s.in = in
 	}
 	for s.left != 0 {
 		if err := cancelled(ctx); err != nil {

@@ -25,6 +25,8 @@ type window struct {
 	inTs    []types.Type
 	streams bool
 	byPeers bool // streams, but a whole peer group at a time
+	bigs    bool // a partition over budget can go to disk, see bigPartition
+	big     *bigPartition
 	ranks   bool // some call needs peer groups
 
 	buf   []*vector.Batch // rows of partitions that are not yet given out
@@ -77,6 +79,11 @@ func newWindow(n *node, op *proto.Window) (Operator, error) {
 		w.calls = append(w.calls, call)
 	}
 	w.byPeers = w.byPeers && w.streams
+	w.bigs = !w.streams
+	for _, c := range w.calls {
+		_, peers := c.stream.(*peerEnd)
+		w.bigs = w.bigs && (c.stream != nil && !peers || isWhole(c, len(op.OrderBy) > 0))
+	}
 	return w, nil
 }
 
@@ -152,6 +159,15 @@ func (w *window) Next(ctx context.Context) (*vector.Batch, error) {
 			w.out = w.out[1:]
 			return b, nil
 		}
+		if w.big != nil {
+			b, err := w.big.Next(ctx)
+			if b != nil || err != nil {
+				return b, err
+			}
+			w.big.close()
+			w.big = nil
+			continue
+		}
 		if w.ended && w.rows == 0 {
 			return nil, nil
 		}
@@ -217,9 +233,14 @@ func (w *window) fill(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		need := 2*batchBytes(b) + int64(b.Rows())*int64(16+16*len(w.calls))
-		if err := w.n.mem.Must(need); err != nil {
-			return err
+		need := w.bytes(b)
+		if err := w.n.mem.Grow(need); err != nil {
+			if w.bigs && w.n.env.SpillDir != "" {
+				return w.overflow(ctx, b, news, peers)
+			}
+			if err := w.n.mem.Must(need); err != nil {
+				return err
+			}
 		}
 		w.held += need
 		last := -1 // the last start of a partition, or of a peer group, in b
@@ -247,6 +268,12 @@ func (w *window) fill(ctx context.Context) error {
 		return nil
 	}
 	return w.compute(ctx)
+}
+
+// bytes is what a buffered batch costs: itself, its part of the columns that
+// compute makes of all, and the bounds and results.
+func (w *window) bytes(b *vector.Batch) int64 {
+	return 2*batchBytes(b) + int64(b.Rows())*int64(16+16*len(w.calls))
 }
 
 func (w *window) push(b *vector.Batch, news, peers []bool) {
@@ -327,6 +354,7 @@ func (w *window) give(out *vector.Batch) {
 
 func (w *window) Close() error {
 	w.buf, w.out = nil, nil
+	w.big.close()
 	for _, c := range w.calls {
 		if c.stream != nil {
 			c.stream.close()

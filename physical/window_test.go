@@ -175,7 +175,8 @@ func TestWindow(t *testing.T) {
 			}})
 	}
 	upToPeers := &proto.Frame{Mode: proto.Frame_RANGE, Start: running.Start, End: running.End}
-	for trial := range 200 {
+	whole := &proto.Frame{Mode: proto.Frame_ROWS, Start: running.Start, End: &proto.FrameBound{Kind: proto.FrameBound_UNBOUNDED_FOLLOWING}}
+	for trial := range 300 {
 		tab := randomTable(r, []int{0, 1, 40, 300}[r.IntN(4)], []int{2, 8}[r.IntN(2)], 0.15, ts...)
 		slices.SortStableFunc(tab.rows, func(a, b []any) int {
 			if c := compareValues(a[0], b[0]); c != 0 {
@@ -188,7 +189,10 @@ func TestWindow(t *testing.T) {
 		first := func(f *proto.Frame) fn {
 			return fn{windowFn(t, "first_value", tInt4, f, x), func(part [][]any, _, _, _ int, _ []int) any { return part[0][2] }}
 		}
-		switch trial % 4 {
+		switch trial % 5 {
+		case 2:
+			f = whole
+			fns = append(append(everything(f), streaming()[4:]...), first(f))
 		case 0:
 			f = running
 			fns = append(streaming(), first(f))
@@ -283,6 +287,7 @@ func TestWindow(t *testing.T) {
 			from = to
 		}
 		in := setup{inputs: [][]*vector.Batch{tab.batches(r, 1+r.IntN(100))}, rows: 1 + r.IntN(100)}
+		in.budget = []int64{0, 1, 20_000}[r.IntN(3)]
 		same(t, fmt.Sprintf("trial %d, %s", trial, f), in.must(t, windowPlan(ts, calls...)), want)
 	}
 }
