@@ -142,7 +142,11 @@ func (v *View) path(implicit bool) []string {
 	out := []string{}
 	for _, s := range v.SearchPath {
 		if s == "$user" {
-			s = v.User
+			// Only a schema that was made for the user: the default role has the
+			// name of our own schema.
+			if s = v.User; v.Snapshot.Schema(s) == nil {
+				continue
+			}
 		}
 		if v.schemaOID(s) != 0 && !slices.Contains(out, s) {
 			out = append(out, s)
