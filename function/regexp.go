@@ -1,7 +1,9 @@
 package function
 
 import (
+	"errors"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"unicode/utf8"
 
@@ -85,16 +87,31 @@ func compileRegex(pattern string, f regexFlags) (*regexp.Regexp, error) {
 	}
 	re, err := regexp.Compile(body)
 	if err != nil {
-		detail := err.Error()
-		if i := strings.Index(detail, "parsing regexp: "); i >= 0 {
-			detail = detail[i+len("parsing regexp: "):]
-		}
-		return nil, errRegex(detail)
+		return nil, errRegex(regexDetail(err))
 	}
 	if !lazy {
 		re.Longest()
 	}
 	return re, nil
+}
+
+// regexDetail words an error of Go's parser as Postgres does, where both know it.
+func regexDetail(err error) string {
+	var e *syntax.Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	switch e.Code {
+	case syntax.ErrInvalidRepeatOp, syntax.ErrMissingRepeatArgument:
+		return "quantifier operand invalid"
+	case syntax.ErrInvalidRepeatSize:
+		return "invalid repetition count(s)"
+	case syntax.ErrInvalidCharRange:
+		return "invalid character range"
+	case syntax.ErrMissingBracket:
+		return "brackets [] not balanced"
+	}
+	return string(e.Code)
 }
 
 type regexTranslator struct {
