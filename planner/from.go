@@ -456,7 +456,7 @@ func (sc *selectCtx) rangeFunction(rf *pg.RangeFunction, left *fromItem) (*fromI
 		return nil, b.unsupported(fc.Location, "a subquery as argument of a function in FROM")
 	}
 	var out []Col
-	if len(f.Columns) > 0 {
+	if len(f.Columns) > 1 || len(f.Columns) == 1 && f.UDF != nil {
 		for _, c := range f.Columns {
 			ct := c.Type
 			if ct.ID == types.AnyElement || ct.ID == types.AnyArray {
