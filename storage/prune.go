@@ -2,7 +2,6 @@ package storage
 
 import (
 	"math"
-	"strings"
 
 	"github.com/apache/arrow-go/v18/parquet/file"
 
@@ -14,6 +13,27 @@ import (
 // span is the values of a column, as integers, that a filter can be true for:
 // lo ≤ x ≤ hi. NULL is never among them.
 type span struct{ lo, hi int64 }
+
+// comparisons maps the IDs of the functions behind the operators, such as
+// pg_catalog.int84lt(int8,int4), to eq, lt, le, gt or ge.
+var comparisons = func() map[string]string {
+	m := map[string]string{}
+	for _, op := range []string{"eq", "lt", "le", "gt", "ge"} {
+		for _, a := range []string{"2", "4", "8"} {
+			for _, b := range []string{"2", "4", "8"} {
+				proc := "int" + a + b + op
+				if a == b {
+					proc = "int" + a + op
+				}
+				m["pg_catalog."+proc+"(int"+a+",int"+b+")"] = op
+			}
+		}
+		for _, t := range []string{"date", "time", "timestamp", "timestamptz"} {
+			m["pg_catalog."+t+"_"+op+"("+t+","+t+")"] = op
+		}
+	}
+	return m
+}()
 
 // spansOf reads the comparisons of columns with constants out of a conjunction,
 // by output column. Whatever it does not understand does not narrow anything. Only
@@ -45,11 +65,11 @@ func spansOf(filter *proto.Expr, into map[uint32]span) {
 	if call == nil || len(call.GetArgs()) != 2 {
 		return
 	}
-	op, _, ok := strings.Cut(call.GetFunction(), "(")
+	op, ok := comparisons[call.GetFunction()]
 	col, con := call.GetArgs()[0], call.GetArgs()[1]
 	if col.GetColumn() == nil {
 		col, con = con, col
-		op = map[string]string{"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}[op]
+		op = map[string]string{"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq"}[op]
 	}
 	if !ok || col.GetColumn() == nil || con.GetConst() == nil || con.GetConst().GetNull() {
 		return
@@ -64,17 +84,17 @@ func spansOf(filter *proto.Expr, into map[uint32]span) {
 	}
 	s := span{math.MinInt64, math.MaxInt64}
 	switch op {
-	case "=":
+	case "eq":
 		s = span{x, x}
-	case "<=":
+	case "le":
 		s.hi = x
-	case ">=":
+	case "ge":
 		s.lo = x
-	case "<":
+	case "lt":
 		if s.hi = x - 1; x == math.MinInt64 {
 			s = span{0, -1}
 		}
-	case ">":
+	case "gt":
 		if s.lo = x + 1; x == math.MaxInt64 {
 			s = span{0, -1}
 		}

@@ -22,7 +22,14 @@ func constant(tb testing.TB, t types.Type, s string) *proto.Expr {
 }
 
 func compare(op string, a, b *proto.Expr) *proto.Expr {
-	id := fmt.Sprintf("%s(x,y)", op)
+	proc := map[string]string{"=": "eq", "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "<>": "ne"}[op]
+	id := "pg_catalog.int8" + proc + "(int8,int8)"
+	switch FromProtoType(b.Type).ID {
+	case types.Int4:
+		id = "pg_catalog.int84" + proc + "(int8,int4)"
+	case types.Date:
+		id = "pg_catalog.date_" + proc + "(date,date)"
+	}
 	return &proto.Expr{Node: &proto.Expr_Call{Call: &proto.Call{Function: id, Args: []*proto.Expr{a, b}}}}
 }
 
