@@ -15,6 +15,8 @@ const (
 	InvalidRegularExpression       = "2201B"
 	InvalidArgumentForLog          = "2201E"
 	InvalidArgumentForPower        = "2201F"
+	InvalidArgumentForNtile        = "22014"
+	InvalidArgumentForNthValue     = "22016"
 	IntervalFieldOverflow          = "22015"
 	SubstringError                 = "22011"
 	InvalidRowCountInLimit         = "2201W"

@@ -34,6 +34,7 @@ type callState struct {
 	// Rows to be folded in order at the end, as (group, args, order keys).
 	sorter *sorter
 	ts     []types.Type
+	base   int // column of the first argument: 1, or 0 without keys, when there is no group
 }
 
 func newAggPass(ctx context.Context, a *aggregate, level int) (*aggPass, error) {
@@ -50,7 +51,7 @@ func newAggPass(ctx context.Context, a *aggregate, level int) (*aggPass, error) 
 		}
 		p.calls = append(p.calls, s)
 		if c.distinct || len(c.order) > 0 {
-			s.prepareSort(a.n)
+			s.prepareSort(a.n, len(a.keys) > 0)
 		}
 	}
 	if p.table == nil {
@@ -71,13 +72,16 @@ func (p *aggPass) grow(n int) {
 var groupType = types.T(types.Int4)
 
 // prepareSort lays out the rows that are kept: group, arguments, order keys.
-func (s *callState) prepareSort(n *node) {
-	s.ts = append(s.ts, groupType)
+func (s *callState) prepareSort(n *node, grouped bool) {
+	var cols []int
+	var orders []keyOrder
+	if grouped {
+		s.base, s.ts = 1, append(s.ts, groupType)
+		cols, orders = append(cols, 0), append(orders, keyOrder{})
+	}
 	for _, x := range s.args {
 		s.ts = append(s.ts, x.Type)
 	}
-	cols := []int{0}
-	orders := []keyOrder{{}}
 	for i, x := range s.order {
 		cols = append(cols, len(s.ts))
 		orders = append(orders, s.orders[i])
@@ -85,7 +89,7 @@ func (s *callState) prepareSort(n *node) {
 	}
 	if s.distinct {
 		for i := range s.args {
-			cols = append(cols, 1+i)
+			cols = append(cols, s.base+i)
 			orders = append(orders, keyOrder{})
 		}
 		s.set = newGroupTable(s.ts)
@@ -328,11 +332,10 @@ func (s *callState) update(ctx context.Context, b *vector.Batch, groups []int32)
 	if s.sorter == nil {
 		return s.agg.Update(groups, vs, n)
 	}
-	group := vector.NewConst(vector.FromSlice(groupType, []int32{0}), n)
-	if groups != nil {
-		group = vector.FromSlice(groupType, append([]int32(nil), groups...))
+	row := vs
+	if s.base == 1 {
+		row = append([]*vector.Vector{vector.FromSlice(groupType, append([]int32(nil), groups...))}, vs...)
 	}
-	row := append([]*vector.Vector{group}, vs...)
 	for _, x := range s.order {
 		v, err := x.Eval(ctx, b)
 		if err != nil {
@@ -388,7 +391,7 @@ func (s *callState) drain(ctx context.Context) error {
 			return err
 		}
 		if s.distinct {
-			k := encodeKeys(b.Cols()[:1+len(s.args)], nil, b.Rows())
+			k := encodeKeys(b.Cols()[:s.base+len(s.args)], nil, b.Rows())
 			rows := make([]int32, 0, b.Rows())
 			for i := range b.Rows() {
 				if key := k.at(i); last == nil || string(key) != string(last) {
@@ -414,7 +417,11 @@ func (s *callState) feed(vs []*vector.Vector, n int) error {
 	for i := range vs {
 		vs[i] = flat(vs[i])
 	}
-	return s.agg.Update(vector.Values[int32](vs[0].Flatten()), vs[1:1+len(s.args)], n)
+	var groups []int32
+	if s.base == 1 {
+		groups = vector.Values[int32](vs[0].Flatten())
+	}
+	return s.agg.Update(groups, vs[s.base:s.base+len(s.args)], n)
 }
 
 // finish ends the input and returns the results.

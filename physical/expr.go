@@ -351,6 +351,13 @@ func (x *cast) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error) {
 	if n == 0 {
 		return vector.New(x.to, 0), nil
 	}
+	if v.Form == vector.Dict && v.Child.Len > 0 && v.Child.Len <= n/2 {
+		// Once per entry; an entry at fault may not be referenced by any row.
+		if out, err := function.Cast(fc, v.Child.Retype(v.Type), x.to, x.explicit); err == nil {
+			out = vector.Gather(out.Flatten().Retype(x.to), v.Codes)
+			return out.WithValid(vector.AndValid(out.Valid, v.Valid, n)), nil
+		}
+	}
 	out, err := function.Cast(fc, flat(v), x.to, x.explicit)
 	if err != nil {
 		return nil, positioned(err, x.pos)

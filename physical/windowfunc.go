@@ -108,7 +108,7 @@ func ntile(_ *windowCall, ch *chunk, args []*vector.Vector) (*vector.Vector, err
 		}
 		k := buckets[from]
 		if k <= 0 {
-			return nil, pgerr.New("22014", "argument of ntile must be greater than zero")
+			return nil, pgerr.New(pgerr.InvalidArgumentForNtile, "argument of ntile must be greater than zero")
 		}
 		n := int64(to - from)
 		size, extra := n/k, n%k
@@ -265,7 +265,7 @@ func nthValue(c *windowCall, ch *chunk, args []*vector.Vector) (*vector.Vector, 
 			continue
 		}
 		if ks[i] <= 0 {
-			return nil, pgerr.New("22016", "argument of nth_value must be greater than zero")
+			return nil, pgerr.New(pgerr.InvalidArgumentForNthValue, "argument of nth_value must be greater than zero")
 		}
 		if at := int64(l) + ks[i] - 1; at < int64(hi[i]) {
 			lo[i] = int32(at)
