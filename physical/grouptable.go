@@ -113,8 +113,20 @@ func hashInt(k int64) uint64 {
 	return hi ^ lo
 }
 
+// grown is the next size of a table: small tables grow faster, since filling one
+// again costs more than the memory.
+func grown(size int) int {
+	switch {
+	case size == 0:
+		return 1024
+	case size < 1<<20:
+		return 4 * size
+	}
+	return 2 * size
+}
+
 func (t *groupTable) growInts(n int) {
-	size := max(2*len(t.ints), 1024)
+	size := grown(len(t.ints))
 	for size < 2*n {
 		size *= 2
 	}
@@ -200,7 +212,7 @@ func (t *groupTable) findIntBlock(v *vector.Vector, all []int64, from, to int, g
 }
 
 func (t *groupTable) growSlots() {
-	size := max(2*len(t.slots), 1024)
+	size := grown(len(t.slots))
 	t.slots = make([]byteSlot, size)
 	for i := range t.slots {
 		t.slots[i].group = -1
