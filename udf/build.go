@@ -309,7 +309,7 @@ func (b *builder) failed(ctx context.Context, err error, out []byte) error {
 	}
 	e := pgerr.New(pgerr.InvalidFunctionDefinition, "could not compile %s: %s", filepath.Base(b.dir), head)
 	e.Detail = text
-	if strings.Contains(text, "no required module provides package") {
+	if strings.Contains(text, "no required module provides package") || strings.Contains(text, "cannot find module providing package") {
 		e.Hint = "Run go mod init and go get in the plugin's directory; a directory without go.mod can use the standard library and the SDK only."
 	}
 	return e

@@ -2,6 +2,7 @@ package udf
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -64,10 +65,10 @@ func (h *Host) start(ctx context.Context, path, label string, limit int64) (_ *c
 		return nil, pgerr.Wrap(err, pgerr.InsufficientResources, "could not make a socket for a plugin")
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control")
-	defer theirs.Close()
 	conn, err := net.FileConn(ours)
 	ours.Close()
 	if err != nil {
+		theirs.Close()
 		return nil, pgerr.Wrap(err, pgerr.InsufficientResources, "could not make a socket for a plugin")
 	}
 	c := &child{
@@ -80,6 +81,7 @@ func (h *Host) start(ctx context.Context, path, label string, limit int64) (_ *c
 	}
 	if c.dir, err = os.MkdirTemp(h.cfg.TempDir, "volley-udf-"); err != nil {
 		conn.Close()
+		theirs.Close()
 		c.mem.close()
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not make a directory for a plugin")
 	}
@@ -102,11 +104,11 @@ func (h *Host) start(ctx context.Context, path, label string, limit int64) (_ *c
 		cmd.Env = append(cmd.Env, wire.EnvShared+"=1")
 	}
 	cmd.SysProcAttr = childAttr()
-	stdout, err1 := cmd.StdoutPipe()
-	stderr, err2 := cmd.StderrPipe()
-	if err = errors.Join(err1, err2); err == nil {
-		err = h.spawn(cmd)
-	}
+	cmd.Stdout, cmd.Stderr = &logWriter{c: c}, &logWriter{c: c, keep: true}
+	cmd.WaitDelay = 500 * time.Millisecond // for what the child started and left behind
+	c.log = h.log.With("plugin", label)
+	err = h.spawn(cmd)
+	theirs.Close() // the child's exit is to be the end of the socket
 	if err != nil {
 		conn.Close()
 		c.mem.close()
@@ -116,20 +118,13 @@ func (h *Host) start(ctx context.Context, path, label string, limit int64) (_ *c
 	h.mu.Lock()
 	h.children[c] = struct{}{}
 	h.mu.Unlock()
-	c.log = h.log.With("plugin", label, "pid", cmd.Process.Pid)
-	c.log.Debug("plugin started")
-	var logs sync.WaitGroup
-	for _, r := range []io.Reader{stdout, stderr} {
-		logs.Add(1)
-		go func() {
-			defer logs.Done()
-			c.copyLog(r, r == io.Reader(stderr))
-		}()
-	}
+	c.log.Debug("plugin started", "pid", cmd.Process.Pid)
 	exited := make(chan error, 1)
 	go func() {
-		logs.Wait() // Wait closes the pipes
-		exited <- cmd.Wait()
+		err := cmd.Wait()
+		// What it left behind may hold the other end of the socket.
+		conn.SetReadDeadline(time.Now().Add(time.Second))
+		exited <- err
 	}()
 	hello := make(chan error, 1)
 	go c.serve(hello, exited)
@@ -163,12 +158,12 @@ func (c *child) serve(hello chan<- error, exited <-chan error) {
 		go c.watchMemory(watch)
 		err = c.read(r)
 		close(watch)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) {
+		if err != nil && !isEnd(err) {
 			c.kill(pgerr.New(pgerr.ExternalRoutineInvocationError, "plugin %s broke the protocol: %v", c.label, err))
 		}
 		err = nil
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && !isEnd(err) {
 		c.signalKill()
 	}
 	c.mu.Lock()
@@ -185,7 +180,7 @@ func (c *child) serve(hello chan<- error, exited <-chan error) {
 	c.conn.Close()
 	c.wg.Wait()
 	if err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+		if isEnd(err) {
 			err = c.exitError(exit)
 		}
 		hello <- err
@@ -193,6 +188,16 @@ func (c *child) serve(hello chan<- error, exited <-chan error) {
 	c.bury(exit)
 	c.mem.close()
 	os.RemoveAll(c.dir)
+}
+
+// isEnd reports whether an error of the socket says that the child is gone.
+func isEnd(err error) bool {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, os.ErrDeadlineExceeded} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // shake reads the child's Hello and answers it.
@@ -489,32 +494,57 @@ func (c *child) watchMemory(stop <-chan struct{}) {
 	}
 }
 
-// copyLog passes the child's output on, line by line, at most logRate bytes per
-// second.
-func (c *child) copyLog(r io.Reader, keep bool) {
-	const logRate = 256 << 10
-	b := bufio.NewReaderSize(r, 16<<10)
-	begin, n, dropped := time.Now(), 0, 0
-	for {
-		line, _, err := b.ReadLine()
-		if err != nil {
-			return
-		}
-		if keep {
-			c.tail.add(line)
-		}
-		if now := time.Now(); now.Sub(begin) > time.Second {
-			if dropped > 0 {
-				c.log.Warn("plugin output dropped", "lines", dropped)
+// logWriter passes the child's output on, line by line, at most logRate bytes
+// per second.
+type logWriter struct {
+	c       *child
+	keep    bool // for error messages too
+	line    []byte
+	begin   time.Time
+	n       int
+	dropped int
+}
+
+const (
+	logRate = 256 << 10
+	logLine = 16 << 10
+)
+
+func (w *logWriter) Write(b []byte) (int, error) {
+	n := len(b)
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			w.line = append(w.line, b...)
+			b = nil
+			if len(w.line) < logLine {
+				break
 			}
-			begin, n, dropped = now, 0, 0
+		} else {
+			w.line = append(w.line, b[:i]...)
+			b = b[i+1:]
 		}
-		if n += len(line); n > logRate {
-			dropped++
-			continue
-		}
-		c.log.Info(string(line))
+		w.emit()
 	}
+	return n, nil
+}
+
+func (w *logWriter) emit() {
+	if w.keep {
+		w.c.tail.add(w.line)
+	}
+	if now := time.Now(); now.Sub(w.begin) > time.Second {
+		if w.dropped > 0 {
+			w.c.log.Warn("plugin output dropped", "lines", w.dropped)
+		}
+		w.begin, w.n, w.dropped = now, 0, 0
+	}
+	if w.n += len(w.line); w.n > logRate {
+		w.dropped++
+	} else {
+		w.c.log.Info(string(w.line))
+	}
+	w.line = w.line[:0]
 }
 
 // tailWriter keeps the part of stderr that explains an exit: from the line in
@@ -539,7 +569,7 @@ func (t *tailWriter) add(line []byte) {
 		}
 	}
 	if t.fatal {
-		if len(t.buf) < tailBytes {
+		if len(t.buf) < tailBytes && len(line) > 0 {
 			t.buf = append(append(t.buf, line...), '\n')
 		}
 		return
@@ -554,7 +584,9 @@ func (t *tailWriter) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := t.buf
-	if len(b) > tailBytes {
+	if len(b) > tailBytes && t.fatal {
+		b = b[:tailBytes]
+	} else if len(b) > tailBytes {
 		b = b[len(b)-tailBytes:]
 	}
 	for len(b) > 0 && b[len(b)-1] == '\n' {

@@ -136,7 +136,9 @@ func TestGroupedMap(t *testing.T) {
 
 func TestGroupedMapErrors(t *testing.T) {
 	h := testHost(t, nil)
-	x := func(vals ...int64) piece { return piece{[]*vector.Vector{ints(vals...)}, len(vals), []int32{2, int32(len(vals))}} }
+	x := func(vals ...int64) piece {
+		return piece{[]*vector.Vector{ints(vals...)}, len(vals), []int32{2, int32(len(vals))}}
+	}
 	cases := []struct {
 		name   string
 		ref    *proto.UDF

@@ -361,7 +361,9 @@ func (s *stream) flush() error {
 func (s *stream) broken(err error, seq uint64) error {
 	e := pgerr.New(pgerr.ExternalRoutineInvocationError, "function %s returned %s", s.name, err)
 	if b, ok := err.(*badRow); ok {
-		return &CallError{Group: -1, Row: int64(b.row), Err: e, seq: seq, where: "function " + s.name + " of " + s.c.label}
+		ce := &CallError{Group: -1, Err: e, seq: seq, where: "function " + s.name + " of " + s.c.label}
+		ce.setRow(int64(b.row))
+		return ce
 	}
 	return e
 }
