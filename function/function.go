@@ -118,6 +118,17 @@ type CatalogLookup interface {
 	CurrentSchemas(implicit bool) []string
 }
 
+// CatalogDetails is what a CatalogLookup may know besides: obj_description and
+// has_…_privilege ask for it.
+type CatalogDetails interface {
+	// Comment gives the comment on an object of a catalog (pg_class, pg_proc,
+	// pg_namespace, pg_authid; "" is any of them), or on column sub > 0 of a relation.
+	Comment(class string, oid uint32, sub int32) (string, bool)
+	// HasPrivilege reports whether a role holds a privilege on a schema, relation
+	// or function.
+	HasPrivilege(role string, object uint32, privilege string) bool
+}
+
 // EvalFunc computes one vector of n rows from arguments of n rows each, Flat or
 // Const (Dict only if all the function does is pass them on). For a Strict
 // function the caller merges the arguments' NULLs into the result and

@@ -24,8 +24,9 @@ type procRow struct {
 	ret                      uint32
 	retSet                   bool
 	variadic                 uint32 // element type, 0 = not variadic
-	// all, modes and names describe every argument, those of RETURNS TABLE with
-	// mode t; all and modes are nil without such, names without any name.
+	// all, modes and argNames describe every argument and, with mode t, the
+	// columns of RETURNS TABLE, or with mode o those of a built-in set. all and
+	// modes are nil without such columns, argNames without any name.
 	all           []uint32
 	modes         []string
 	argNames      []string
@@ -34,7 +35,7 @@ type procRow struct {
 	parallel      byte   // s, r
 	source, probe string // prosrc, probin
 	config        []string
-	acl           []string
+	view          *View // of users' functions, for acl
 	comment       string
 	def           *catalog.FunctionDef // of users' functions
 	db            string               // the database, in rows of information_schema
@@ -42,6 +43,14 @@ type procRow struct {
 }
 
 func (p *procRow) aggregate() bool { return p.kind == 'a' }
+
+// acl is made only where it is asked for: it reads all grants.
+func (p *procRow) acl() []string {
+	if p.view == nil {
+		return nil
+	}
+	return p.view.acl(p.oid, p.owner, functionPrivileges)
+}
 
 // rowCount is prorows, the planner's guess for a set.
 func (p *procRow) rowCount() float32 {
@@ -63,8 +72,8 @@ var prokinds = map[function.Kind]byte{function.Scalar: 'f', function.Aggregate: 
 
 const volatilities = "isv"
 
-// columnsOf enters RETURNS TABLE's columns.
-func (p *procRow) columnsOf(cols []vector.Field) {
+// columnsOf enters the columns of the result, with a mode.
+func (p *procRow) columnsOf(mode string, cols []vector.Field) {
 	if p.argNames == nil {
 		p.argNames = make([]string, len(p.args))
 	}
@@ -75,7 +84,7 @@ func (p *procRow) columnsOf(cols []vector.Field) {
 	}
 	for _, c := range cols {
 		p.all = append(p.all, c.Type.OID())
-		p.modes = append(p.modes, "t")
+		p.modes = append(p.modes, mode)
 		p.argNames = append(p.argNames, c.Name)
 	}
 	p.ret = types.T(types.Record).OID()
@@ -106,7 +115,7 @@ func builtin(f *function.Function) procRow {
 		}
 	}
 	if len(f.Columns) > 1 || len(f.Columns) == 1 && f.Columns[0].Name != f.Name {
-		p.columnsOf(f.Columns)
+		p.columnsOf("o", f.Columns)
 	}
 	return p
 }
@@ -117,7 +126,7 @@ func (v *View) user(f *catalog.FunctionDef) procRow {
 		owner: f.Owner, lang: languageOID(f.Language), language: f.Language, kind: prokinds[function.Kind(f.Kind)],
 		ret: f.Returns.OID(), retSet: f.SetOf || f.Kind == catalog.FuncTable || f.Kind == catalog.FuncGroupedMap,
 		volatility: volatilities[min(int(f.Volatility), len(volatilities)-1)], strict: f.Strict, parallel: 's',
-		source: f.Symbol, probe: f.Digest, acl: v.acl(f.OID, f.Owner, functionPrivileges), comment: f.Comment, def: f}
+		source: f.Symbol, probe: f.Digest, view: v, comment: f.Comment, def: f}
 	if inline(f) || p.source == "" {
 		p.source = f.Source
 	}
@@ -131,7 +140,7 @@ func (v *View) user(f *catalog.FunctionDef) procRow {
 		p.argNames = nil
 	}
 	if len(f.Columns) > 0 {
-		p.columnsOf(catalogFields(f.Columns))
+		p.columnsOf("t", catalogFields(f.Columns))
 	}
 	if p.ret == 0 {
 		p.ret = types.T(types.Record).OID()
@@ -225,42 +234,47 @@ func (v *View) proc(oid uint32) (procRow, bool) {
 	return procRow{}, false
 }
 
-// argument writes argument i as pg_get_function_arguments does.
-func (p *procRow) argument(b *strings.Builder, i int, typ uint32) {
-	if p.variadic != 0 && i == len(p.args)-1 {
-		b.WriteString("VARIADIC ")
-	}
-	if i < len(p.argNames) && p.argNames[i] != "" {
-		b.WriteString(function.QuoteIdent(p.argNames[i]))
-		b.WriteByte(' ')
-	}
-	b.WriteString(formatType(typ))
-}
-
 // arguments is the text of pg_get_function_arguments.
 func (p *procRow) arguments() string {
 	var b strings.Builder
-	for i, a := range p.args {
+	for i, t := range p.everyArgument() {
+		if i >= len(p.args) && p.modes[i] == "t" {
+			break
+		}
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		p.argument(&b, i, a)
+		switch {
+		case i >= len(p.args):
+			b.WriteString("OUT ")
+		case p.variadic != 0 && i == len(p.args)-1:
+			b.WriteString("VARIADIC ")
+		}
+		if i < len(p.argNames) && p.argNames[i] != "" {
+			b.WriteString(function.QuoteIdent(p.argNames[i]))
+			b.WriteByte(' ')
+		}
+		b.WriteString(formatType(t))
 	}
 	return b.String()
 }
 
+// everyArgument is the types of the arguments and of the columns of the result.
+func (p *procRow) everyArgument() []uint32 {
+	if p.all != nil {
+		return p.all
+	}
+	return p.args
+}
+
 // result is the text of pg_get_function_result.
 func (p *procRow) result() string {
-	if p.all != nil {
-		var b strings.Builder
-		b.WriteString("TABLE(")
-		for i := len(p.args); i < len(p.all); i++ {
-			if i > len(p.args) {
-				b.WriteString(", ")
-			}
-			b.WriteString(function.QuoteIdent(p.argNames[i]) + " " + formatType(p.all[i]))
+	if n := len(p.args); n < len(p.modes) && p.modes[n] == "t" {
+		var cols []string
+		for i := n; i < len(p.all); i++ {
+			cols = append(cols, function.QuoteIdent(p.argNames[i])+" "+formatType(p.all[i]))
 		}
-		return b.String() + ")"
+		return "TABLE(" + strings.Join(cols, ", ") + ")"
 	}
 	if p.retSet {
 		return "SETOF " + formatType(p.ret)
@@ -393,7 +407,7 @@ func functionSources() map[string]source {
 			"prosrc":         str(func(r *procRow) string { return r.source }),
 			"probin":         strOpt(func(r *procRow) string { return r.probe }),
 			"proconfig":      strs(func(r *procRow) []string { return r.config }),
-			"proacl":         strs(func(r *procRow) []string { return r.acl }),
+			"proacl":         strs((*procRow).acl),
 		}},
 		"pg_catalog.pg_aggregate": &table[procRow]{
 			fixed: func() []procRow { return only(builtinProcs(), (*procRow).aggregate) },

@@ -39,11 +39,7 @@ func (v *View) infoParameters() []paramRow {
 	procs := v.infoRoutines()
 	for i := range procs {
 		p := &procs[i]
-		all := p.args
-		if p.all != nil {
-			all = p.all
-		}
-		for j, t := range all {
+		for j, t := range p.everyArgument() {
 			r := paramRow{proc: p, num: int32(j + 1), mode: "IN", typ: t, isColumn: j >= len(p.args)}
 			if r.isColumn {
 				r.mode = "OUT"

@@ -4,11 +4,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
 )
 
-// lookup is function.CatalogLookup over a View.
+// lookup is function.CatalogLookup, and function.CatalogDetails, over a View.
 type lookup struct{ v *View }
+
+var _ function.CatalogDetails = (*lookup)(nil)
 
 // relation finds a relation by OID; ok is false where there is none.
 func (l *lookup) relation(oid uint32) (relRow, bool) {
@@ -195,3 +198,59 @@ func (l *lookup) RelationSize(oid uint32) (int64, bool) {
 
 // CurrentSchemas are the existing schemas of the search path.
 func (l *lookup) CurrentSchemas(implicit bool) []string { return l.v.path(implicit) }
+
+// Comment gives the comment on an object of a catalog (pg_class, pg_proc,
+// pg_namespace, pg_authid; "" is any of them), or on a column of a relation if
+// sub > 0.
+func (l *lookup) Comment(class string, oid uint32, sub int32) (string, bool) {
+	snap := l.v.Snapshot
+	is := func(c string) bool { return class == "" || class == c }
+	text := ""
+	switch {
+	case is("pg_class") && snap.RelationByOID(oid) != nil:
+		r := snap.RelationByOID(oid)
+		if text = r.Comment; sub > 0 {
+			text = ""
+			if int(sub) <= len(r.Columns) {
+				text = r.Columns[sub-1].Comment
+			}
+		}
+	case sub != 0:
+	case is("pg_namespace") && l.v.schemaComment(oid) != "":
+		text = l.v.schemaComment(oid)
+	case is("pg_authid") && snap.RoleByOID(oid) != nil:
+		text = snap.RoleByOID(oid).Comment
+	case is("pg_proc"):
+		p, _ := l.v.proc(oid)
+		text = p.comment
+	}
+	return text, text != ""
+}
+
+func (v *View) schemaComment(oid uint32) string {
+	for _, s := range v.schemas() {
+		if s.oid == oid {
+			return s.comment
+		}
+	}
+	return ""
+}
+
+// HasPrivilege reports whether a role holds a privilege (as has_table_privilege
+// and its like name it) on a schema, relation or function by OID. Everybody may
+// read the virtual tables, use their schemas and call built-ins.
+func (l *lookup) HasPrivilege(role string, object uint32, privilege string) bool {
+	if l.v.Snapshot.HasPrivilege(role, object, privilege) {
+		return true
+	}
+	switch privilege {
+	case "SELECT":
+		return FindOID(object) != nil
+	case "USAGE":
+		return object == volleySchemaOID
+	case "EXECUTE":
+		builtinProcs()
+		return procIndex[object] != nil
+	}
+	return false
+}

@@ -201,6 +201,7 @@ func TestRows(t *testing.T) {
 			"177|int4pl|f|false|23|{23,23}|∅|∅|∅|int4pl|∅|i|∅",
 			"3058|concat|f|false|25|{2276}|∅|∅|∅|concat|∅|s|∅",
 			"2406|int4recv|f|false|23|{2281}|∅|∅|∅|int4recv|∅|i|∅"}},
+		{"pg_catalog.pg_proc", "proname proretset proallargtypes proargmodes proargnames", []string{"pg_get_keywords|true|{25,18,25}|{o,o,o}|{word,catcode,catdesc}"}},
 		{"pg_catalog.pg_proc", "proname prokind", []string{"row_number|w", "sum|a"}},
 		{"pg_catalog.pg_aggregate", "aggfnoid aggkind", []string{"$total|n", "2803|n"}},
 		{"pg_catalog.pg_language", "oid lanname lanispl lanpltrusted", []string{"12|internal|false|false", "15100|go|true|false"}},
@@ -216,6 +217,7 @@ func TestRows(t *testing.T) {
 		{"pg_catalog.pg_db_role_setting", "setdatabase setconfig", []string{"0|{work_mem=64MB}"}},
 		{"pg_catalog.pg_settings", "name setting unit enumvals", []string{"server_version|15.0|∅|{a}"}},
 		{"pg_catalog.pg_stat_activity", "pid datid usename client_addr client_port state query query_start", []string{"7|5|volley|127.0.0.1|99|active|select 1|5000000"}},
+		{"pg_catalog.pg_timezone_names", "name abbrev utc_offset is_dst", []string{"UTC|UTC|{0 0 0}|false", "Asia/Tokyo|JST|{0 0 32400000000}|false"}},
 		{"pg_catalog.pg_stat_user_tables", "relid relname n_live_tup seq_scan", []string{"$games|games|0|0"}},
 		{"information_schema.schemata", "catalog_name schema_name schema_owner", []string{"volley|public|volley", "volley|volley|volley"}},
 		{"information_schema.tables", "table_schema table_name table_type is_insertable_into", []string{"public|games|BASE TABLE|YES", "public|cheap|VIEW|NO", "pg_catalog|pg_class|BASE TABLE|NO"}},
@@ -309,7 +311,7 @@ func TestLookup(t *testing.T) {
 	for oid, want := range map[uint32]string{
 		sample.score: `user_id bigint, "G" double precision → TABLE(user_id bigint, prediction double precision)`,
 		sample.raw:   `x integer → integer`, 3058: `VARIADIC "any" → text`, 177: `integer, integer → integer`,
-		42: "cstring → integer", 1066: "integer, integer, integer → SETOF integer",
+		1686: "OUT word text, OUT catcode \"char\", OUT catdesc text → SETOF record", 42: "cstring → integer", 1066: "integer, integer, integer → SETOF integer",
 	} {
 		if a, r, ok := l.FunctionArgs(oid); a+" → "+r != want || !ok {
 			t.Errorf("got %s → %s, want %s", a, r, want)
@@ -359,5 +361,40 @@ func TestLookup(t *testing.T) {
 	}
 	if got := l.CurrentSchemas(true); !slices.Equal(got, []string{"pg_catalog", "public"}) {
 		t.Error(got)
+	}
+}
+
+func TestCommentsAndPrivileges(t *testing.T) {
+	v := sampleView(t)
+	l := v.Lookup().(*lookup)
+	ann := v.Snapshot.Role("ann").OID
+	for _, c := range []struct {
+		class string
+		oid   uint32
+		sub   int32
+		want  string
+	}{
+		{"pg_class", sample.table, 0, "all games"}, {"pg_class", sample.table, 1, "key"}, {"pg_class", sample.table, 2, ""},
+		{"pg_class", sample.table, 99, ""}, {"pg_proc", sample.table, 0, ""}, {"", sample.score, 0, "predicts"},
+		{"pg_namespace", catalog.PublicOID, 0, "standard public schema"}, {"pg_authid", ann, 0, "an analyst"}, {"pg_class", 1, 0, ""},
+	} {
+		if got, ok := l.Comment(c.class, c.oid, c.sub); got != c.want || ok != (c.want != "") {
+			t.Errorf("Comment(%s, %d, %d) = %q", c.class, c.oid, c.sub, got)
+		}
+	}
+	for _, c := range []struct {
+		role      string
+		oid       uint32
+		privilege string
+		want      bool
+	}{
+		{"ann", sample.table, "SELECT", true}, {"ann", sample.table, "INSERT", false}, {"volley", sample.table, "INSERT", true},
+		{"ann", 1259, "SELECT", true}, {"ann", 1259, "INSERT", false}, {"ann", catalog.PublicOID, "USAGE", true},
+		{"ann", volleySchemaOID, "USAGE", true}, {"ann", volleySchemaOID, "CREATE", false}, {"ann", 177, "EXECUTE", true},
+		{"ann", sample.score, "EXECUTE", false},
+	} {
+		if got := l.HasPrivilege(c.role, c.oid, c.privilege); got != c.want {
+			t.Errorf("HasPrivilege(%s, %d, %s) = %v", c.role, c.oid, c.privilege, got)
+		}
 	}
 }

@@ -40,7 +40,7 @@ type relRow struct {
 	schema, name, owner      string
 	comment                  string
 	rows, bytes              int64
-	acl                      []string
+	view                     *View             // of one in the catalog, for acl
 	db                       string            // the database, in rows of information_schema
 	mine                     bool              // likewise: the user belongs to the owner
 	rel                      *catalog.Relation // nil of a virtual one
@@ -48,6 +48,14 @@ type relRow struct {
 }
 
 func (r *relRow) isView() bool { return r.kind == 'v' }
+
+// acl is made only where it is asked for: it reads all grants.
+func (r *relRow) acl() []string {
+	if r.view == nil {
+		return virtualACL
+	}
+	return r.view.acl(r.oid, r.owner, tablePrivileges)
+}
 
 // natts is the number of columns.
 func (r *relRow) natts() int {
@@ -68,7 +76,7 @@ func loadVirtual() {
 	schemas := map[string]uint32{"pg_catalog": catalog.PgCatalogOID, "information_schema": catalog.InfoSchemaOID, "volley": volleySchemaOID}
 	for _, t := range Tables() {
 		virtualRels = append(virtualRels, relRow{oid: t.OID, schemaOID: schemas[t.Schema], ownerOID: catalog.BootstrapOID, kind: t.kind,
-			schema: t.Schema, name: t.Name, owner: catalog.BootstrapRole, acl: virtualACL, def: t})
+			schema: t.Schema, name: t.Name, owner: catalog.BootstrapRole, def: t})
 	}
 	virtualAttrs = attributes(virtualRels)
 }
@@ -97,7 +105,7 @@ func (v *View) relations() []relRow {
 func (v *View) relation(r *catalog.Relation) relRow {
 	return relRow{oid: r.OID, schemaOID: v.schemaOID(r.Schema), ownerOID: v.roleOID(r.Owner), kind: byte(r.Kind),
 		schema: r.Schema, name: r.Name, owner: r.Owner, comment: r.Comment, rows: r.Rows, bytes: r.Bytes,
-		acl: v.acl(r.OID, r.Owner, tablePrivileges), rel: r}
+		view: v, rel: r}
 }
 
 // only filters rows.
@@ -239,7 +247,7 @@ var classColumns = columns[relRow]{
 	"relhasrules":    val((*relRow).isView),
 	"relispopulated": flag[relRow](true),
 	"relreplident":   char((*relRow).replicaIdentity),
-	"relacl":         strs(func(r *relRow) []string { return r.acl }),
+	"relacl":         strs((*relRow).acl),
 }
 
 func (r *relRow) accessMethod() uint32 {

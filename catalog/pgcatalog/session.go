@@ -3,9 +3,11 @@ package pgcatalog
 import (
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/volleydb/volley/catalog"
+	"github.com/volleydb/volley/types"
 )
 
 // databaseRow is the one database.
@@ -100,6 +102,29 @@ type tablespaceRow struct {
 	name string
 }
 
+// zoneRow is a row of pg_timezone_names.
+type zoneRow struct {
+	name, abbrev string
+	offset       int // seconds east of UTC
+	summer       bool
+}
+
+// zones are the time zones as they are now.
+func (v *View) zones() []zoneRow {
+	var out []zoneRow
+	now := time.Now()
+	for _, name := range strings.Fields(zoneNames) {
+		loc, err := time.LoadLocation(name)
+		if err != nil {
+			continue // not in this machine's tz database
+		}
+		at := now.In(loc)
+		abbrev, offset := at.Zone()
+		out = append(out, zoneRow{name, abbrev, offset, at.IsDST()})
+	}
+	return out
+}
+
 // sessionSources are the tables of pg_catalog about the server: its database,
 // sessions and settings.
 func sessionSources() map[string]source {
@@ -155,6 +180,14 @@ func sessionSources() map[string]source {
 			"sourcefile":      strOpt(func(r *Setting) string { return r.SourceFile }),
 			"sourceline":      opt(func(r *Setting) (int32, bool) { return int32(r.SourceLine), r.SourceLine != 0 }),
 			"pending_restart": val(func(r *Setting) bool { return r.PendingRestart }),
+		}},
+		"pg_catalog.pg_timezone_names": &table[zoneRow]{rows: (*View).zones, cols: columns[zoneRow]{
+			"name":   str(func(r *zoneRow) string { return r.name }),
+			"abbrev": str(func(r *zoneRow) string { return r.abbrev }),
+			"utc_offset": val(func(r *zoneRow) types.IntervalValue {
+				return types.IntervalValue{Micros: int64(r.offset) * time.Second.Microseconds()}
+			}),
+			"is_dst": val(func(r *zoneRow) bool { return r.summer }),
 		}},
 		"pg_catalog.pg_stat_activity": &table[activityRow]{rows: (*View).sessions, cols: columns[activityRow]{
 			"datid":            nonzero(func(r *activityRow) uint32 { return r.database }),
