@@ -145,10 +145,12 @@ func (sc *selectCtx) fileOption(f *fileFunc, cfg *storage.CSVConfig, na *pg.Name
 		}
 		cfg.Delimiter = strings.ReplaceAll(v, `\t`, "\t")
 	case "quote":
-		if len(v) != 1 {
-			return fail("the quote must be a single one-byte character, not %q", v)
+		if len(v) > 1 {
+			return fail("the quote must be a single one-byte character, or '' for none, not %q", v)
 		}
-		cfg.Quote = v
+		if cfg.Quote = v; v == "" {
+			cfg.Quote = "\x00" // storage's sign for no quoting
+		}
 	case "escape":
 		if len(v) != 1 {
 			return fail("the escape must be a single one-byte character, not %q", v)
