@@ -219,16 +219,21 @@ func (p *aggPass) charge(ctx context.Context) (full bool, err error) {
 		p.held = now
 		return p.partialFull(), nil
 	}
-	if err = mem.Grow(now - p.held); err == nil {
+	keys := int64(0)
+	if p.table != nil && !p.frozen {
+		keys = p.table.size()
+	}
+	if keys > maxColumnBytes {
+		err = mem.tooLarge()
+	} else {
+		err = mem.Grow(now - p.held)
+	}
+	if err == nil {
 		p.held = now
 		return p.partialFull(), nil
 	}
 	if p.a.mode == proto.Aggregate_PARTIAL && p.table != nil {
-		if err := mem.Must(now - p.held); err != nil {
-			return false, err
-		}
-		p.held = now
-		return true, nil
+		return true, nil // all of it is given up at once
 	}
 	if p.a.n.env.SpillDir == "" {
 		return false, err

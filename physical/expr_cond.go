@@ -280,6 +280,10 @@ func (x *nullif) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error)
 
 // equalRows compares row by row as GROUP BY does: NULL equals NULL.
 func equalRows(a, b *vector.Vector) ([]bool, error) {
+	if a.Type.Phys() != b.Type.Phys() && isIntPhys(a.Type.Phys()) && isIntPhys(b.Type.Phys()) {
+		a = vector.FromSlice(int8Type, widen(a)).WithValid(a.Valid)
+		b = vector.FromSlice(int8Type, widen(b)).WithValid(b.Valid)
+	}
 	if a.Type.Phys() != b.Type.Phys() {
 		return nil, pgerr.New(pgerr.InternalError, "comparison of %s and %s in a plan", a.Type, b.Type)
 	}

@@ -105,6 +105,7 @@ func TestExpressions(t *testing.T) {
 		{"IN over a dictionary", inOf(s, false, "a", "c"), []any{true, nil, false, true, true}},
 		{"COALESCE evaluates only what it needs", coalesceOf(proto.Coalesce_COALESCE, tInt4, x, i(7)), []any{int64(0), int64(1), int64(2), int64(7), int64(4)}},
 		{"NULLIF", coalesceOf(proto.Coalesce_NULLIF, tInt4, x, i(2)), []any{int64(0), int64(1), nil, nil, int64(4)}},
+		{"NULLIF of integers of different widths", coalesceOf(proto.Coalesce_NULLIF, tInt4, x, lit(tInt8, int64(2))), []any{int64(0), int64(1), nil, nil, int64(4)}},
 		{"GREATEST skips NULL", coalesceOf(proto.Coalesce_GREATEST, tInt4, x, i(2)), []any{int64(2), int64(2), int64(2), int64(2), int64(4)}},
 		{"LEAST of NULLs is NULL", coalesceOf(proto.Coalesce_LEAST, tInt4, x, lit(tInt4, nil)), []any{int64(0), int64(1), int64(2), nil, int64(4)}},
 		{"ARRAY", typed(types.ArrayOf(types.Int4), &proto.Expr{Node: &proto.Expr_Array{Array: &proto.ArrayExpr{Elems: []*proto.Expr{x, i(9)}}}}),

@@ -203,7 +203,7 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 				need += vectorBytes(keys[c])
 			}
 		}
-		if err := j.n.mem.Grow(need); err != nil {
+		if err := j.n.mem.growWithin(held, need, maxColumnBytes); err != nil {
 			switch {
 			case j.canSpill(level) && held > 0:
 				rightFiles = newPartitions(j.n.env, j.n.stats, j.rts)
@@ -219,7 +219,7 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 				j.n.mem.Shrink(held)
 				held = 0
 				continue
-			case j.n.env.SpillDir == "":
+			case j.n.env.SpillDir == "" || held+need > maxColumnBytes:
 				return err
 			}
 			if err := j.n.mem.Must(need); err != nil {

@@ -87,6 +87,24 @@ func (a *Account) refuse(at *Account, n, lim int64) error {
 		WithHint("Raise work_mem, or lower the amount of data in the statement.")
 }
 
+// maxColumnBytes bounds what is concatenated into one column: offsets are 32 bits.
+const maxColumnBytes = 1<<31 - 1<<20
+
+// tooLarge is the refusal for rows that fit the budget but not into one column.
+func (a *Account) tooLarge() error {
+	return pgerr.New(pgerr.OutOfMemory, "out of memory").
+		WithDetail("%s would hold more than 2 GB of rows at once.", a.name)
+}
+
+// growWithin is Grow for rows beside held bytes of others, which together must
+// not exceed limit bytes.
+func (a *Account) growWithin(held, n, limit int64) error {
+	if held+n > limit {
+		return a.tooLarge()
+	}
+	return a.Grow(n)
+}
+
 func sizeText(n int64) string {
 	switch {
 	case n >= 10<<30:

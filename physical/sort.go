@@ -109,6 +109,9 @@ func (s *sorter) add(ctx context.Context, b *vector.Batch) error {
 			return err
 		}
 	}
+	if s.held+need > maxColumnBytes && len(s.buf) > 0 {
+		return s.n.mem.tooLarge()
+	}
 	if err := s.n.mem.Grow(need); err != nil {
 		if s.n.env.SpillDir == "" {
 			return err

@@ -234,9 +234,13 @@ func (w *window) fill(ctx context.Context) error {
 			return err
 		}
 		need := w.bytes(b)
-		if err := w.n.mem.Grow(need); err != nil {
+		const most = 2 * maxColumnBytes // bytes counts rows twice
+		if err := w.n.mem.growWithin(w.held, need, most); err != nil {
 			if w.bigs && w.n.env.SpillDir != "" {
 				return w.overflow(ctx, b, news, peers)
+			}
+			if w.held+need > most {
+				return err
 			}
 			if err := w.n.mem.Must(need); err != nil {
 				return err
