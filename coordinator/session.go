@@ -84,6 +84,18 @@ func (s *Session) Setting(name string) (string, bool) {
 	return d.show(s.settings.get(d.name)), true
 }
 
+// functionSetting answers current_setting() and what other functions ask of the
+// session under names of their own.
+func (s *Session) functionSetting(name string) (string, bool) {
+	switch name {
+	case "volley.backend_pid":
+		return strconv.Itoa(int(s.pid)), true
+	case "volley.start_time":
+		return s.c.started.UTC().Format("2006-01-02 15:04:05.999999-07"), true
+	}
+	return s.Setting(name)
+}
+
 // EndImplicit ends what is left of an implicit transaction: every statement
 // outside a block has committed or failed by itself, so only the activity changes.
 // A failure that never reached the session (a protocol error) aborts an open block.
@@ -327,7 +339,7 @@ func (s *Session) begin(ctx context.Context, st *parser.Statement) *statement {
 		now = s.txStart
 	}
 	x.fc = &function.Ctx{Context: ctx, Now: now.UnixMicro(), Location: loc, User: s.o.User, Database: s.o.Database,
-		Setting: s.Setting, Catalog: x.view.Lookup()}
+		Setting: s.functionSetting, Catalog: x.view.Lookup()}
 	return x
 }
 
@@ -344,7 +356,8 @@ func (x *statement) close() {
 
 // options are what the planner gets.
 func (x *statement) options() *planner.Options {
-	return &planner.Options{Catalog: &names{x.s, x.snap, x.view}, Files: files{x.s.c.files}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params}
+	return &planner.Options{Catalog: &names{x.s, x.snap, x.view}, Files: files{x.s.c.files}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params,
+		RowsPerTask: x.s.settings.int("volley.rows_per_task")}
 }
 
 // searchPath are the schemas that unqualified names are looked up in.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/volleydb/volley/catalog/pgcatalog"
 	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/planner"
 	"github.com/volleydb/volley/types"
 )
 
@@ -53,6 +54,8 @@ var settingsTable = []setting{
 		}},
 	{name: "volley.batch_rows", kind: "integer", def: "16384", min: 64, max: 1 << 16, category: "Volley / Execution",
 		doc: "Rows per batch that operators aim for."},
+	{name: "volley.rows_per_task", kind: "integer", def: strconv.Itoa(planner.RowsPerTask), min: 1, max: 1 << 40, category: "Volley / Execution",
+		doc: "Rows that a plan gives one task; tests lower it so that small data is cut like large data."},
 	{name: "work_mem", kind: "integer", unit: "B", def: "0", min: 0, max: 1 << 50, category: "Resource Usage / Memory",
 		doc: "Memory of one query on one worker before its operators spill to disk; 0 uses the worker's share."},
 	{name: "statement_timeout", kind: "integer", unit: "ms", def: "0", min: 0, max: 1 << 31, category: "Client Connection Defaults / Statement Behavior",

@@ -74,6 +74,9 @@ type Options struct {
 	ParamTypes []types.Type
 	// Params are the values of $1…; nil while preparing.
 	Params []*Const
+	// RowsPerTask replaces the constant of that name; 0 leaves it. Tests lower it
+	// so that small data is cut, shuffled and merged like large data.
+	RowsPerTask int64
 }
 
 // Query is a bound query.

@@ -32,7 +32,7 @@ func (p *phys) tasksFor(rows, bytes float64) int {
 	if p.serial > 0 {
 		return 1
 	}
-	return tasksFor(rows, bytes)
+	return p.b.o.sizes().tasksFor(rows, bytes)
 }
 
 // ensure joins the columns of enclosing queries that es read to s.
@@ -172,9 +172,9 @@ func (p *phys) series(n *Series) (*stream, error) {
 	} else if n.Step < 0 && n.To <= n.From {
 		count = (n.From-n.To)/-n.Step + 1
 	}
-	// Pieces of exactly rowsPerTask but for the last keep every value's place
+	// Pieces of exactly the rows per task but for the last keep every value's place
 	// independent of the rest; more pieces than tasks are spread.
-	per := int64(rowsPerTask)
+	per := int64(p.b.o.sizes().rowsPerTask)
 	if p.serial > 0 || count/maxTasks > per {
 		per = count/maxTasks + 1
 	}
@@ -524,7 +524,7 @@ func (p *phys) join(n *Join) (*stream, error) {
 	rightDrives := kind == proto.Join_RIGHT || kind == proto.Join_FULL
 	switch {
 	case l.single() && r.single() && (len(lk) == 0 || p.tasksFor(max(l.rows, r.rows), 0) == 1):
-	case !rightDrives && (r.rows <= broadcastRows || len(lk) == 0 || kind == proto.Join_MARK):
+	case !rightDrives && (r.rows <= p.b.o.sizes().broadcastRows || len(lk) == 0 || kind == proto.Join_MARK):
 		if l.single() {
 			r, err = p.gather(r, nil)
 		} else {

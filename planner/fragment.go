@@ -7,13 +7,27 @@ import (
 // Sizes that decide how much a plan is cut. They see the data only, never the
 // cluster: the same query over the same files has the same tasks everywhere.
 const (
-	rowsPerTask  = 250_000
-	bytesPerTask = 16 << 20
-	maxTasks     = 64
+	// RowsPerTask is how many rows a task should get.
+	RowsPerTask = 250_000
+	maxTasks    = 64
+)
+
+// sizes are the cuts of one plan; all follow from the rows per task.
+type sizes struct {
+	rowsPerTask  float64
+	bytesPerTask float64
 	// broadcastRows is the largest build side that is copied to every task
 	// instead of shuffling both sides.
-	broadcastRows = 200_000
-)
+	broadcastRows float64
+}
+
+func (o *Options) sizes() sizes {
+	rows := float64(RowsPerTask)
+	if o.RowsPerTask > 0 {
+		rows = float64(o.RowsPerTask)
+	}
+	return sizes{rowsPerTask: rows, bytesPerTask: rows * 64, broadcastRows: rows * 4 / 5}
+}
 
 // fragment is a stage in the making: operators that run without data moving
 // between tasks.
@@ -51,8 +65,8 @@ func (s *stream) layout() layout { return layoutOf(s.cols) }
 // single reports that one task makes all rows.
 func (s *stream) single() bool { return s.frag.tasks == 1 }
 
-func tasksFor(rows, bytes float64) int {
-	n := max(ceilDiv(rows, rowsPerTask), ceilDiv(bytes, bytesPerTask))
+func (z sizes) tasksFor(rows, bytes float64) int {
+	n := max(ceilDiv(rows, z.rowsPerTask), ceilDiv(bytes, z.bytesPerTask))
 	return min(max(n, 1), maxTasks)
 }
 
