@@ -14,8 +14,10 @@ import (
 	"github.com/volleydb/volley/catalog"
 	"github.com/volleydb/volley/catalog/pgcatalog"
 	"github.com/volleydb/volley/coordinator/cluster"
+	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/storage"
+	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/udf"
 )
 
@@ -123,6 +125,14 @@ func (c *Coordinator) PasswordVerifier(user string) (scram string, ok bool) {
 // OpenArtifact opens an artifact for a worker that lacks it.
 func (c *Coordinator) OpenArtifact(ctx context.Context, digest string) (io.ReadCloser, error) {
 	return openArtifact(c.cfg.Artifacts, digest)
+}
+
+// RegName is the text form of a regclass, regtype, … value for a client.
+func (c *Coordinator) RegName(t types.Type, oid uint32) string {
+	snap := c.cfg.Store.Acquire()
+	defer snap.Release()
+	v := &pgcatalog.View{Snapshot: snap, SearchPath: []string{"public"}, User: catalog.BootstrapRole, Database: catalog.DefaultDatabase}
+	return function.RegText(&function.Ctx{Catalog: v.Lookup()}, t, oid)
 }
 
 // Close refuses new sessions. Sessions are closed by their owners.

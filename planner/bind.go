@@ -374,7 +374,7 @@ func (b *binder) values(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, qo q
 		for r := range rows {
 			ts[r] = rows[r][i].Type()
 		}
-		t, err := function.CommonType(ts, "VALUES")
+		t, err := commonType(ts, "VALUES")
 		if err != nil {
 			return nil, b.at(err, nodeLocation(sel.ValuesLists[0].GetList().Items[i]))
 		}

@@ -104,6 +104,18 @@ func (b *binder) literal(c *Const, to types.Type, explicit bool) (Expr, error) {
 	return &Const{T: to, V: v, Pos: c.Pos}, nil
 }
 
+// commonType is function.CommonType, but Unknown where nothing is known yet.
+func commonType(ts []types.Type, context string) (types.Type, error) {
+	known := false
+	for _, t := range ts {
+		known = known || t.ID != types.Unknown
+	}
+	if !known {
+		return types.T(types.Unknown), nil
+	}
+	return function.CommonType(ts, context)
+}
+
 func (b *binder) functions() *function.Ctx {
 	if b.o.Functions != nil {
 		return b.o.Functions

@@ -335,7 +335,7 @@ func (sc *selectCtx) caseExpr(x *pg.CaseExpr) (Expr, error) {
 	for i, r := range results {
 		ts[i] = r.Type()
 	}
-	t, err := function.CommonType(ts, "CASE")
+	t, err := commonType(ts, "CASE")
 	if err != nil {
 		return nil, b.at(err, x.Location)
 	}
@@ -366,7 +366,7 @@ func (sc *selectCtx) variadicExpr(op proto.Coalesce_Op, what string, ns []*pg.No
 	for i, a := range args {
 		ts[i] = a.Type()
 	}
-	t, err := function.CommonType(ts, what)
+	t, err := commonType(ts, what)
 	if err != nil {
 		return nil, sc.b.at(err, loc)
 	}
@@ -431,7 +431,7 @@ func (sc *selectCtx) arrayExpr(x *pg.A_ArrayExpr) (Expr, error) {
 	for i, e := range elems {
 		ts[i] = e.Type()
 	}
-	t, err := function.CommonType(ts, "ARRAY")
+	t, err := commonType(ts, "ARRAY")
 	if err != nil {
 		return nil, sc.b.at(err, x.Location)
 	}
@@ -477,20 +477,28 @@ func (sc *selectCtx) indirection(x *pg.A_Indirection) (Expr, error) {
 		if ix == nil {
 			return nil, b.unsupported(loc, "field selection from a composite value")
 		}
-		if ix.IsSlice {
-			return nil, b.unsupported(loc, "an array slice")
-		}
 		if et := e.Type().ElemType(); et.ID == types.Invalid {
 			return nil, pgerr.New(pgerr.DatatypeMismatch, "cannot subscript type %s because it does not support subscripting", e.Type()).At(b.pos(loc))
 		}
-		i, err := sc.expr(ix.Uidx)
-		if err != nil {
-			return nil, err
+		name, args := "array_get", []Expr{e}
+		bounds := []*pg.Node{ix.Uidx}
+		if ix.IsSlice {
+			if ix.Lidx == nil || ix.Uidx == nil {
+				return nil, b.unsupported(loc, "an array slice without both bounds")
+			}
+			name, bounds = "array_slice", []*pg.Node{ix.Lidx, ix.Uidx}
 		}
-		if i, err = b.coerce(i, types.T(types.Int4), function.Assignment, "array subscript"); err != nil {
-			return nil, err
+		for _, n := range bounds {
+			i, err := sc.expr(n)
+			if err != nil {
+				return nil, err
+			}
+			if i, err = b.coerce(i, types.T(types.Int4), function.Assignment, "array subscript"); err != nil {
+				return nil, err
+			}
+			args = append(args, i)
 		}
-		if e, err = b.callByName("array_get", []Expr{e, i}, loc); err != nil {
+		if e, err = b.callByName(name, args, loc); err != nil {
 			return nil, err
 		}
 	}

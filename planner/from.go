@@ -314,7 +314,7 @@ func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error)
 			case proto.Join_RIGHT:
 				m = rc.ref()
 			case proto.Join_FULL:
-				t, err := function.CommonType([]types.Type{lc.T, rc.T}, "JOIN/USING")
+				t, err := commonType([]types.Type{lc.T, rc.T}, "JOIN/USING")
 				if err != nil {
 					return nil, b.at(err, loc)
 				}

@@ -80,15 +80,14 @@ func (sc *selectCtx) aExpr(x *pg.A_Expr) (Expr, error) {
 		return sc.between(x)
 	case pg.A_Expr_Kind_AEXPR_OP_ANY, pg.A_Expr_Kind_AEXPR_OP_ALL:
 		return sc.arrayCompare(x, op)
-	case pg.A_Expr_Kind_AEXPR_SIMILAR:
-		return nil, b.unsupported(x.Location, "SIMILAR TO").WithHint("Use the operator ~ with a regular expression.")
 	}
 	var args []Expr
 	for _, n := range []*pg.Node{x.Lexpr, x.Rexpr} {
 		if n == nil {
 			continue
 		}
-		// LIKE … ESCAPE arrives as like_escape(pattern, escape).
+		// LIKE … ESCAPE arrives as like_escape(pattern, escape), SIMILAR TO as ~
+		// with similar_to_escape(pattern).
 		e, err := sc.expr(n)
 		if err != nil {
 			return nil, err
@@ -96,7 +95,7 @@ func (sc *selectCtx) aExpr(x *pg.A_Expr) (Expr, error) {
 		args = append(args, e)
 	}
 	switch x.Kind {
-	case pg.A_Expr_Kind_AEXPR_OP, pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE:
+	case pg.A_Expr_Kind_AEXPR_OP, pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE, pg.A_Expr_Kind_AEXPR_SIMILAR:
 		return b.operator(op, args, x.Location)
 	case pg.A_Expr_Kind_AEXPR_DISTINCT, pg.A_Expr_Kind_AEXPR_NOT_DISTINCT, pg.A_Expr_Kind_AEXPR_NULLIF:
 		// The operands take the types that = would give them.
@@ -139,7 +138,7 @@ func (sc *selectCtx) inList(x *pg.A_Expr, op string) (Expr, error) {
 		return nil, err
 	}
 	not := op == "<>"
-	t, err := function.CommonType(append([]types.Type{arg.Type()}, typesOf(vals)...), "IN")
+	t, err := commonType(append([]types.Type{arg.Type()}, typesOf(vals)...), "IN")
 	if err == nil && t.ID == types.Unknown {
 		t = types.T(types.Text)
 	}

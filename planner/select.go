@@ -693,7 +693,7 @@ func (b *binder) setOperation(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv
 		for i := range qs {
 			ts[i] = colsOf[i][j].T
 		}
-		t, err := function.CommonType(ts, name)
+		t, err := commonType(ts, name)
 		if err != nil {
 			return nil, b.at(err, selectLocation(branches[1]))
 		}

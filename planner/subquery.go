@@ -208,7 +208,7 @@ func (sc *selectCtx) inOperands(x *pg.SubLink, cols []Col) (left, right []Expr, 
 
 // comparable brings two operands of = to one type, as hashing needs it.
 func (b *binder) comparable(l, r Expr) (Expr, Expr, error) {
-	t, err := function.CommonType([]types.Type{l.Type(), r.Type()}, "=")
+	t, err := commonType([]types.Type{l.Type(), r.Type()}, "=")
 	if err != nil {
 		return nil, nil, err
 	}
