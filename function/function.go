@@ -118,9 +118,12 @@ type CatalogLookup interface {
 	CurrentSchemas(implicit bool) []string
 }
 
-// CatalogDetails is what a CatalogLookup may know besides: obj_description and
-// has_…_privilege ask for it.
+// CatalogDetails is what a CatalogLookup may know besides: obj_description,
+// has_…_privilege and casts of names to regproc ask for it.
 type CatalogDetails interface {
+	// FunctionOIDs finds all overloads of a function, built-in or not, by a name
+	// that may be qualified and quoted.
+	FunctionOIDs(name string) ([]uint32, error)
 	// Comment gives the comment on an object of a catalog (pg_class, pg_proc,
 	// pg_namespace, pg_authid; "" is any of them), or on column sub > 0 of a relation.
 	Comment(class string, oid uint32, sub int32) (string, bool)

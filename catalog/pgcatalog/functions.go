@@ -185,13 +185,14 @@ var (
 	procsOnce sync.Once
 	procRows  []procRow
 	procIndex map[uint32]*procRow
+	procNames map[string][]*procRow
 )
 
 // builtinProcs are the built-in functions, and those that pg_type and pg_cast
 // refer to.
 func builtinProcs() []procRow {
 	procsOnce.Do(func() {
-		procIndex = map[uint32]*procRow{}
+		procIndex, procNames = map[uint32]*procRow{}, map[string][]*procRow{}
 		have := map[uint32]bool{}
 		for _, f := range function.All() {
 			procRows = append(procRows, builtin(f))
@@ -207,7 +208,9 @@ func builtinProcs() []procRow {
 		})
 		slices.SortFunc(procRows, func(a, b procRow) int { return cmp.Compare(a.oid, b.oid) })
 		for i := range procRows {
-			procIndex[procRows[i].oid] = &procRows[i]
+			p := &procRows[i]
+			procIndex[p.oid] = p
+			procNames[p.name] = append(procNames[p.name], p)
 		}
 	})
 	return procRows

@@ -137,6 +137,21 @@ func TestTypes(t *testing.T) {
 	})
 }
 
+// System columns follow a table's own.
+func TestSystemColumns(t *testing.T) {
+	v := sampleView(t)
+	n := uint32(len(Find("pg_catalog", "pg_class").Columns))
+	batches, err := v.Scan("pg_catalog.pg_class", []uint32{0, n, n + 1})
+	if err != nil || len(batches) != 2 { // virtual, and the catalog's
+		t.Fatal(err, len(batches))
+	}
+	for _, b := range batches {
+		if oid, xmin := show(b.Col(1), b.Rows()-1), show(b.Col(2), 0); oid != "1259" || xmin == "0" {
+			t.Errorf("tableoid %s, xmin %s", oid, xmin)
+		}
+	}
+}
+
 func TestScanErrors(t *testing.T) {
 	v := sampleView(t)
 	if _, err := v.Scan("pg_catalog.nothing", nil); err == nil {

@@ -153,6 +153,35 @@ func (l *lookup) FunctionDef(oid uint32) (string, bool) {
 	return p.definition(), true
 }
 
+// FunctionOIDs finds all overloads of a name as a user writes it, in its schema
+// or in the first schema of the search path that has any.
+func (l *lookup) FunctionOIDs(name string) ([]uint32, error) {
+	parts, err := splitName(name)
+	if err != nil {
+		return nil, err
+	}
+	schemas, base := l.v.path(true), parts[len(parts)-1]
+	if len(parts) > 1 {
+		schemas = parts[len(parts)-2 : len(parts)-1]
+	}
+	for _, s := range schemas {
+		var out []uint32
+		for _, f := range l.v.Snapshot.Functions(s, base) {
+			out = append(out, f.OID)
+		}
+		if s == "pg_catalog" {
+			builtinProcs()
+			for _, p := range procNames[base] {
+				out = append(out, p.oid)
+			}
+		}
+		if len(out) > 0 {
+			return out, nil
+		}
+	}
+	return nil, nil
+}
+
 // SchemaName finds a schema by OID.
 func (l *lookup) SchemaName(oid uint32) (string, bool) {
 	if s := l.v.Snapshot.SchemaByOID(oid); s != nil {

@@ -303,6 +303,12 @@ func TestLookup(t *testing.T) {
 	if _, _, ok := l.RelationName(1); ok {
 		t.Error("relation 1")
 	}
+	for name, want := range map[string][]uint32{"score_udf": {sample.score}, "public.twice": {sample.raw}, "array_in": {750},
+		"pg_catalog.int4pl": {177}, "nothing": nil, "volley.twice": nil} {
+		if got, err := l.(function.CatalogDetails).FunctionOIDs(name); err != nil || !slices.Equal(got, want) {
+			t.Errorf("FunctionOIDs(%s) = %v, %v", name, got, err)
+		}
+	}
 	for oid, want := range map[uint32]string{sample.score: "public.score_udf", 177: "pg_catalog.int4pl", 2406: "pg_catalog.int4recv"} {
 		if s, n, ok := l.FunctionName(oid); s+"."+n != want || !ok {
 			t.Error(s, n, ok)

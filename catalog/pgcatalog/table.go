@@ -63,7 +63,7 @@ func (s *table[T]) names() []string {
 func (s *table[T]) scan(v *View, t *Table, cols []uint32) []*vector.Batch {
 	var out []*vector.Batch
 	if s.fixed != nil {
-		if b := s.scanFixed(t, cols); b.Rows() > 0 {
+		if b := s.scanFixed(v, t, cols); b.Rows() > 0 {
 			out = append(out, b)
 		}
 	}
@@ -73,6 +73,10 @@ func (s *table[T]) scan(v *View, t *Table, cols []uint32) []*vector.Batch {
 	for rows := range slices.Chunk(s.rows(v), batchRows) {
 		vecs := make([]*vector.Vector, len(cols))
 		for i, c := range cols {
+			if n := int(c) - len(t.Columns); n >= 0 {
+				vecs[i] = v.system(t, n, len(rows))
+				continue
+			}
 			vecs[i] = s.column(t, c, rows)
 		}
 		out = append(out, vector.NewBatch(vecs, len(rows)))
@@ -81,7 +85,7 @@ func (s *table[T]) scan(v *View, t *Table, cols []uint32) []*vector.Batch {
 }
 
 // scanFixed returns the fixed rows, which are fewer than a batch holds.
-func (s *table[T]) scanFixed(t *Table, cols []uint32) *vector.Batch {
+func (s *table[T]) scanFixed(v *View, t *Table, cols []uint32) *vector.Batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.loaded {
@@ -89,6 +93,10 @@ func (s *table[T]) scanFixed(t *Table, cols []uint32) *vector.Batch {
 	}
 	vecs := make([]*vector.Vector, len(cols))
 	for i, c := range cols {
+		if n := int(c) - len(t.Columns); n >= 0 {
+			vecs[i] = v.system(t, n, len(s.cache))
+			continue
+		}
 		if s.vecs[c] == nil {
 			s.vecs[c] = s.column(t, c, s.cache)
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/volleydb/volley/catalog"
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
 
@@ -63,16 +64,24 @@ func Find(schema, name string) *Table { return tables().byName[schema+"."+name] 
 // FindOID returns the virtual table with an OID, nil if there is none.
 func FindOID(oid uint32) *Table { return tables().byOID[oid] }
 
+// SystemColumns are the columns that every virtual table has besides its own and
+// that only a query which names them sees. The first follows the last of
+// Table.Columns in the numbering of Scan.
+func SystemColumns() []vector.Field {
+	return []vector.Field{{Name: "tableoid", Type: types.T(types.OID)}, {Name: "xmin", Type: types.T(types.OID)}}
+}
+
 // Scan returns the rows of a table named "schema.name", with only the columns
-// asked for (indexes into Table.Columns), in that order, in batches of at most
-// 16,384 rows. The vectors may be shared with other scans.
+// asked for (indexes into Table.Columns and on into SystemColumns), in that
+// order, in batches of at most 16,384 rows. The vectors may be shared with other
+// scans.
 func (v *View) Scan(name string, columns []uint32) ([]*vector.Batch, error) {
 	t := tables().byName[name]
 	if t == nil {
 		return nil, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", name)
 	}
 	for _, c := range columns {
-		if int(c) >= len(t.Columns) {
+		if int(c) >= len(t.Columns)+len(SystemColumns()) {
 			return nil, pgerr.New(pgerr.InternalError, "%s has no column %d", name, c)
 		}
 	}
@@ -81,6 +90,19 @@ func (v *View) Scan(name string, columns []uint32) ([]*vector.Batch, error) {
 	}
 	return t.rows.scan(v, t, columns), nil
 }
+
+// system is n rows of system column i. xmin is the version of the catalog: a
+// client that looks for rows newer than its last visit finds all or none.
+func (v *View) system(t *Table, i, n int) *vector.Vector {
+	x := int64(t.OID)
+	if i > 0 {
+		x = firstXID + v.Snapshot.Version()
+	}
+	return vector.NewConst(vector.FromSlice(types.T(types.OID), []int64{x}), n)
+}
+
+// firstXID is the first ordinary transaction number in Postgres.
+const firstXID = 3
 
 // Lookup answers the catalog functions from the same snapshot.
 func (v *View) Lookup() function.CatalogLookup { return &lookup{v: v} }
