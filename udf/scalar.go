@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
@@ -182,7 +181,6 @@ func (s *ScalarStream) run(ctx context.Context, args []*vector.Vector, n int) (*
 	out := newCollector(s.returns, n)
 	sent := 0
 	starts := map[uint64]int{} // first row of the pieces in flight
-	last := time.Now()
 	for out.at < n {
 		if err := ctx.Err(); err != nil {
 			st.close()
@@ -228,13 +226,12 @@ func (s *ScalarStream) run(ctx context.Context, args []*vector.Vector, n int) (*
 			return nil, err
 		}
 		if r.last {
+			begin, rows := starts[r.seq], out.at
 			delete(starts, r.seq)
+			s.measured(float64(max(r.msg.Done, 0)) / float64(max(rows-begin, 1)))
 			if begin, ok := starts[r.seq+1]; ok && begin != out.at || !ok && out.at != sent {
 				return nil, st.broken(fmt.Errorf("%d rows, want %d", out.at, sent), 0)
 			}
-			now := time.Now()
-			s.measured(float64(now.Sub(last)) / float64(max(cols[0].Len, 1)))
-			last = now
 		}
 	}
 	return out.v, nil
@@ -242,6 +239,7 @@ func (s *ScalarStream) run(ctx context.Context, args []*vector.Vector, n int) (*
 
 // measured updates the cost of a row.
 func (s *ScalarStream) measured(ns float64) {
+	ns = max(ns, 0.1)
 	if s.nsRow == 0 {
 		s.nsRow = ns
 		return

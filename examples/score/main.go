@@ -63,14 +63,14 @@ func scoreRow(g1, g2, g3, g4, g5, g6, g7, g8, g9, g10, out []float64) {
 }
 
 func main() {
-	in := udf.Columns{{"user_id", udf.Int64}}
+	in := udf.Columns{udf.Col("user_id", udf.Int64)}
 	for _, name := range features {
-		in = append(in, udf.Column{Name: name, Type: udf.Float64})
+		in = append(in, udf.Col(name, udf.Float64))
 	}
 	udf.Main(
 		udf.Version("1.0"),
 		udf.Init(load),
-		udf.GroupedMap("Score", in, udf.Columns{{"user_id", udf.Int64}, {"prediction", udf.Float64}}, score,
+		udf.GroupedMap("Score", in, udf.Columns{udf.Col("user_id", udf.Int64), udf.Col("prediction", udf.Float64)}, score,
 			udf.Immutable, udf.Doc("logistic regression over g1 … g10, by group")),
 		udf.Vector("score_row", scoreRow,
 			udf.Immutable, udf.Args(features[:]...), udf.Doc("logistic regression over g1 … g10")),

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/volleydb/volley/udf/sdk/wire"
@@ -241,7 +242,7 @@ func (s *stream) acquire(size int) int {
 
 // sendRows sends all rows of cols in as many Results as it takes; the last is
 // marked with flags.
-func (s *stream) sendRows(cols []*outCol, groups []int32, base int64, flags uint8) {
+func (s *stream) sendRows(cols []*outCol, groups []int32, base, done int64, flags uint8) {
 	n := cols[0].n
 	for from := 0; from < n; {
 		to := from + rowsThatFit(cols, from, n, chunkBytes)
@@ -256,7 +257,7 @@ func (s *stream) sendRows(cols []*outCol, groups []int32, base int64, flags uint
 			copy(unsafe.Slice((*int32)(unsafe.Pointer(&mem[0])), len(g)), g)
 		}
 		fill(&s.msg, mem, cols, from, to)
-		s.msg.Base, s.msg.Done = base, s.group
+		s.msg.Base, s.msg.Done = base, done
 		h := wire.Header{Type: wire.Result, Slot: uint16(j), Seq: s.cur.h.Seq}
 		if to == n {
 			h.Flags = flags
@@ -291,14 +292,16 @@ func (s *stream) runScalar() {
 			j = s.acquire(wire.Align(n * width))
 			c.direct = s.outSl[j].mem[:n*width]
 		}
+		begin := time.Now()
 		if !s.user(c, func() { s.fn.scalar(c) }) {
 			return
 		}
+		nanos := int64(time.Since(begin))
 		if !direct {
-			s.sendRows([]*outCol{out}, nil, 0, wire.FlagLast)
+			s.sendRows([]*outCol{out}, nil, 0, nanos, wire.FlagLast)
 			continue
 		}
-		s.msg = wire.BatchMsg{Rows: uint32(n), Cols: append(s.msg.Cols[:0], wire.Col{Kind: ret.kind()})}
+		s.msg = wire.BatchMsg{Rows: uint32(n), Done: nanos, Cols: append(s.msg.Cols[:0], wire.Col{Kind: ret.kind()})}
 		s.sendResult(wire.Header{Type: wire.Result, Flags: wire.FlagLast, Slot: uint16(j), Seq: f.h.Seq}, c.direct)
 	}
 }
@@ -381,7 +384,7 @@ func (s *stream) runAggregate() {
 				if end == to {
 					flags = wire.FlagLast
 				}
-				s.sendRows([]*outCol{o}, nil, 0, flags)
+				s.sendRows([]*outCol{o}, nil, 0, 0, flags)
 				from = end
 			}
 		}
@@ -548,7 +551,7 @@ func (s *stream) nextSegment(g *Group) bool {
 // flush sends the output collected so far.
 func (s *stream) flush() {
 	if len(s.outGroups) > 0 {
-		s.sendRows(s.out, s.outGroups, s.outBase, 0)
+		s.sendRows(s.out, s.outGroups, s.outBase, s.group, 0)
 		for _, o := range s.out {
 			o.reset()
 		}

@@ -78,6 +78,9 @@ type Column struct {
 	Type Type
 }
 
+// Col is Column{name, t}, for those who like go vet.
+func Col(name string, t Type) Column { return Column{Name: name, Type: t} }
+
 func (c Columns) params() []wire.Param {
 	ps := make([]wire.Param, len(c))
 	for i, x := range c {

@@ -160,8 +160,10 @@ type BatchMsg struct {
 	Groups   uint32
 	GroupsAt uint32
 	Base     int64
-	Done     int64
-	Cols     []Col
+	// Done in a Result is the number of finished groups of a grouped map, and the
+	// nanoseconds that a scalar function took for the batch.
+	Done int64
+	Cols []Col
 }
 
 const colSize = 20
