@@ -193,7 +193,7 @@ func TestRows(t *testing.T) {
 		{"pg_catalog.pg_views", "schemaname viewname definition", []string{"public|cheap| SELECT id FROM games WHERE \"Price\" < 1;", "pg_catalog|pg_roles|∅"}},
 		{"pg_catalog.pg_rewrite", "rulename ev_class", []string{"_RETURN|$cheap"}},
 		{"pg_catalog.pg_depend", "classid objid refclassid refobjid deptype", []string{"2618|$cheap|1259|$games|n", "1259|$games|2615|2200|n", "1255|$score|2612|15100|n"}},
-		{"pg_catalog.pg_description", "objoid classoid objsubid description", []string{"$games|1259|0|all games", "$games|1259|1|key", "$score|1255|0|predicts"}},
+		{"pg_catalog.pg_description", "objoid classoid objsubid description", []string{"$games|1259|0|all games", "$games|1259|1|key", "$score|1255|0|predicts", "12|2612|0|built-in functions"}},
 		{"pg_catalog.pg_shdescription", "classoid description", []string{"1260|an analyst"}},
 		{"pg_catalog.pg_proc", "oid proname prokind proretset prorettype proargtypes proallargtypes proargmodes proargnames prosrc probin provolatile proconfig", []string{
 			"$score|score_udf|f|true|2249|{20,701}|{20,701,20,701}|{i,i,t,t}|{user_id,G,user_id,prediction}|Score|sha256:aaaa|i|{volley.memory=64MB}",

@@ -389,5 +389,8 @@ func (v *View) comments() []commentRow {
 	for _, f := range v.functions() {
 		out = append(out, commentRow{f.oid, procClass, 0, f.comment})
 	}
+	for _, l := range v.languages() {
+		out = append(out, commentRow{l.oid, languageClass, 0, l.description})
+	}
 	return slices.DeleteFunc(out, func(c commentRow) bool { return c.text == "" })
 }

@@ -1,6 +1,7 @@
 package pgcatalog
 
 import (
+	"hash/fnv"
 	"sync"
 
 	"github.com/volleydb/volley/catalog"
@@ -193,6 +194,14 @@ type operatorKey struct {
 	left, right uint32
 }
 
+// ownOperatorOID numbers an operator that Postgres does not have: derived from
+// its function's ID, so that it stays the same, and above all users' objects.
+func ownOperatorOID(id string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(id))
+	return 2_000_000_000 + h.Sum32()%1_000_000_000
+}
+
 // operators are the engine's, with Postgres' OIDs where it has them.
 func operators() []operatorRow {
 	known := map[operatorKey]operatorRow{}
@@ -213,8 +222,7 @@ func operators() []operatorRow {
 		}
 		r, ok := known[k]
 		if !ok {
-			// Not one of Postgres': the OID of its function, which is as unique.
-			r = operatorRow{oid: f.OID, name: f.Op, kind: 'b', left: k.left, right: k.right}
+			r = operatorRow{oid: ownOperatorOID(f.ID), name: f.Op, kind: 'b', left: k.left, right: k.right}
 			if k.left == 0 {
 				r.kind = 'l'
 			}
