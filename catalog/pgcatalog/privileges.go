@@ -29,8 +29,8 @@ func (v *View) superuser() bool {
 
 // may reports whether the user holds any of the privileges on an object, which
 // is what information_schema shows.
-func (v *View) may(oid uint32, any []privilege) bool {
-	for _, p := range any {
+func (v *View) may(oid uint32, wanted []privilege) bool {
+	for _, p := range wanted {
 		if v.Snapshot.HasPrivilege(v.User, oid, p.name) {
 			return true
 		}

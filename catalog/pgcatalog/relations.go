@@ -11,26 +11,30 @@ import (
 
 // The OIDs of the catalogs that others refer to by classoid.
 const (
-	typeClass       uint32 = 1247
-	attributeClass  uint32 = 1249
-	procClass       uint32 = 1255
-	relationClass   uint32 = 1259
-	roleClass       uint32 = 1260
-	databaseClass   uint32 = 1262
-	attrdefClass    uint32 = 2604
-	languageClass   uint32 = 2612
-	rewriteClass    uint32 = 2618
-	schemaClass     uint32 = 2615
-	heapAM          uint32 = 2
-	defaultSpace    uint32 = 1663
-	pageSize               = 8192
-	defaultCollate  uint32 = 100
-	cCollate        uint32 = 950
-	internalLang    uint32 = 12
-	unconstrained          = -1
-	relationNatts          = 1600 // most columns of a relation
-	encodingUTF8           = 6    // in pg_database.encoding
-	expectedSetRows        = 1000
+	procClass     uint32 = 1255
+	relationClass uint32 = 1259
+	roleClass     uint32 = 1260
+	attrdefClass  uint32 = 2604
+	languageClass uint32 = 2612
+	schemaClass   uint32 = 2615
+	rewriteClass  uint32 = 2618
+)
+
+// The OIDs of single rows, as in Postgres.
+const (
+	heapAM         uint32 = 2
+	internalLang   uint32 = 12
+	defaultCollate uint32 = 100
+	cCollate       uint32 = 950
+	defaultSpace   uint32 = 1663
+)
+
+const (
+	pageSize        = 8192 // bytes, for relpages
+	maxColumns      = 1600 // of a relation
+	expectedSetRows = 1000 // prorows of a set
+	encodingUTF8    = 6    // in pg_database.encoding
+	unconstrained   = -1   // no modifier, no limit, no target
 )
 
 // relRow is a table or view, of the catalog or virtual.
@@ -157,7 +161,7 @@ func attributes(rels []relRow) []attrRow {
 
 // defaultOID is the OID in pg_attrdef of a column's default: distinct for
 // relations whose OIDs are less than two million apart.
-func (a *attrRow) defaultOID() uint32 { return a.rel.oid*relationNatts + uint32(a.num) }
+func (a *attrRow) defaultOID() uint32 { return a.rel.oid*maxColumns + uint32(a.num) }
 
 // relationSources are the tables of pg_catalog about schemas and relations.
 func relationSources() map[string]source {
