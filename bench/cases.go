@@ -38,7 +38,7 @@ func queries(d dataset) []query {
 		terms[i] = fmt.Sprintf("(%v::float8) * g%d", weights[i], i+1)
 	}
 	grouped := func(key string) string {
-		return fmt.Sprintf("SELECT count(*), sum(n)::bigint, sum(s), max(m) FROM (SELECT %s, count(*) AS n, sum(g1) AS s, max(g2) AS m FROM %s GROUP BY %[1]s) t", key, pq)
+		return fmt.Sprintf("SELECT count(*), sum(n)::bigint, sum(total), max(top) FROM (SELECT %s, count(*) AS n, sum(g1) AS total, max(g2) AS top FROM %s GROUP BY %[1]s) t", key, pq)
 	}
 	window := func(over string) string {
 		return fmt.Sprintf("SELECT count(*), sum(rn * (user_id %% 7))::bigint, max(rn) FROM (SELECT user_id, row_number() OVER (%s) AS rn FROM %s) t", over, pq)
