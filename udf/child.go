@@ -428,6 +428,7 @@ func (c *child) bury(exit error) {
 		var err *pgerr.Error // one each: callers add to it
 		if cause == nil {
 			err = c.exitError(exit)
+			err.Where = "function " + s.name + " of " + err.Where
 			if !s.active() || busy > 1 {
 				// Somebody else's call may have ended it: worth another try.
 				err.Class = pgerr.Transient
