@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/spf13/cobra"
+
+	"github.com/volleydb/volley/parser"
+	"github.com/volleydb/volley/udf"
+)
+
+func newUDF() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "udf",
+		Short: "Build, upload and list user-defined functions",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newUDFBuild(), newUDFPush(), newUDFList())
+	return cmd
+}
+
+func newUDFBuild() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "build DIR",
+		Short: "Compile a Go plugin into an artifact",
+		Long: `Compiles the main package in DIR, which calls udf.Main with its functions, into
+an artifact: a file with a description and a static binary, named by the digest
+of its content. The same source gives the same digest. No Volley module needs to
+be downloaded: the SDK's source is in this binary.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f := cmd.Flags()
+			var o udf.BuildOptions
+			o.Output, _ = f.GetString("output")
+			o.Name, _ = f.GetString("name")
+			// pflag's own meaning of --version is the program's.
+			o.Version, _ = f.GetString("artifact-version")
+			o.Platforms, _ = f.GetStringSlice("platform")
+			ctx, _, stop := untilSignal(cmd.Context())
+			defer stop()
+			a, err := buildArtifact(ctx, args[0], o)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "%s@%s\n%s\n\n-- after volley udf push %[3]s:\n%s", a.Name, a.Digest, a.Path, declarations(a.Manifest, a.Digest))
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringP("output", "o", "", "artifact `file` (default: NAME-DIGEST.vudf in the current directory)")
+	f.String("name", "", "name of the artifact (default: what the source says, or the directory's name)")
+	f.String("artifact-version", "", "version of the artifact (default: what the source says)")
+	f.StringSlice("platform", nil, "`os/arch` to build for, repeatable (default: this machine's)")
+	return cmd
+}
+
+// buildArtifact builds into the current directory unless o names a file.
+func buildArtifact(ctx context.Context, dir string, o udf.BuildOptions) (*udf.Artifact, error) {
+	if o.Output != "" {
+		return udf.Build(ctx, dir, o)
+	}
+	tmp, err := os.MkdirTemp("", "volley-udf-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	o.TempDir = tmp
+	a, err := udf.Build(ctx, dir, o)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(a.Path)
+	if err != nil {
+		return nil, err
+	}
+	a.Path = filepath.Base(a.Path)
+	return a, os.WriteFile(a.Path, data, 0o644)
+}
+
+// declarations are statements that register all functions of an artifact.
+func declarations(m *udf.Manifest, digest string) string {
+	var b strings.Builder
+	typed := func(ps []udf.ManifestParam, sep string) string {
+		var out []string
+		for _, p := range ps {
+			t, _ := udf.SQLType(p)
+			s := t.String()
+			if p.Name != "" {
+				s = parser.QuoteIdent(p.Name) + " " + s
+			}
+			out = append(out, s)
+		}
+		return strings.Join(out, sep)
+	}
+	ref := parser.QuoteLiteral(m.Name + "@" + digest)
+	for i := range m.Functions {
+		f := &m.Functions[i]
+		name, symbol := parser.QuoteIdent(strings.ToLower(f.Name)), parser.QuoteLiteral(f.Name)
+		switch f.Kind {
+		case "aggregate":
+			fmt.Fprintf(&b, "CREATE AGGREGATE %s(%s) (\n  ARTIFACT = %s, SYMBOL = %s);\n", name, typed(f.Args, ", "), ref, symbol)
+			continue
+		case "grouped_map":
+			fmt.Fprintf(&b, "CREATE FUNCTION %s(%s)\n  RETURNS TABLE (%s)", name, typed(f.Args, ", "), typed(f.Columns, ", "))
+		default:
+			returns := "void"
+			if f.Returns != nil {
+				returns = typed([]udf.ManifestParam{{Type: f.Returns.Type}}, "")
+			}
+			fmt.Fprintf(&b, "CREATE FUNCTION %s(%s)\n  RETURNS %s", name, typed(f.Args, ", "), returns)
+		}
+		fmt.Fprintf(&b, "\n  AS %s, %s\n  LANGUAGE go %s;\n", ref, symbol, strings.ToUpper(f.Volatility))
+	}
+	return b.String()
+}
+
+func newUDFPush() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "push ARTIFACT",
+		Short: "Upload an artifact to a server or into a data directory",
+		Long: `With --host the artifact goes to a server, as SELECT volley.put_artifact(…) would
+send it. Without, it goes straight into the data directory, where a server that
+runs on it finds it, too.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ref, m, digest, err := push(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n%s", ref, declarations(m, digest))
+			return nil
+		},
+	}
+	addClientFlags(cmd)
+	return cmd
+}
+
+func push(cmd *cobra.Command, path string) (ref string, m *udf.Manifest, digest string, err error) {
+	host, _ := cmd.Flags().GetString("host")
+	if host == "" {
+		store, err := openArtifacts(cmd)
+		if err != nil {
+			return "", nil, "", err
+		}
+		if digest, err = store.PutFile(cmd.Context(), path); err != nil {
+			return "", nil, "", err
+		}
+		m, err = store.Manifest(digest)
+		if err != nil {
+			return "", nil, "", err
+		}
+		return m.Name + "@" + digest, m, digest, nil
+	}
+	// A store of our own checks the file before it travels, and reads its manifest.
+	tmp, err := os.MkdirTemp("", "volley-push-")
+	if err != nil {
+		return "", nil, "", err
+	}
+	defer os.RemoveAll(tmp)
+	store, err := udf.OpenStore(tmp)
+	if err != nil {
+		return "", nil, "", err
+	}
+	if digest, err = store.PutFile(cmd.Context(), path); err != nil {
+		return "", nil, "", err
+	}
+	if m, err = store.Manifest(digest); err != nil {
+		return "", nil, "", err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", nil, "", err
+	}
+	c, err := connect(cmd.Context(), cmd)
+	if err != nil {
+		return "", nil, "", err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	const byteaOID, binary = 17, 1
+	r := c.conn.ExecParams(cmd.Context(), "SELECT volley.put_artifact($1)", [][]byte{data}, []uint32{byteaOID}, []int16{binary}, nil).Read()
+	if r.Err != nil {
+		return "", nil, "", reported(cmd, r.Err)
+	}
+	return m.Name + "@" + digest, m, digest, nil
+}
+
+// reported prints a server's error with its hints.
+func reported(cmd *cobra.Command, err error) error {
+	var pe *pgconn.PgError
+	if !errors.As(err, &pe) {
+		return err
+	}
+	printError(cmd.ErrOrStderr(), "", "", err)
+	return silent{err}
+}
+
+func openArtifacts(cmd *cobra.Command) (*udf.Store, error) {
+	dir, err := dataDir(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return udf.OpenStore(filepath.Join(dir, "artifacts"))
+}
+
+func newUDFList() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the artifacts of a server or a data directory",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			host, _ := cmd.Flags().GetString("host")
+			if host == "" {
+				store, err := openArtifacts(cmd)
+				if err != nil {
+					return err
+				}
+				list, err := store.List()
+				if err != nil {
+					return err
+				}
+				for _, e := range list {
+					printArtifact(cmd.OutOrStdout(), e.Digest, e.Manifest)
+				}
+				return nil
+			}
+			c, err := connect(cmd.Context(), cmd)
+			if err != nil {
+				return err
+			}
+			_, rows, err := c.query(cmd.Context(), "SELECT digest, manifest FROM volley.artifacts ORDER BY name, digest")
+			if err != nil {
+				return errors.Join(reported(cmd, err), c.close())
+			}
+			for _, r := range rows {
+				var m udf.Manifest
+				if err := json.Unmarshal(r[1], &m); err != nil {
+					return errors.Join(fmt.Errorf("manifest of %s: %w", r[0], err), c.close())
+				}
+				printArtifact(cmd.OutOrStdout(), string(r[0]), &m)
+			}
+			return c.close()
+		},
+	}
+	addClientFlags(cmd)
+	return cmd
+}
+
+// printArtifact writes name@digest and, below, what is in it.
+func printArtifact(w io.Writer, digest string, m *udf.Manifest) {
+	fmt.Fprintf(w, "%s@%s", m.Name, digest)
+	if m.Version != "" {
+		fmt.Fprintf(w, "  version %s", m.Version)
+	}
+	fmt.Fprintln(w)
+	for i := range m.Functions {
+		fmt.Fprintf(w, "  %-11s %s\n", strings.ReplaceAll(m.Functions[i].Kind, "_", " "), udf.Signature(&m.Functions[i]))
+	}
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/volleydb/volley/coordinator"
+	"github.com/volleydb/volley/pgwire"
+	"github.com/volleydb/volley/worker"
+)
+
+// web serves health and metrics.
+type web struct{ srv *http.Server }
+
+func newWeb(ready func() bool, metrics []prometheus.Collector, log *slog.Logger) *web {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(metrics...)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !ready() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ready\n")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	return &web{&http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}}
+}
+
+func (w *web) serve(ln net.Listener) error {
+	if err := w.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// close ends all connections; a scrape is not worth waiting long for.
+func (w *web) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	if w.srv.Shutdown(ctx) != nil {
+		_ = w.srv.Close()
+	}
+}
+
+func gauge(name, help string, f func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "volley", Name: name, Help: help}, f)
+}
+
+// serverMetrics are those of a coordinator.
+func serverMetrics(s *coordinator.Server, pg *pgwire.Server) []prometheus.Collector {
+	return []prometheus.Collector{
+		gauge("connections", "Clients that are connected.", func() float64 { return float64(pg.Connections()) }),
+		gauge("queries_running", "Queries that run.", func() float64 { return float64(len(s.Cluster.Queries())) }),
+		members{s},
+	}
+}
+
+// members are the metrics of the cluster's workers as the coordinator sees them.
+type members struct{ s *coordinator.Server }
+
+var (
+	descWorkers   = prometheus.NewDesc("volley_workers", "Workers by state.", []string{"state"}, nil)
+	descTasks     = prometheus.NewDesc("volley_tasks_running", "Tasks that run on a worker.", []string{"worker"}, nil)
+	descSlots     = prometheus.NewDesc("volley_worker_slots", "Tasks that may run at once on a worker.", []string{"worker"}, nil)
+	descCompleted = prometheus.NewDesc("volley_tasks_completed_total", "Tasks that a worker has completed since it joined.", []string{"worker"}, nil)
+	descFailed    = prometheus.NewDesc("volley_tasks_failed_total", "Tasks that have failed on a worker since it joined.", []string{"worker"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (members) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descWorkers, descTasks, descSlots, descCompleted, descFailed} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m members) Collect(ch chan<- prometheus.Metric) {
+	states := map[string]int{"up": 0, "suspect": 0, "draining": 0}
+	send := func(d *prometheus.Desc, t prometheus.ValueType, v float64, label string) {
+		ch <- prometheus.MustNewConstMetric(d, t, v, label)
+	}
+	seen := map[string]bool{} // a restarted worker may be there twice for a while
+	for _, w := range m.s.Cluster.Workers() {
+		states[w.State]++
+		if seen[w.ID] {
+			continue
+		}
+		seen[w.ID] = true
+		send(descTasks, prometheus.GaugeValue, float64(w.RunningTasks), w.ID)
+		send(descSlots, prometheus.GaugeValue, float64(w.Slots), w.ID)
+		send(descCompleted, prometheus.CounterValue, float64(w.CompletedTasks), w.ID)
+		send(descFailed, prometheus.CounterValue, float64(w.FailedTasks), w.ID)
+	}
+	for s, n := range states {
+		send(descWorkers, prometheus.GaugeValue, float64(n), s)
+	}
+}
+
+// workerMetrics are those of the worker in this process.
+func workerMetrics(w *worker.Worker) []prometheus.Collector {
+	return []prometheus.Collector{
+		gauge("exchange_memory_bytes", "Retained task outputs in memory.", func() float64 { m, _, _ := w.Store().Usage(); return float64(m) }),
+		gauge("exchange_disk_bytes", "Retained task outputs on disk.", func() float64 { _, d, _ := w.Store().Usage(); return float64(d) }),
+		gauge("exchange_outputs", "Task outputs that are retained.", func() float64 { _, _, n := w.Store().Usage(); return float64(n) }),
+	}
+}
