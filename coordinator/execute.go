@@ -200,88 +200,90 @@ func (s *batchScan) Next(context.Context) (*vector.Batch, error) {
 
 func (s *batchScan) Close() error { return nil }
 
-// special runs the SELECTs of functions that change the session or the server.
-// They stand alone: SELECT f(constants).
-func (x *statement) special(ctx context.Context, sel *pg.SelectStmt) (*Result, error) {
-	if len(sel.TargetList) != 1 || len(sel.FromClause) > 0 || sel.WhereClause != nil || sel.Op != pg.SetOperation_SETOP_NONE {
-		return nil, nil
+// special is a function that changes the session or the server. It stands alone:
+// SELECT f(constants).
+type special struct {
+	schema, name string
+	args         []types.ID
+	result       types.ID
+	run          func(ctx context.Context, x *statement, args []*vector.Vector) (string, error)
+}
+
+var specials = []special{
+	{"pg_catalog", "setseed", []types.ID{types.Float8}, types.Void, func(_ context.Context, x *statement, args []*vector.Vector) (string, error) {
+		f := vector.At[float64](args[0], 0)
+		if !(f >= -1 && f <= 1) {
+			return "", pgerr.New(pgerr.InvalidParameterValue, "setseed parameter %v is out of allowed range [-1,1]", f)
+		}
+		seed := seedOf(f)
+		x.s.seed, x.s.seedUses = &seed, 0
+		return "", nil
+	}},
+	{"pg_catalog", "set_config", []types.ID{types.Text, types.Text, types.Bool}, types.Text, func(_ context.Context, x *statement, args []*vector.Vector) (string, error) {
+		name := args[0].StringAt(0)
+		if err := x.s.setSetting(name, args[1].StringAt(0), vector.At[bool](args[2], 0)); err != nil {
+			return "", err
+		}
+		shown, _ := x.s.Setting(name)
+		return shown, nil
+	}},
+	{"volley", "put_artifact", []types.ID{types.Bytea}, types.Text, func(ctx context.Context, x *statement, args []*vector.Vector) (string, error) {
+		return x.putArtifact(ctx, args[0].BytesAt(0))
+	}},
+}
+
+// specialCall recognises the call of a special, with the name of its column.
+func specialCall(sel *pg.SelectStmt) (sp *special, fc *pg.FuncCall, label string) {
+	if len(sel.TargetList) != 1 || len(sel.FromClause) > 0 || sel.WhereClause != nil || sel.Op != pg.SetOperation_SETOP_NONE || sel.LimitCount != nil {
+		return nil, nil, ""
 	}
 	rt := sel.TargetList[0].GetResTarget()
-	fc := rt.GetVal().GetFuncCall()
-	if fc == nil {
-		return nil, nil
+	if fc = rt.GetVal().GetFuncCall(); fc == nil {
+		return nil, nil, ""
 	}
-	var parts []string
+	parts := make([]string, 0, 2)
 	for _, n := range fc.Funcname {
 		parts = append(parts, n.GetString_().GetSval())
 	}
 	name := parts[len(parts)-1]
-	schema := ""
-	if len(parts) > 1 {
-		schema = parts[len(parts)-2]
-	}
-	label := rt.Name
-	if label == "" {
-		label = name
-	}
-	arg := func(i int, t types.ID) (*vector.Vector, error) {
-		if i >= len(fc.Args) {
-			return nil, pgerr.New(pgerr.UndefinedFunction, "function %s needs %d arguments", name, i+1).At(x.st.Pos(fc.Location))
+	for i := range specials {
+		sp := &specials[i]
+		if sp.name != name || len(fc.Args) != len(sp.args) {
+			continue
 		}
-		v, _, err := planner.Constant(ctx, x.st, fc.Args[i], types.T(t), x.options())
-		return v, err
+		if len(parts) == 1 && sp.schema != "pg_catalog" || len(parts) > 1 && parts[len(parts)-2] != sp.schema {
+			continue
+		}
+		if label = rt.Name; label == "" {
+			label = name
+		}
+		return sp, fc, label
 	}
-	switch {
-	case name == "setseed" && (schema == "" || schema == "pg_catalog"):
-		v, err := arg(0, types.Float8)
+	return nil, nil, ""
+}
+
+// special runs a special; nil when the SELECT is not one.
+func (x *statement) special(ctx context.Context, sel *pg.SelectStmt) (*Result, error) {
+	sp, fc, label := specialCall(sel)
+	if sp == nil {
+		return nil, nil
+	}
+	t := types.T(sp.result)
+	fields := []vector.Field{{Name: label, Type: t}}
+	args := make([]*vector.Vector, len(fc.Args))
+	for i, a := range fc.Args {
+		v, _, err := planner.Constant(ctx, x.st, a, types.T(sp.args[i]), x.options())
 		if err != nil {
 			return nil, err
 		}
 		if v.IsNull(0) {
-			return rows([]vector.Field{{Name: label, Type: types.T(types.Void)}}, "SELECT 1", vector.NewBatch([]*vector.Vector{vector.NewNull(types.T(types.Void), 1)}, 1)), nil
+			return rows(fields, "SELECT 1", vector.NewBatch([]*vector.Vector{vector.NewNull(t, 1)}, 1)), nil
 		}
-		f := vector.At[float64](v, 0)
-		if !(f >= -1 && f <= 1) {
-			return nil, pgerr.New(pgerr.InvalidParameterValue, "setseed parameter %v is out of allowed range [-1,1]", f)
-		}
-		seed := seedOf(f)
-		x.s.seed, x.s.seedUses = &seed, 0
-		return rows([]vector.Field{{Name: label, Type: types.T(types.Void)}}, "SELECT 1",
-			vector.NewBatch([]*vector.Vector{vector.FromStrings(types.T(types.Void), []string{""})}, 1)), nil
-	case name == "set_config" && (schema == "" || schema == "pg_catalog"):
-		n, err := arg(0, types.Text)
-		if err != nil {
-			return nil, err
-		}
-		v, err := arg(1, types.Text)
-		if err != nil {
-			return nil, err
-		}
-		l, err := arg(2, types.Bool)
-		if err != nil {
-			return nil, err
-		}
-		if n.IsNull(0) || v.IsNull(0) || l.IsNull(0) {
-			return nil, pgerr.New(pgerr.NullValueNotAllowed, "set_config takes no NULL arguments")
-		}
-		if err := x.s.setSetting(n.StringAt(0), v.StringAt(0), vector.At[bool](l, 0)); err != nil {
-			return nil, err
-		}
-		shown, _ := x.s.Setting(n.StringAt(0))
-		return textRows(label, "SELECT 1", []string{shown}), nil
-	case name == "put_artifact" && schema == "volley":
-		v, err := arg(0, types.Bytea)
-		if err != nil {
-			return nil, err
-		}
-		if v.IsNull(0) {
-			return nil, pgerr.New(pgerr.NullValueNotAllowed, "put_artifact takes no NULL argument")
-		}
-		digest, err := x.putArtifact(ctx, v.BytesAt(0))
-		if err != nil {
-			return nil, err
-		}
-		return textRows(label, "SELECT 1", []string{digest}), nil
+		args[i] = v
 	}
-	return nil, nil
+	out, err := sp.run(ctx, x, args)
+	if err != nil {
+		return nil, err
+	}
+	return rows(fields, "SELECT 1", vector.NewBatch([]*vector.Vector{vector.FromStrings(t, []string{out})}, 1)), nil
 }

@@ -165,6 +165,20 @@ func (s *Session) Prepare(ctx context.Context, st *parser.Statement, paramOIDs [
 func (x *statement) describe(ctx context.Context, p *Prepared) error {
 	switch n := x.st.Node.GetNode().(type) {
 	case *pg.Node_SelectStmt:
+		if sp, fc, label := specialCall(n.SelectStmt); sp != nil {
+			p.Fields = []vector.Field{{Name: label, Type: types.T(sp.result)}}
+			for i, a := range fc.Args {
+				if k := int(a.GetParamRef().GetNumber()); k > 0 {
+					for len(p.Params) < k {
+						p.Params = append(p.Params, types.T(types.Unknown))
+					}
+					if p.Params[k-1].ID == types.Unknown {
+						p.Params[k-1] = types.T(sp.args[i])
+					}
+				}
+			}
+			return nil
+		}
 		q, err := planner.Bind(ctx, x.st, x.st.Node, nil, x.options())
 		if err != nil {
 			return err
