@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -183,8 +185,18 @@ func (c *client) query(ctx context.Context, sql string, args ...string) ([]pgcon
 	for i, a := range args {
 		params[i] = []byte(a)
 	}
-	r := c.conn.ExecParams(ctx, sql, params, nil, nil, nil).Read()
-	return r.FieldDescriptions, r.Rows, r.Err
+	r := c.conn.ExecParams(ctx, sql, params, nil, nil, nil)
+	var rows [][][]byte
+	for r.NextRow() {
+		row := make([][]byte, len(r.Values()))
+		for i, v := range r.Values() {
+			row[i] = bytes.Clone(v) // a nil stays nil
+		}
+		rows = append(rows, row)
+	}
+	fields := slices.Clone(r.FieldDescriptions())
+	_, err := r.Close()
+	return fields, rows, err
 }
 
 // pipeListener accepts connections from within this process.

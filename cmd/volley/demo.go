@@ -62,6 +62,7 @@ func demo(ctx context.Context, dir string, rows int, log *slog.Logger, stdout, s
 	if err := writeGames(csv, rows); err != nil {
 		return err
 	}
+	parser.Warm() // or the first statement would seem slow
 	data := filepath.Join(dir, "data")
 	c, err := connectLocal(ctx, coordinator.OpenConfig{Dir: data, RunLocally: true, Memory: limitMemory(), Log: log}, "volley")
 	if err != nil {
@@ -126,7 +127,7 @@ func demo(ctx context.Context, dir string, rows int, log *slog.Logger, stdout, s
 		"CREATE FUNCTION score_udf(user_id bigint, "+params+")\n  RETURNS TABLE (user_id bigint, prediction float8)\n  AS '"+ref+"', 'Score' LANGUAGE go IMMUTABLE",
 		"CREATE FUNCTION score_row("+params+")\n  RETURNS float8\n  AS '"+ref+"', 'score_row' LANGUAGE go IMMUTABLE",
 		"CREATE TABLE predictions AS\n  SELECT user_id, prediction FROM users\n  GROUP BY partition_id APPLY score_udf(user_id, "+features+")",
-		"SELECT * FROM predictions ORDER BY user_id LIMIT 5",
+		"SELECT user_id, prediction FROM users\nGROUP BY partition_id APPLY score_udf(user_id, "+features+")\nORDER BY user_id LIMIT 5",
 		"SELECT user_id, score_row("+features+") AS prediction FROM users ORDER BY user_id LIMIT 5",
 		"SELECT count(*) AS users, count(*) FILTER (WHERE p.prediction = score_row("+features+")) AS equal\nFROM users u JOIN predictions p ON p.user_id = u.user_id",
 	); err != nil {
