@@ -139,12 +139,14 @@ func (e *Engine) Stop() {
 type Session struct {
 	*coordinator.Session
 	Notices []string
+
+	e *Engine
 }
 
 // Session opens a session.
 func (e *Engine) Session() *Session {
 	e.t.Helper()
-	s := &Session{}
+	s := &Session{e: e}
 	var err error
 	s.Session, err = e.NewSession(context.Background(), coordinator.SessionOptions{
 		OnNotice: func(severity, code, message, hint string) {
@@ -198,8 +200,15 @@ func (s *Session) one(ctx context.Context, st *parser.Statement) (*Rows, error) 
 	}
 	out := &Rows{Fields: r.Fields}
 	app := make([]func([]byte, *vector.Vector, int) []byte, len(r.Fields))
+	text := s.textOptions()
 	for i, f := range r.Fields {
-		app[i] = vector.TextAppender(f.Type, &types.TextOptions{ExtraFloatDigits: 1})
+		app[i] = vector.TextAppender(f.Type, text)
+		switch f.Type.ID {
+		case types.Regclass, types.Regtype, types.Regproc, types.Regprocedure, types.Regnamespace:
+			app[i] = func(dst []byte, v *vector.Vector, i int) []byte {
+				return append(dst, s.e.RegName(f.Type, uint32(vector.At[int64](v, i)))...)
+			}
+		}
 	}
 	for {
 		b, err := r.Next(ctx)
@@ -224,4 +233,15 @@ func (s *Session) one(ctx context.Context, st *parser.Statement) (*Rows, error) 
 	}
 	out.Tag = r.Tag()
 	return out, nil
+}
+
+// textOptions are the session's settings for the text of values.
+func (s *Session) textOptions() *types.TextOptions {
+	get := func(name string) string { v, _ := s.Setting(name); return v }
+	o := &types.TextOptions{ByteaEscape: get("bytea_output") == "escape"}
+	o.ExtraFloatDigits, _ = strconv.Atoi(get("extra_float_digits"))
+	if loc, err := types.ParseSessionZone(get("TimeZone")); err == nil {
+		o.Location = loc
+	}
+	return o
 }
