@@ -30,10 +30,41 @@ type Store struct {
 	mu        sync.Mutex
 	manifests map[string]cachedManifest // by digest
 	flights   map[string]chan struct{}  // locks of Ensure by digest
+	sums      map[string]fileStamp      // by path
+}
+
+// fileStamp is a file's digest with what tells that the file has not been
+// touched since: hashing megabytes for every task of a small query would cost
+// more than the query. A file that was changed has another modification time.
+type fileStamp struct {
+	info os.FileInfo
+	sum  string
+}
+
+// fileSum is the sha256 of a file in hex.
+func (s *Store) fileSum(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	have, ok := s.sums[path]
+	s.mu.Unlock()
+	if ok && os.SameFile(have.info, info) && have.info.Size() == info.Size() && have.info.ModTime().Equal(info.ModTime()) {
+		return have.sum, nil
+	}
+	sum, err := fileSum(path)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	s.sums[path] = fileStamp{info, sum}
+	s.mu.Unlock()
+	return sum, nil
 }
 
 // cachedManifest spares List and Resolve reading artifacts that have not been
-// touched; what runs is verified every time.
+// touched.
 type cachedManifest struct {
 	size, mtime int64
 	m           *Manifest
@@ -52,7 +83,7 @@ func OpenStore(dir string) (*Store, error) {
 	if err != nil {
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not open the artifact store")
 	}
-	return &Store{dir: abs, manifests: map[string]cachedManifest{}, flights: map[string]chan struct{}{}}, nil
+	return &Store{dir: abs, manifests: map[string]cachedManifest{}, flights: map[string]chan struct{}{}, sums: map[string]fileStamp{}}, nil
 }
 
 func (s *Store) blob(digest string) string {
@@ -148,7 +179,7 @@ func (s *Store) verify(digest string) error {
 		return pgerr.New(pgerr.InvalidParameterValue, "invalid artifact digest: %q", digest).
 			WithHint("A digest is sha256: and 64 hexadecimal digits.")
 	}
-	sum, err := fileSum(s.blob(digest))
+	sum, err := s.fileSum(s.blob(digest))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return pgerr.New(pgerr.UndefinedFile, "artifact %s does not exist", digest)
@@ -231,13 +262,18 @@ func (s *Store) Ensure(ctx context.Context, digest string, fetch func(ctx contex
 	}
 	err = s.verify(digest)
 	if code := pgerr.Code(err); fetch != nil && (code == pgerr.UndefinedFile || code == pgerr.DataCorrupted) {
-		_, err = s.write(ctx, digest, fetch)
+		_, ferr := s.write(ctx, digest, fetch)
+		if ferr != nil && code == pgerr.DataCorrupted && ctx.Err() == nil {
+			e := pgerr.From(err)
+			ferr = errCorrupt(digest, e.Detail+" Fetching it again failed: "+ferr.Error())
+		}
+		err = ferr
 	}
 	if err != nil {
 		return "", err
 	}
 	dir = s.runDir(digest)
-	if unpacked(dir) {
+	if s.unpacked(dir) {
 		return dir, nil
 	}
 	f, err := os.Open(s.blob(digest))
@@ -258,13 +294,13 @@ func (s *Store) Ensure(ctx context.Context, digest string, fetch func(ctx contex
 }
 
 // unpacked reports whether dir has a manifest and the binary that it describes.
-func unpacked(dir string) bool {
+func (s *Store) unpacked(dir string) bool {
 	m, path, err := readBundle(dir)
 	if err != nil {
 		return false
 	}
 	p, _ := m.platform()
-	sum, err := fileSum(path)
+	sum, err := s.fileSum(path)
 	return err == nil && sum == p.SHA256
 }
 

@@ -130,7 +130,7 @@ func TestStoreCorruption(t *testing.T) {
 	// The unpacked program: unpacked again.
 	_, prog, _ := readBundle(dir)
 	flip(t, prog)
-	if _, err := s.Ensure(ctx, d, nil); err != nil || !unpacked(dir) {
+	if _, err := s.Ensure(ctx, d, nil); err != nil || !s.unpacked(dir) {
 		t.Error(err)
 	}
 	// The artifact: an error, and fetched again where that is possible.
@@ -146,7 +146,7 @@ func TestStoreCorruption(t *testing.T) {
 	if _, err = s.Ensure(ctx, d, other); pgerr.Code(err) != pgerr.DataCorrupted {
 		t.Error(detail(err))
 	}
-	if _, err = s.Ensure(ctx, d, func(context.Context, io.Writer) error { return errors.New("no route") }); err == nil || !strings.Contains(err.Error(), "no route") {
+	if _, err = s.Ensure(ctx, d, func(context.Context, io.Writer) error { return errors.New("no route") }); pgerr.Code(err) != pgerr.DataCorrupted || !strings.Contains(pgerr.From(err).Detail, "no route") {
 		t.Error(detail(err))
 	}
 	good := func(_ context.Context, w io.Writer) error { _, err := w.Write(a); return err }
