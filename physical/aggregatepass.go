@@ -326,7 +326,7 @@ func (s *callState) update(ctx context.Context, b *vector.Batch, groups []int32)
 		}
 	}
 	n := b.Rows()
-	vs := make([]*vector.Vector, len(s.args), len(s.ts)+1)
+	vs := make([]*vector.Vector, len(s.args), len(s.args)+len(s.order)+1)
 	for i, x := range s.args {
 		v, err := x.Eval(ctx, b)
 		if err != nil {
