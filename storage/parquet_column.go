@@ -2,6 +2,7 @@ package storage
 
 import (
 	"encoding/binary"
+	"io"
 	"math"
 	"unicode/utf8"
 
@@ -268,7 +269,27 @@ func (d *listDecoder) decode() error {
 	return nil
 }
 
-// newDecoder makes the decoder of a column chunk.
+// openColumn makes the decoder of a column of a row group, and what is to be
+// closed after it.
+func openColumn(f *parquetField, rg *file.RowGroupReader) (columnDecoder, io.Closer, error) {
+	if ownPages(rg, f) {
+		pr, err := rg.GetColumnPageReader(f.index)
+		if err != nil {
+			return nil, nil, err
+		}
+		d, err := newPageDecoder(f, pr)
+		return d, pr, err
+	}
+	chunk, err := rg.Column(f.index)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := newDecoder(f, chunk, int(rg.NumRows()))
+	closer, _ := chunk.(io.Closer)
+	return d, closer, err
+}
+
+// newDecoder makes arrow-go's decoder of a column chunk.
 func newDecoder(f *parquetField, rd file.ColumnChunkReader, rows int) (columnDecoder, error) {
 	flat, err := newFlatDecoder(f, rd)
 	if err != nil || !f.list {
@@ -289,46 +310,9 @@ func newFlatDecoder(f *parquetField, chunk file.ColumnChunkReader) (columnDecode
 	case *file.Int96ColumnChunkReader:
 		return fixed(f, rd, func(x parquet.Int96) (int64, error) { return x.ToTime().UnixMicro(), nil }), nil
 	case *file.Int32ColumnChunkReader:
-		switch l.enc {
-		case encInt16:
-			return fixed(f, rd, func(x int32) (int16, error) { return int16(x), nil }), nil
-		case encWiden:
-			return fixed(f, rd, func(x int32) (int64, error) { return int64(uint32(x)), nil }), nil
-		case encMillis:
-			return fixed(f, rd, func(x int32) (int64, error) { return int64(x) * 1000, nil }), nil
-		case encDecimal:
-			scale, nan := l.scale, !l.check
-			return fixed(f, rd, func(x int32) (types.Decimal, error) {
-				if x == math.MinInt32 && nan {
-					return types.Decimal{NaN: true}, nil
-				}
-				return decimal64(int64(x), scale), nil
-			}), nil
-		}
-		return fixed[int32, int32](f, rd, nil), nil
+		return int32Decoder(f, rd)
 	case *file.Int64ColumnChunkReader:
-		switch l.enc {
-		case encMillis:
-			return fixed(f, rd, func(x int64) (int64, error) {
-				if x > math.MaxInt64/1000 || x < math.MinInt64/1000 {
-					return 0, pgerr.New(pgerr.DatetimeFieldOverflow, "timestamp out of range")
-				}
-				return x * 1000, nil
-			}), nil
-		case encNanos:
-			return fixed(f, rd, func(x int64) (int64, error) { return (x - (x%1000+1000)%1000) / 1000, nil }), nil
-		case encUint64:
-			return fixed(f, rd, func(x int64) (types.Decimal, error) { return types.Decimal{Lo: uint64(x)}, nil }), nil
-		case encDecimal:
-			scale, nan := l.scale, !l.check
-			return fixed(f, rd, func(x int64) (types.Decimal, error) {
-				if x == math.MinInt64 && nan {
-					return types.Decimal{NaN: true}, nil
-				}
-				return decimal64(x, scale), nil
-			}), nil
-		}
-		return fixed[int64, int64](f, rd, nil), nil
+		return int64Decoder(f, rd)
 	case *file.ByteArrayColumnChunkReader:
 		switch l.enc {
 		case encDecimal:
@@ -357,6 +341,53 @@ func newFlatDecoder(f *parquetField, chunk file.ColumnChunkReader) (columnDecode
 		return &bytesDecoder[parquet.FixedLenByteArray]{typ: l.sql, maxDef: f.maxDef, check: l.check, rd: rd}, nil
 	}
 	return nil, pgerr.New(pgerr.FeatureNotSupported, "column \"%s\" has a type that is not supported", f.Name)
+}
+
+func int32Decoder(f *parquetField, rd pageReader[int32]) (columnDecoder, error) {
+	l := &f.leaf
+	switch l.enc {
+	case encInt16:
+		return fixed(f, rd, func(x int32) (int16, error) { return int16(x), nil }), nil
+	case encWiden:
+		return fixed(f, rd, func(x int32) (int64, error) { return int64(uint32(x)), nil }), nil
+	case encMillis:
+		return fixed(f, rd, func(x int32) (int64, error) { return int64(x) * 1000, nil }), nil
+	case encDecimal:
+		scale, nan := l.scale, !l.check
+		return fixed(f, rd, func(x int32) (types.Decimal, error) {
+			if x == math.MinInt32 && nan {
+				return types.Decimal{NaN: true}, nil
+			}
+			return decimal64(int64(x), scale), nil
+		}), nil
+	}
+	return fixed[int32, int32](f, rd, nil), nil
+}
+
+func int64Decoder(f *parquetField, rd pageReader[int64]) (columnDecoder, error) {
+	l := &f.leaf
+	switch l.enc {
+	case encMillis:
+		return fixed(f, rd, func(x int64) (int64, error) {
+			if x > math.MaxInt64/1000 || x < math.MinInt64/1000 {
+				return 0, pgerr.New(pgerr.DatetimeFieldOverflow, "timestamp out of range")
+			}
+			return x * 1000, nil
+		}), nil
+	case encNanos:
+		return fixed(f, rd, func(x int64) (int64, error) { return (x - (x%1000+1000)%1000) / 1000, nil }), nil
+	case encUint64:
+		return fixed(f, rd, func(x int64) (types.Decimal, error) { return types.Decimal{Lo: uint64(x)}, nil }), nil
+	case encDecimal:
+		scale, nan := l.scale, !l.check
+		return fixed(f, rd, func(x int64) (types.Decimal, error) {
+			if x == math.MinInt64 && nan {
+				return types.Decimal{NaN: true}, nil
+			}
+			return decimal64(x, scale), nil
+		}), nil
+	}
+	return fixed[int64, int64](f, rd, nil), nil
 }
 
 func fixed[P any, T vector.Fixed](f *parquetField, rd pageReader[P], conv func(P) (T, error)) columnDecoder {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 
@@ -316,7 +317,7 @@ type parquetReader struct {
 	group     int // next row group of splits[0]
 	last      int // one behind its last
 	cols      []columnDecoder
-	chunks    []file.ColumnChunkReader
+	chunks    []io.Closer
 	left      int64 // rows left in the row group
 	row       int64 // ordinal of the next row
 	done      int64
@@ -454,16 +455,14 @@ func (r *parquetReader) nextGroup() (bool, error) {
 		}
 	}
 	for _, f := range fields {
-		chunk, err := rg.Column(f.index)
+		d, closer, err := openColumn(f, rg)
 		if err != nil {
 			return false, damaged(r.file.path, err)
 		}
-		r.chunks = append(r.chunks, chunk)
-		d, err := newDecoder(f, chunk, int(rg.NumRows()))
-		if err != nil {
-			return false, err
-		}
 		r.cols = append(r.cols, d)
+		if closer != nil {
+			r.chunks = append(r.chunks, closer)
+		}
 	}
 	r.left = rg.NumRows()
 	return true, nil
@@ -471,9 +470,7 @@ func (r *parquetReader) nextGroup() (bool, error) {
 
 func (r *parquetReader) closeChunks() {
 	for _, c := range r.chunks {
-		if cl, ok := c.(interface{ Close() error }); ok {
-			cl.Close()
-		}
+		_ = c.Close()
 	}
 	r.chunks = r.chunks[:0]
 }
