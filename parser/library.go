@@ -57,6 +57,8 @@ func (s *source) translate(err error) error {
 	case strings.Contains(msg, "not yet implemented"), strings.Contains(msg, "not supported"),
 		strings.HasSuffix(msg, "not implemented"):
 		code = pgerr.FeatureNotSupported
+	case strings.HasPrefix(msg, "frame start"), strings.HasPrefix(msg, "frame end"):
+		code = pgerr.WindowingError
 	case strings.HasPrefix(msg, "invalid byte sequence"):
 		code = pgerr.CharacterNotInRepertoire
 	}

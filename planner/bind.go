@@ -2,6 +2,7 @@ package planner
 
 import (
 	"context"
+	"strconv"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
@@ -30,8 +31,11 @@ type Relation struct {
 	Schema  string
 	Name    string
 	Columns []vector.Field
-	Files   *FileSet          // of a table
-	View    *parser.Statement // of a view: its query
+	// Hidden are columns behind Columns that only their names reach: the system
+	// columns of a virtual relation.
+	Hidden []vector.Field
+	Files  *FileSet          // of a table
+	View   *parser.Statement // of a view: its query
 }
 
 // FileSet is the files of a table or a file function, cut into splits in order.
@@ -262,7 +266,7 @@ func (b *binder) with(w *pg.WithClause, outer *selectCtx, ctes *cteEnv) (*cteEnv
 		if err != nil {
 			return nil, err
 		}
-		cols, err := b.renameCols(q.cols, c.Aliascolnames, c.Ctename, c.Location)
+		cols, err := b.renameCols(q.cols, c.Aliascolnames, "WITH query "+strconv.Quote(c.Ctename), c.Location)
 		if err != nil {
 			return nil, err
 		}
@@ -321,7 +325,7 @@ func (b *binder) renameCols(cols []outCol, names []*pg.Node, what string, loc in
 		}
 	}
 	if i < len(parts) {
-		return nil, pgerr.New(pgerr.InvalidColumnReference, "table %q has %d columns available but %d columns specified", what, i, len(parts)).At(b.pos(loc))
+		return nil, pgerr.New(pgerr.InvalidColumnReference, "%s has %d columns available but %d columns specified", what, i, len(parts)).At(b.pos(loc))
 	}
 	return out, nil
 }
@@ -432,6 +436,11 @@ func (b *binder) orderLimit(sel *pg.SelectStmt, in Node, cols []outCol, outer *s
 			if e, err = sc.expr(s.Node); err != nil {
 				return nil, err
 			}
+			if _, ok := e.(*Column); !ok && sel.Op != pg.SetOperation_SETOP_NONE {
+				return nil, pgerr.New(pgerr.FeatureNotSupported, "invalid UNION/INTERSECT/EXCEPT ORDER BY clause").
+					WithDetail("Only result column names can be used, not expressions or functions.").
+					WithHint("Add the expression/function to every SELECT, or move the UNION into a FROM clause.").At(b.pos(nodeLocation(s.Node)))
+			}
 		}
 		k, err := b.sortKey(s, e)
 		if err != nil {
@@ -462,6 +471,9 @@ func (b *binder) limit(sel *pg.SelectStmt, in Node, outer *selectCtx, ctes *cteE
 		sc := &selectCtx{b: b, outer: nil, ctes: ctes, clause: what, plan: &Values{Rows: [][]Expr{{}}}}
 		e, err := sc.expr(n)
 		if err != nil {
+			if pgerr.Code(err) == pgerr.UndefinedColumn {
+				err = pgerr.New(pgerr.InvalidColumnReference, "argument of %s must not contain variables", what).At(b.pos(nodeLocation(n)))
+			}
 			return 0, false, err
 		}
 		if e, err = b.coerce(e, types.T(types.Int8), function.Assignment, what); err != nil {

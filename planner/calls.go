@@ -19,8 +19,13 @@ func (b *binder) candidates(schema, name string) []*function.Function {
 	if b.o.Catalog != nil && schema != "pg_catalog" {
 		out = append(out, b.o.Catalog.Functions(schema, name)...)
 	}
-	if schema == "" || schema == "pg_catalog" {
-		out = append(out, function.Lookup(name)...)
+	if schema == "" {
+		schema = "pg_catalog"
+	}
+	for _, f := range function.Lookup(name) {
+		if f.Schema == schema {
+			out = append(out, f)
+		}
 	}
 	return out
 }
@@ -202,6 +207,9 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 	if name == "volley_apply" {
 		return nil, pgerr.New(pgerr.SyntaxError, "APPLY must follow GROUP BY").At(b.pos(fc.Location))
 	}
+	if schema == "pg_catalog" && name == "overlaps" {
+		return nil, b.unsupported(fc.Location, "OVERLAPS").WithHint("Compare the ends: start1 < end2 AND start2 < end1.")
+	}
 	if fc.AggWithinGroup {
 		return nil, b.unsupported(fc.Location, "WITHIN GROUP")
 	}
@@ -214,6 +222,9 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 			}
 			return nil, pgerr.New(pgerr.WrongObjectType, "%s(*) specified, but %s is not an aggregate function without arguments", name, name).At(b.pos(fc.Location))
 		}
+	}
+	if name == "count" && len(fc.Args) == 0 && !fc.AggStar {
+		return nil, pgerr.New(pgerr.WrongObjectType, "count(*) must be used to call a parameterless aggregate function").At(b.pos(fc.Location))
 	}
 	// What an aggregate's arguments may contain is decided before they are bound.
 	kind := function.Scalar
@@ -239,26 +250,73 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	if fc.AggDistinct || len(fc.AggOrder) > 0 && f.Kind != function.GroupedMap || fc.AggFilter != nil {
-		return nil, pgerr.New(pgerr.WrongObjectType, "DISTINCT, ORDER BY or FILTER specified, but %s is not an aggregate function", name).At(b.pos(fc.Location))
+	for _, c := range []struct {
+		has  bool
+		what string
+	}{{fc.AggDistinct, "DISTINCT"}, {len(fc.AggOrder) > 0 && f.Kind != function.GroupedMap, "ORDER BY"}, {fc.AggFilter != nil, "FILTER"}} {
+		if c.has {
+			return nil, pgerr.New(pgerr.WrongObjectType, "%s specified, but %s is not an aggregate function", c.what, name).At(b.pos(fc.Location))
+		}
 	}
 	switch f.Kind {
 	case function.Table:
 		if !sc.srfsOK || sc.inAgg || sc.inWindow {
-			return nil, pgerr.New(pgerr.FeatureNotSupported, "set-returning functions are not allowed in %s", sc.clause).At(b.pos(fc.Location))
+			what := "set-returning functions are not allowed in " + sc.clause
+			if sc.inAgg {
+				what = "aggregate function calls cannot contain set-returning function calls"
+			}
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "%s", what).At(b.pos(fc.Location))
 		}
 		if len(f.Columns) > 1 {
 			return nil, b.unsupported(fc.Location, "a function of several columns in the select list").WithHint("Call %s in FROM.", name)
 		}
-		c := b.newCol(name, t)
-		sc.srfs = append(sc.srfs, &Call{F: f, Args: args, T: t, Pos: b.pos(fc.Location)})
-		sc.srfCols = append(sc.srfCols, c)
-		return c.ref(), nil
+		return sc.setCall(f, args, name, t, fc.Location), nil
 	case function.GroupedMap:
 		return nil, pgerr.New(pgerr.WrongObjectType, "%s is a grouped map function", name).
 			WithHint("Call it as: SELECT … FROM … GROUP BY key APPLY %s(…)", name).At(b.pos(fc.Location))
 	}
 	return b.call(f, args, t, fc.Location), nil
+}
+
+// setCall enters a set-returning function of the select list.
+func (sc *selectCtx) setCall(f *function.Function, args []Expr, name string, t types.Type, loc int32) Expr {
+	c := sc.b.newCol(name, t)
+	sc.srfs = append(sc.srfs, &Call{F: f, Args: args, T: t, Pos: sc.b.pos(loc)})
+	sc.srfCols = append(sc.srfCols, c)
+	return c.ref()
+}
+
+// setField binds (f(x)).name of a set-returning function of several columns; nil
+// when it is something else.
+func (sc *selectCtx) setField(x *pg.A_Indirection) (Expr, error) {
+	b := sc.b
+	fc := x.Arg.GetFuncCall()
+	name := x.Indirection[0].GetString_().GetSval()
+	if fc == nil || name == "" {
+		return nil, nil
+	}
+	many := false
+	for _, f := range b.candidates(lastName(fc.Funcname)) {
+		many = many || f.Kind == function.Table && len(f.Columns) > 1
+	}
+	if !many {
+		return nil, nil
+	}
+	f, args, t, err := sc.resolveCall(fc, function.Table)
+	if err != nil {
+		return nil, err
+	}
+	if !sc.srfsOK || sc.inAgg || sc.inWindow {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "set-returning functions are not allowed in %s", sc.clause).At(b.pos(fc.Location))
+	}
+	g, ok := function.Field(f, name)
+	if !ok {
+		return nil, pgerr.New(pgerr.UndefinedColumn, "column %q not found in data type record", name).At(b.pos(fc.Location))
+	}
+	if g.Returns.ID != types.AnyElement && g.Returns.ID != types.AnyArray {
+		t = g.Returns
+	}
+	return sc.setCall(g, args, name, t, fc.Location), nil
 }
 
 func notWindow(k function.Kind) string {
@@ -593,6 +651,12 @@ func (sc *selectCtx) frame(d *pg.WindowDef, ordered bool) (*proto.Frame, error) 
 		return &proto.FrameBound{Kind: proto.FrameBound_CURRENT_ROW}, nil
 	}
 	var err error
+	switch {
+	case o&frameStartUnboundedFoll != 0:
+		return nil, pgerr.New(pgerr.WindowingError, "frame start cannot be UNBOUNDED FOLLOWING").At(b.pos(d.Location))
+	case o&frameEndUnboundedPrec != 0 && o&frameBetween != 0:
+		return nil, pgerr.New(pgerr.WindowingError, "frame end cannot be UNBOUNDED PRECEDING").At(b.pos(d.Location))
+	}
 	if f.Start, err = bound(frameStartUnboundedPrec, frameStartCurrent, frameStartOffsetPrec, frameStartOffsetFoll, frameStartUnboundedFoll, d.StartOffset, "starting"); err != nil {
 		return nil, err
 	}

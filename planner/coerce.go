@@ -97,7 +97,11 @@ func (b *binder) coerce(e Expr, to types.Type, ctx function.CastContext, what st
 
 // literal gives an untyped literal its type; a bad one is an error now.
 func (b *binder) literal(c *Const, to types.Type, explicit bool) (Expr, error) {
-	v, err := function.Cast(b.functions(), c.V.Retype(types.T(types.Text)), to, explicit || to.Typmod == -1)
+	in := types.T(types.Text)
+	if to.ID == types.Interval {
+		in = types.T(types.Unknown) // the fields of the type are units of a bare number
+	}
+	v, err := function.Cast(b.functions(), c.V.Retype(in), to, explicit || to.Typmod == -1)
 	if err != nil {
 		return nil, atPos(err, c.Pos)
 	}
@@ -214,14 +218,24 @@ func ResolveType(st *parser.Statement, tn *pg.TypeName) (types.Type, error) {
 		}
 		t.Typmod = int32(mods[0]) + 4
 	case t.ID == types.Timestamp || t.ID == types.Timestamptz || t.ID == types.Time:
-		if mods[0] != 6 {
-			return types.Type{}, at(pgerr.New(pgerr.FeatureNotSupported, "a precision other than 6 for %s is not supported", t))
+		if mods[0] < 0 {
+			return types.Type{}, at(pgerr.New(pgerr.InvalidParameterValue, "%s(%d) precision must not be negative", t, mods[0]))
+		}
+		if mods[0] < 6 {
+			t.Typmod = int32(mods[0])
 		}
 	case t.ID == types.Interval:
-		if len(mods) == 1 && mods[0] == 0x7FFF {
-			break
+		// The grammar gives the mask of the fields and the precision of seconds.
+		precision := int64(0xFFFF)
+		if len(mods) > 1 {
+			if precision = mods[1]; precision < 0 {
+				return types.Type{}, at(pgerr.New(pgerr.InvalidParameterValue, "INTERVAL(%d) precision must not be negative", precision))
+			}
+			precision = min(precision, 6)
 		}
-		return types.Type{}, at(pgerr.New(pgerr.FeatureNotSupported, "interval fields and precision are not supported"))
+		if mods[0] != int64(types.IntervalFull) || precision < 6 {
+			t.Typmod = int32(mods[0]<<16 | precision)
+		}
 	default:
 		return types.Type{}, at(pgerr.New(pgerr.SyntaxError, "type modifier is not allowed for type %q", name))
 	}

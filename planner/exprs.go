@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
@@ -110,6 +111,10 @@ func (b *binder) constant(c *pg.A_Const) (Expr, error) {
 	case *pg.A_Const_Fval:
 		s := strings.ReplaceAll(v.Fval.GetFval(), "_", "")
 		if i, err := strconv.ParseInt(s, 0, 64); err == nil {
+			if i == math.MinInt32 { // the grammar keeps -2147483648 as text
+				t := types.T(types.Int4)
+				return &Const{T: t, V: vector.FromSlice(t, []int32{int32(i)}), Pos: pos}, nil
+			}
 			k := constInt8(i)
 			k.Pos = pos
 			return k, nil
@@ -172,6 +177,14 @@ func (sc *selectCtx) column(ref *pg.ColumnRef) (Expr, error) {
 		if col != nil {
 			return &Column{ID: col.ID, T: col.T, Name: col.Name, Pos: b.pos(ref.Location)}, nil
 		}
+		if last > 0 {
+			continue
+		}
+		for _, col := range c.scope {
+			if col.Scalar && (name.exact(col.Table) || name.fold(col.Table)) {
+				return &Column{ID: col.ID, T: col.T, Name: col.Name, Pos: b.pos(ref.Location)}, nil
+			}
+		}
 	}
 	return nil, sc.missingColumn(table, name, ref.Location)
 }
@@ -205,6 +218,10 @@ func (sc *selectCtx) missingColumn(table, name ident, loc int32) error {
 		msg = "column %s does not exist"
 	}
 	e := pgerr.New(pgerr.UndefinedColumn, msg, shown).At(b.pos(loc))
+	switch name.name {
+	case "tableoid", "ctid", "xmin", "xmax", "cmin", "cmax":
+		return b.unsupported(loc, "the system column %q", name.name)
+	}
 	for _, n := range names {
 		if strings.EqualFold(n, name.name) {
 			return e.WithHint("There is a column %s: quoted names match exactly.", quoteIdent(n))
@@ -226,6 +243,14 @@ func (sc *selectCtx) missingColumn(table, name ident, loc int32) error {
 }
 
 func (sc *selectCtx) missingTable(table string, loc int32) error {
+	for c := sc; c != nil; c = c.outer {
+		for _, col := range c.scope {
+			if col.Origin == table && col.Table != table {
+				return pgerr.New(pgerr.UndefinedTable, "invalid reference to FROM-clause entry for table %q", table).
+					WithHint("Perhaps you meant to reference the table alias %q.", col.Table).At(sc.b.pos(loc))
+			}
+		}
+	}
 	e := pgerr.New(pgerr.UndefinedTable, "missing FROM-clause entry for table %q", table).At(sc.b.pos(loc))
 	var names []string
 	for c := sc; c != nil; c = c.outer {
@@ -257,20 +282,80 @@ func (sc *selectCtx) boolOp(x *pg.BoolExpr) (Expr, error) {
 }
 
 func (sc *selectCtx) nullTest(x *pg.NullTest) (Expr, error) {
-	if r := x.Arg.GetRowExpr(); r != nil {
-		return nil, sc.b.unsupported(x.Location, "IS NULL of a row value")
+	if es, ok, err := sc.rowFields(x.Arg); err != nil {
+		return nil, err
+	} else if ok {
+		// True of a row when it is of every field.
+		out := &Bool{Op: proto.Bool_AND}
+		for _, e := range es {
+			t, err := sc.isNull(e, x.Nulltesttype)
+			if err != nil {
+				return nil, err
+			}
+			out.Args = append(out.Args, t)
+		}
+		if len(out.Args) == 0 {
+			return boolConst(true), nil
+		}
+		return sc.b.fold(out), nil
 	}
 	e, err := sc.expr(x.Arg)
 	if err != nil {
 		return nil, err
 	}
+	return sc.isNull(e, x.Nulltesttype)
+}
+
+// rowFields are the fields of ROW(…), t.* or t; ok is false for other expressions.
+func (sc *selectCtx) rowFields(n *pg.Node) (fields []Expr, ok bool, err error) {
+	if r := n.GetRowExpr(); r != nil {
+		fields, err = sc.exprs(r.Args)
+		return fields, true, err
+	}
+	ref := n.GetColumnRef()
+	if ref == nil {
+		return nil, false, nil
+	}
+	parts, star := nameParts(ref.Fields)
+	if len(parts) == 0 || !star && len(parts) > 1 {
+		return nil, false, nil
+	}
+	table := ident{parts[len(parts)-1], sc.b.st.Quoted(ref.Location, len(parts)-1)}
+	for c := sc; c != nil; c = c.outer {
+		if !star {
+			if col, perr := findColumn(c.scope, ident{}, table, ""); col != nil || perr != nil {
+				return nil, false, nil // an ordinary column
+			}
+		}
+		for i := range c.scope {
+			col := &c.scope[i]
+			if !table.exact(col.Table) && !table.fold(col.Table) {
+				continue
+			}
+			if col.Scalar && !star {
+				return nil, false, nil
+			}
+			ok = true
+			if !col.Hidden || col.Merged {
+				fields = append(fields, &Column{ID: col.ID, T: col.T, Name: col.Name, Pos: sc.b.pos(ref.Location)})
+			}
+		}
+		if ok {
+			return fields, true, nil
+		}
+	}
+	return nil, false, nil
+}
+
+func (sc *selectCtx) isNull(e Expr, test pg.NullTestType) (Expr, error) {
+	var err error
 	if e.Type().ID == types.Unknown {
 		if e, err = sc.b.coerce(e, types.T(types.Text), function.Implicit, ""); err != nil {
 			return nil, err
 		}
 	}
 	op := proto.IsTest_NULL
-	if x.Nulltesttype == pg.NullTestType_IS_NOT_NULL {
+	if test == pg.NullTestType_IS_NOT_NULL {
 		op = proto.IsTest_NOT_NULL
 	}
 	return sc.b.fold(&Is{Op: op, Arg: e}), nil
@@ -390,8 +475,11 @@ func (sc *selectCtx) typeCast(x *pg.TypeCast) (Expr, error) {
 		// ARRAY[]::int[]: the cast types the elements.
 		return sc.typedArray(arr, t)
 	}
-	e, err := sc.expr(x.Arg)
-	if err != nil {
+	var e Expr
+	if f, ok := x.Arg.GetAConst().GetVal().(*pg.A_Const_Fval); ok && (t.ID == types.Float8 || t.ID == types.Float4) {
+		// 1e300::float8 need not be a numeric in between.
+		e = textConst(strings.ReplaceAll(f.Fval.GetFval(), "_", ""), types.Unknown, sc.b.pos(nodeLocation(x.Arg)))
+	} else if e, err = sc.expr(x.Arg); err != nil {
 		return nil, err
 	}
 	out, err := sc.b.coerce(e, t, function.Explicit, "")
@@ -468,11 +556,17 @@ func (sc *selectCtx) typedArray(x *pg.A_ArrayExpr, t types.Type) (Expr, error) {
 func (sc *selectCtx) indirection(x *pg.A_Indirection) (Expr, error) {
 	b := sc.b
 	loc := nodeLocation(x.Arg)
-	e, err := sc.expr(x.Arg)
+	rest := x.Indirection
+	e, err := sc.setField(x)
+	if e != nil {
+		rest = rest[1:]
+	} else if err == nil {
+		e, err = sc.expr(x.Arg)
+	}
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range x.Indirection {
+	for _, n := range rest {
 		ix := n.GetAIndices()
 		if ix == nil {
 			return nil, b.unsupported(loc, "field selection from a composite value")
@@ -509,8 +603,9 @@ func (sc *selectCtx) indirection(x *pg.A_Indirection) (Expr, error) {
 func (sc *selectCtx) sqlValue(x *pg.SQLValueFunction) (Expr, error) {
 	name := strings.ToLower(strings.TrimPrefix(x.Op.String(), "SVFOP_"))
 	name = strings.TrimSuffix(name, "_n")
-	if strings.HasSuffix(x.Op.String(), "_N") && x.Typmod != 6 {
-		return nil, sc.b.unsupported(x.Location, "a precision for %s", strings.ToUpper(name))
+	mod := x.Typmod
+	if !strings.HasSuffix(x.Op.String(), "_N") || mod >= 6 {
+		mod = -1
 	}
 	switch name {
 	case "current_role", "user":
@@ -518,7 +613,13 @@ func (sc *selectCtx) sqlValue(x *pg.SQLValueFunction) (Expr, error) {
 	case "current_timestamp":
 		name = "now"
 	}
-	return sc.b.callByName(name, nil, x.Location)
+	e, err := sc.b.callByName(name, nil, x.Location)
+	if err != nil || mod < 0 {
+		return e, err
+	}
+	t := e.Type()
+	t.Typmod = mod
+	return sc.b.coerce(e, t, function.Explicit, "")
 }
 
 // nodeLocation finds where a node begins in the text.

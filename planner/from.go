@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"strconv"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -87,7 +88,14 @@ func (sc *selectCtx) fromNode(n *pg.Node, left *fromItem) (*fromItem, error) {
 	b := sc.b
 	switch {
 	case n.GetRangeVar() != nil:
-		return sc.rangeVar(n.GetRangeVar())
+		r := n.GetRangeVar()
+		it, err := sc.rangeVar(r)
+		if err == nil && r.Alias != nil {
+			for i := range it.cols {
+				it.cols[i].Origin = r.Relname
+			}
+		}
+		return it, err
 	case n.GetRangeSubselect() != nil:
 		rs := n.GetRangeSubselect()
 		outer := sc.outer
@@ -99,7 +107,7 @@ func (sc *selectCtx) fromNode(n *pg.Node, left *fromItem) (*fromItem, error) {
 		if err != nil {
 			return nil, err
 		}
-		cols, err := b.renameCols(q.cols, rs.Alias.GetColnames(), rs.Alias.GetAliasname(), selectLocation(sel))
+		cols, err := b.renameCols(q.cols, rs.Alias.GetColnames(), "table "+strconv.Quote(rs.Alias.GetAliasname()), selectLocation(sel))
 		if err != nil {
 			return nil, err
 		}
@@ -168,11 +176,24 @@ func (sc *selectCtx) rangeVar(r *pg.RangeVar) (*fromItem, error) {
 		return sc.view(rel, alias, r)
 	case VirtualRelation:
 		s := &VirtualScan{Name: rel.Schema + "." + rel.Name}
-		for i, f := range rel.Columns {
-			s.Out = append(s.Out, b.newCol(f.Name, f.Type))
+		var cols []outCol
+		names := map[string]bool{}
+		add := func(f vector.Field, i int, hidden bool) {
+			c := b.newCol(f.Name, f.Type)
+			s.Out = append(s.Out, c)
 			s.Source = append(s.Source, uint32(i))
+			cols = append(cols, outCol{c, hidden})
+			names[f.Name] = true
 		}
-		return sc.aliased(s, visible(s.Out), rel.Schema, alias, r.Alias, r.Location)
+		for i, f := range rel.Columns {
+			add(f, i, false)
+		}
+		for i, f := range rel.Hidden {
+			if !names[f.Name] {
+				add(f, len(rel.Columns)+i, true)
+			}
+		}
+		return sc.aliased(s, cols, rel.Schema, alias, r.Alias, r.Location)
 	}
 	s := b.scan(rel.Schema+"."+rel.Name, rel.Columns, rel.Files)
 	return sc.aliased(s, visible(s.Out), rel.Schema, alias, r.Alias, r.Location)
@@ -192,7 +213,7 @@ func (b *binder) scan(name string, columns []vector.Field, files *FileSet) *Scan
 }
 
 func (sc *selectCtx) aliased(plan Node, cols []outCol, schema, alias string, a *pg.Alias, loc int32) (*fromItem, error) {
-	cols, err := sc.b.renameCols(cols, a.GetColnames(), alias, loc)
+	cols, err := sc.b.renameCols(cols, a.GetColnames(), "table "+strconv.Quote(alias), loc)
 	if err != nil {
 		return nil, err
 	}
@@ -352,7 +373,11 @@ func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error)
 		if on.plan != marker {
 			// Subqueries in ON: for an inner join they may as well stand in WHERE.
 			if kind != proto.Join_INNER {
-				return nil, b.unsupported(loc, "a subquery in the ON clause of an outer join")
+				plan, err := sc.outerJoinOn(kind, j.Quals, l, r, on.scope, loc)
+				if err != nil {
+					return nil, err
+				}
+				return sc.joinAlias(j, &fromItem{plan: plan, cols: cols})
 			}
 			plan, err := sc.joinNodes(proto.Join_CROSS, l.plan, r.plan, nil)
 			if err != nil {
@@ -386,6 +411,40 @@ func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error)
 		plan = p
 	}
 	return sc.joinAlias(j, &fromItem{plan: plan, cols: cols})
+}
+
+// outerJoinOn plans an outer join whose ON clause has subqueries. They join the
+// side that they read, or, when they read both, the side that is looked up for
+// each row of the other.
+func (sc *selectCtx) outerJoinOn(kind proto.Join_Kind, quals *pg.Node, l, r *fromItem, scope []scopeCol, loc int32) (Node, error) {
+	b := sc.b
+	bind := func(plan Node) (Node, Expr, error) {
+		on := &selectCtx{b: b, outer: sc.outer, ctes: sc.ctes, clause: "JOIN conditions", scope: scope, plan: plan}
+		e, err := on.boolExpr(quals, "JOIN/ON")
+		return on.plan, e, err
+	}
+	left, cond, err := bind(l.plan)
+	if err != nil {
+		return nil, err
+	}
+	if !freeColumns(left).meets(idsOf(r.plan.Cols())) {
+		return sc.joinNodes(kind, left, r.plan, cond)
+	}
+	right, cond, err := bind(r.plan)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !freeColumns(right).meets(idsOf(l.plan.Cols())) || kind == proto.Join_LEFT:
+		return sc.joinNodes(kind, l.plan, right, cond)
+	case kind == proto.Join_RIGHT:
+		left, cond, err := bind(l.plan)
+		if err != nil {
+			return nil, err
+		}
+		return sc.joinNodes(proto.Join_LEFT, r.plan, left, cond)
+	}
+	return nil, b.unsupported(loc, "a subquery over both sides in the ON clause of a FULL JOIN")
 }
 
 // joinAlias applies (a JOIN b …) AS j.
@@ -446,7 +505,11 @@ func (sc *selectCtx) rangeFunction(rf *pg.RangeFunction, left *fromItem) (*fromI
 		return nil, err
 	}
 	if f.Kind == function.Scalar {
-		p := &Project{In: ctx.plan, Exprs: []Expr{b.call(f, args, t, fc.Location)}, Out: []Col{b.newCol(name, t)}}
+		cn := name
+		if rf.Alias != nil {
+			cn = rf.Alias.Aliasname
+		}
+		p := &Project{In: ctx.plan, Exprs: []Expr{b.call(f, args, t, fc.Location)}, Out: []Col{b.newCol(cn, t)}}
 		return sc.functionAlias(p, visible(p.Out), name, rf)
 	}
 	if f.Kind != function.Table {
@@ -485,7 +548,11 @@ func (sc *selectCtx) functionAlias(plan Node, cols []outCol, name string, rf *pg
 	if rf.Alias != nil {
 		name = rf.Alias.Aliasname
 	}
-	return sc.aliased(plan, cols, "", name, rf.Alias, -1)
+	it, err := sc.aliased(plan, cols, "", name, rf.Alias, -1)
+	if err == nil && len(it.cols) == 1 {
+		it.cols[0].Scalar = true
+	}
+	return it, err
 }
 
 // series recognises generate_series over integer constants. It is planned as

@@ -304,6 +304,9 @@ func freeColumns(n Node) colSet {
 		for _, in := range n.Inputs() {
 			visit(in)
 		}
+		if s, ok := n.(*Shared); ok {
+			visit(s.Plan.In) // a WITH of a correlated subquery
+		}
 	}
 	visit(n)
 	for id := range made {

@@ -262,23 +262,19 @@ func (sc *selectCtx) arrayCompare(x *pg.A_Expr, op string) (Expr, error) {
 			return nil, err
 		}
 	}
-	et := arr.Type().ElemType()
-	if et.ID == types.Invalid {
-		return nil, pgerr.New(pgerr.WrongObjectType, "op ANY/ALL (array) requires array on right side").At(b.pos(x.Location))
-	}
-	_, ats, _, err := function.ResolveOperator(op, []types.Type{arg.Type(), et.Bare()})
+	any := x.Kind == pg.A_Expr_Kind_AEXPR_OP_ANY
+	f, ats, err := function.ArrayOp(op, !any, []types.Type{arg.Type(), arr.Type().Bare()})
 	if err != nil {
 		return nil, b.at(err, x.Location)
 	}
 	if arg, err = b.coerce(arg, ats[0], function.Implicit, op); err != nil {
 		return nil, err
 	}
-	if !ats[1].Same(et) {
-		if arr, err = b.coerce(arr, types.ArrayOf(ats[1].ID), function.Explicit, op); err != nil {
+	if !ats[1].Same(arr.Type()) {
+		if arr, err = b.coerce(arr, ats[1], function.Explicit, op); err != nil {
 			return nil, err
 		}
 	}
-	any := x.Kind == pg.A_Expr_Kind_AEXPR_OP_ANY
 	// = ANY and <> ALL of a constant array are IN lists.
 	if c, ok := arr.(*Const); ok && c.V != nil && (any && op == "=" || !any && op == "<>") && arg.Type().Same(arr.Type().ElemType()) {
 		in := &InList{Arg: arg, Not: !any}
@@ -296,11 +292,7 @@ func (sc *selectCtx) arrayCompare(x *pg.A_Expr, op string) (Expr, error) {
 		}
 		return b.fold(in), nil
 	}
-	name := "array_all"
-	if any {
-		name = "array_any"
-	}
-	return b.callByName(name+"("+op+")", []Expr{arg, arr}, x.Location)
+	return b.call(f, []Expr{arg, arr}, boolType, x.Location), nil
 }
 
 // rowExpr binds comparisons of row values by spelling them out.

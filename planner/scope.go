@@ -13,8 +13,10 @@ import (
 type scopeCol struct {
 	Col
 	Schema, Table string
-	Hidden        bool // not part of *: group keys of APPLY, the right side of USING
-	Merged        bool // of USING: the unqualified name means another column
+	Hidden        bool   // not part of *: group keys of APPLY, the right side of USING
+	Merged        bool   // of USING: the unqualified name means another column
+	Origin        string // the table's name that an alias hides
+	Scalar        bool   // the only column of a function in FROM, which the table's name means too
 }
 
 // ident is an identifier with what the scanner dropped: whether it was quoted.

@@ -177,10 +177,11 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 func (sc *selectCtx) finish(sel *pg.SelectStmt, targets []*target, order []SortKey, distinctOn []Expr) (*Query, error) {
 	b := sc.b
 	p := &Project{In: sc.plan}
+	made := idsOf(sc.plan.Cols()) // an enclosing query's column gets an ID of its own
 	var cols []outCol
 	for _, t := range targets {
 		c, ok := t.e.(*Column)
-		if ok && !containsCol(p.Out, c.ID) {
+		if ok && made[c.ID] && !containsCol(p.Out, c.ID) {
 			t.col = Col{ID: c.ID, Name: t.name, T: c.T} // passes through under its own ID
 		} else {
 			t.col = b.newCol(t.name, t.e.Type())
@@ -422,6 +423,9 @@ func (sc *selectCtx) orderItem(n *pg.Node, targets []*target) (Expr, error) {
 		}
 		return targets[k-1].e, nil
 	}
+	if n.GetAConst() != nil {
+		return nil, pgerr.New(pgerr.SyntaxError, "non-integer constant in %s", sc.clause).At(sc.b.pos(nodeLocation(n)))
+	}
 	if e, err := sc.outputName(n, targets, true); e != nil || err != nil {
 		return e, err
 	}
@@ -496,6 +500,9 @@ func (sc *selectCtx) groupKey(n *pg.Node, targets []*target) ([]Expr, error) {
 			return nil, pgerr.New(pgerr.InvalidColumnReference, "GROUP BY position %d is not in select list", k).At(sc.b.pos(nodeLocation(n)))
 		}
 		return check(targets[k-1].e)
+	}
+	if n.GetAConst() != nil {
+		return nil, pgerr.New(pgerr.SyntaxError, "non-integer constant in GROUP BY").At(sc.b.pos(nodeLocation(n)))
 	}
 	if ref := n.GetColumnRef(); ref != nil {
 		if parts, _ := nameParts(ref.Fields); len(parts) == 1 {
@@ -627,7 +634,7 @@ func (sc *selectCtx) aggregate(keys []Expr, targets []*target, having *Expr, ord
 			if d, ok := out.(*Dependent); ok {
 				for id := range freeColumns(d.Right) {
 					if inScope[id] && !have[id] {
-						return nil, pgerr.New(pgerr.GroupingError, "subquery uses an ungrouped column from the outer query")
+						return nil, pgerr.New(pgerr.GroupingError, "subquery uses ungrouped column from outer query")
 					}
 				}
 			}
@@ -666,9 +673,6 @@ func (b *binder) setOperation(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv
 		branches = []*pg.SelectStmt{sel.Larg, sel.Rarg}
 	}
 	name := map[pg.SetOperation]string{pg.SetOperation_SETOP_UNION: "UNION", pg.SetOperation_SETOP_INTERSECT: "INTERSECT", pg.SetOperation_SETOP_EXCEPT: "EXCEPT"}[sel.Op]
-	if sel.All && sel.Op != pg.SetOperation_SETOP_UNION {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "%s ALL is not supported", name)
-	}
 	qs := make([]*Query, len(branches))
 	ins := make([]Node, len(branches))
 	colsOf := make([][]outCol, len(branches))
@@ -728,6 +732,12 @@ func (b *binder) setOperation(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv
 			plan = distinct(plan, out)
 		}
 	} else {
+		if sel.All {
+			// Rows that occur more than once are told apart by their number.
+			for i := range ins {
+				ins[i] = b.numbered(ins[i])
+			}
+		}
 		j := &Join{Kind: proto.Join_SEMI, Left: ins[0], Right: ins[1]}
 		if sel.Op == pg.SetOperation_SETOP_EXCEPT {
 			j.Kind = proto.Join_ANTI
@@ -738,12 +748,26 @@ func (b *binder) setOperation(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv
 			j.RightKeys = append(j.RightKeys, r[i].ref())
 			j.NullSafe = append(j.NullSafe, true)
 		}
-		plan = distinct(j, l)
 		for i := range out {
 			out[i].ID = l[i].ID
 		}
+		if plan = j; sel.All {
+			plan = narrow(j, out)
+		} else {
+			plan = distinct(j, l)
+		}
 	}
 	return b.orderLimit(sel, plan, visible(out), outer, ctes)
+}
+
+// numbered adds the number of each row among its equals.
+func (b *binder) numbered(in Node) Node {
+	w := &Window{In: in, Out: []Col{b.newCol("", types.T(types.Int8))}}
+	for _, c := range in.Cols() {
+		w.Partition = append(w.Partition, c.ref())
+	}
+	w.Calls = []*WindowCall{{F: builtin("row_number"), T: w.Out[0].T, Frame: defaultFrame(false)}}
+	return w
 }
 
 func selectLocation(s *pg.SelectStmt) int32 {
