@@ -23,7 +23,8 @@ func (tx *Tx) CreateSchema(name, owner string) (*Schema, error) {
 			return pgerr.New(pgerr.ReservedName, "unacceptable schema name \"%s\"", name).
 				WithDetail("The prefix \"pg_\" is reserved for system schemas.")
 		}
-		if d.schemas[name] != nil {
+		// The schema volley has virtual tables only.
+		if d.schemas[name] != nil || name == "volley" {
 			return pgerr.New(pgerr.DuplicateSchema, "schema \"%s\" already exists", name)
 		}
 		d.putSchema(sc)

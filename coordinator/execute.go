@@ -72,6 +72,9 @@ func (x *statement) execute(ctx context.Context) (*Result, error) {
 	case *pg.Node_DiscardStmt:
 		return x.discard(n.DiscardStmt)
 	}
+	if r, ok, err := x.sessionCommand(); ok {
+		return r, err
+	}
 	if x.s.settings.get("transaction_read_only") == "on" || x.s.txStatus == 0 && x.s.settings.get("default_transaction_read_only") == "on" {
 		if c := x.st.Node.GetCopyStmt(); c == nil || c.IsFrom {
 			return nil, pgerr.New(pgerr.ReadOnlySQLTransaction, "cannot execute this statement in a read-only transaction")

@@ -42,7 +42,7 @@ func (n *names) Relation(schema, name string) (*planner.Relation, error) {
 	}
 	for _, sc := range schemas {
 		if t := pgcatalog.Find(sc, name); t != nil {
-			return &planner.Relation{Kind: planner.VirtualRelation, Schema: t.Schema, Name: t.Name, Columns: t.Columns}, nil
+			return &planner.Relation{Kind: planner.VirtualRelation, Schema: t.Schema, Name: t.Name, Columns: t.Columns, Hidden: pgcatalog.SystemColumns()}, nil
 		}
 		if r := n.snap.Relation(sc, name); r != nil {
 			return n.relation(r)

@@ -79,7 +79,8 @@ func (s *Session) PID() int32 { return s.pid }
 func (s *Session) Setting(name string) (string, bool) {
 	d := findSetting(name)
 	if d == nil {
-		return "", false
+		v, ok := s.settings.value[strings.ToLower(name)] // one that the client made up
+		return v, ok
 	}
 	return d.show(s.settings.get(d.name)), true
 }
@@ -378,10 +379,13 @@ func (x *statement) options() *planner.Options {
 func (s *Session) searchPath(snap *catalog.Snapshot) []string {
 	var out []string
 	for _, p := range splitNames(s.settings.get("search_path")) {
+		// $user is only a schema made for the user: the default role has the
+		// name of our own schema.
+		own := p == "volley"
 		if p == "$user" {
 			p = s.o.User
 		}
-		if snap.Schema(p) != nil {
+		if own || snap.Schema(p) != nil {
 			out = append(out, p)
 		}
 	}

@@ -40,7 +40,7 @@ func only(want string) func(string) (string, error) {
 }
 
 // settingsTable is the only list of settings.
-var settingsTable = []setting{
+var settingsTable = append([]setting{
 	{name: "volley.seed", kind: "string", def: "", category: "Volley / Execution",
 		doc: "Seed of random() for every statement; empty draws one per statement.",
 		check: func(v string) (string, error) {
@@ -112,17 +112,17 @@ var settingsTable = []setting{
 	{name: "default_transaction_read_only", kind: "bool", def: "off", report: true, category: "Client Connection Defaults / Statement Behavior", doc: "New transactions refuse to write."},
 	{name: "transaction_read_only", kind: "bool", def: "off", category: "Client Connection Defaults / Statement Behavior", doc: "This transaction refuses to write."},
 	{name: "server_version", kind: "string", def: "15.0 (Volley " + Version + ")", readonly: true, report: true, category: "Preset Options", doc: "Postgres version whose dialect is spoken."},
-	{name: "server_version_num", kind: "integer", def: "150000", readonly: true, category: "Preset Options", doc: "Postgres version whose dialect is spoken."},
+	{name: "server_version_num", kind: "integer", def: "150000", min: 150000, max: 150000, readonly: true, category: "Preset Options", doc: "Postgres version whose dialect is spoken."},
 	{name: "volley.version", kind: "string", def: Version, readonly: true, category: "Preset Options", doc: "Version of Volley."},
 	{name: "server_encoding", kind: "string", def: "UTF8", readonly: true, report: true, category: "Preset Options", doc: "Encoding of the database."},
 	{name: "integer_datetimes", kind: "bool", def: "on", readonly: true, report: true, category: "Preset Options", doc: "Timestamps are integers."},
 	{name: "in_hot_standby", kind: "bool", def: "off", readonly: true, report: true, category: "Preset Options", doc: "Never a standby."},
 	{name: "is_superuser", kind: "bool", def: "on", readonly: true, report: true, category: "Preset Options", doc: "Is the session's role a superuser."},
 	{name: "session_authorization", kind: "string", def: "", readonly: true, report: true, category: "Preset Options", doc: "The session's role."},
-	{name: "max_identifier_length", kind: "integer", def: "63", readonly: true, category: "Preset Options", doc: "Bytes of an identifier that are significant."},
+	{name: "max_identifier_length", kind: "integer", def: "63", min: 63, max: 63, readonly: true, category: "Preset Options", doc: "Bytes of an identifier that are significant."},
 	{name: "lc_collate", kind: "string", def: "C", readonly: true, category: "Preset Options", doc: "Text is compared by its bytes."},
 	{name: "lc_ctype", kind: "string", def: "C.UTF-8", readonly: true, category: "Preset Options", doc: "Characters are Unicode."},
-}
+}, acceptedSettings()...)
 
 func checkZone(v string) (string, error) {
 	if strings.EqualFold(v, "default") || strings.EqualFold(v, "local") {
@@ -163,6 +163,16 @@ func unknownSetting(name string) error {
 		e = e.WithHint("Perhaps you meant %q.", s)
 	}
 	return e
+}
+
+// customSetting is a setting that an application makes up: a name with a prefix,
+// such as app.user. nil for other names, and those of our own prefix.
+func customSetting(name string) *setting {
+	prefix, rest, ok := strings.Cut(name, ".")
+	if !ok || prefix == "" || rest == "" || strings.EqualFold(prefix, "volley") {
+		return nil
+	}
+	return &setting{name: strings.ToLower(name), kind: "string", category: "Customized Options"}
 }
 
 // SuggestSetting returns the setting whose name is nearest to name, "" if none is near.
@@ -316,6 +326,9 @@ func (s *sessionSettings) int(name string) int64 {
 // set checks and stores a value; start makes it the value RESET returns to.
 func (s *sessionSettings) set(name, v, source string, start bool) (*setting, error) {
 	d := findSetting(name)
+	if d == nil {
+		d = customSetting(name)
+	}
 	if d == nil {
 		return nil, unknownSetting(name)
 	}

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -63,6 +64,13 @@ func (x *statement) setValue(ctx context.Context, n *pg.VariableSetStmt) (string
 				continue
 			}
 		}
+		if zone, ok, err := intervalZone(n.Name, a); ok {
+			if err != nil {
+				return "", err
+			}
+			parts = append(parts, zone)
+			continue
+		}
 		v, _, err := planner.Constant(ctx, x.st, a, types.Type{ID: types.Invalid}, x.options())
 		if err != nil {
 			return "", err
@@ -74,12 +82,35 @@ func (x *statement) setValue(ctx context.Context, n *pg.VariableSetStmt) (string
 		if v.Type.ID == types.Bool {
 			t = map[string]string{"t": "on", "f": "off"}[t]
 		}
-		if v.Type.ID == types.Interval && strings.EqualFold(n.Name, "timezone") {
-			return "", pgerr.New(pgerr.FeatureNotSupported, "SET TIME ZONE INTERVAL is not supported").WithHint("Use a zone's name, such as 'Europe/Berlin'.")
-		}
 		parts = append(parts, t)
 	}
 	return strings.Join(parts, ", "), nil
+}
+
+// intervalZone reads SET TIME ZONE INTERVAL '+02:00' HOUR TO MINUTE: an offset east
+// of Greenwich.
+func intervalZone(name string, arg *pg.Node) (zone string, ok bool, err error) {
+	c := arg.GetTypeCast()
+	parts := c.GetTypeName().GetNames()
+	if !strings.EqualFold(name, "timezone") || len(parts) == 0 || parts[len(parts)-1].GetString_().GetSval() != "interval" {
+		return "", false, nil
+	}
+	v, err := types.ParseInterval(c.Arg.GetAConst().GetSval().GetSval())
+	if err != nil {
+		return "", true, err
+	}
+	if v.Months != 0 || v.Days != 0 {
+		return "", true, pgerr.New(pgerr.InvalidParameterValue, "invalid interval value for time zone: must not include months or days")
+	}
+	minutes := v.Micros / 60_000_000
+	if minutes == 0 {
+		return "UTC", true, nil
+	}
+	sign := '-' // POSIX counts west of Greenwich
+	if minutes < 0 {
+		sign, minutes = '+', -minutes
+	}
+	return fmt.Sprintf("UTC%c%02d:%02d", sign, minutes/60, minutes%60), true, nil
 }
 
 // quoteName quotes a name for a list in which case matters.
@@ -105,6 +136,9 @@ func (x *statement) setVariable(ctx context.Context, n *pg.VariableSetStmt) (*Re
 		return done("SET"), nil
 	case pg.VariableSetKind_VAR_SET_DEFAULT, pg.VariableSetKind_VAR_RESET:
 		d := findSetting(name)
+		if d == nil {
+			d = customSetting(name)
+		}
 		if d == nil {
 			return nil, unknownSetting(name)
 		}
@@ -141,6 +175,12 @@ func (s *Session) resetAll() {
 		if !d.readonly && s.settings.value[k] != s.settings.reset[k] {
 			s.settings.value[k], s.settings.source[k] = s.settings.reset[k], "default"
 			s.report(d)
+		}
+	}
+	for k := range s.settings.value {
+		if customSetting(k) != nil {
+			delete(s.settings.value, k)
+			delete(s.settings.source, k)
 		}
 	}
 	s.seed = nil
@@ -286,6 +326,17 @@ func (s *Session) endTx(restore bool) {
 		if (restore || s.local[k] || blockOnly) && s.settings.value[k] != s.undo.value[k] {
 			s.settings.value[k], s.settings.source[k] = s.undo.value[k], s.undo.source[k]
 			s.report(d)
+		}
+	}
+	for k := range s.settings.value {
+		if customSetting(k) != nil && (restore || s.local[k]) {
+			delete(s.settings.value, k)
+			delete(s.settings.source, k)
+		}
+	}
+	for k, v := range s.undo.value {
+		if customSetting(k) != nil && (restore || s.local[k]) {
+			s.settings.value[k], s.settings.source[k] = v, s.undo.source[k]
 		}
 	}
 	s.undo, s.local = nil, nil

@@ -108,6 +108,9 @@ func FormatType(oid uint32, typmod int32, given bool) string {
 	}
 	t, ok := types.ByOID(oid)
 	if !ok {
+		if name, ok := pseudoTypeName(oid); ok {
+			return name
+		}
 		return "???"
 	}
 	if given {
@@ -345,7 +348,6 @@ func registerCatalog(r *registry) {
 		"pg_get_indexdef(oid)", "pg_get_indexdef(oid,int4,bool)", "pg_get_partkeydef(oid)", "pg_get_partition_constraintdef(oid)",
 		"pg_get_ruledef(oid)", "pg_get_ruledef(oid,bool)", "pg_get_triggerdef(oid)", "pg_get_triggerdef(oid,bool)",
 		"pg_get_statisticsobjdef_columns(oid)", "pg_get_serial_sequence(text,text)",
-		"obj_description(oid)", "obj_description(oid,name)", "col_description(oid,int4)", "shobj_description(oid,name)",
 		"pg_tablespace_location(oid)",
 	} {
 		r.scalar(sig+" text", allNull(types.Text), stable)
@@ -410,28 +412,11 @@ func registerCatalog(r *registry) {
 	}
 	r.scalar("pg_relation_is_publishable(regclass) bool", always1(types.Bool, false), stable)
 	r.table("pg_partition_ancestors(regclass) regclass", func(*Ctx, []*vector.Vector) (Generator, error) { return noRows{}, nil })
-	registerPrivileges(r)
+	registerDetails(r)
 	r.table("pg_get_keywords() record", func(*Ctx, []*vector.Vector) (Generator, error) { return keywordRows(), nil },
 		func(f *Function) {
 			f.Columns = []vector.Field{{Name: "word", Type: textType}, {Name: "catcode", Type: types.T(types.Char)}, {Name: "catdesc", Type: textType}}
 		})
-}
-
-// registerPrivileges registers has_…_privilege, which are true: the privileges
-// of statements are checked where they run.
-func registerPrivileges(r *registry) {
-	yes := always1(types.Bool, true)
-	for _, kind := range []string{"table", "any_column", "schema", "database", "function", "sequence", "type", "language", "tablespace", "server", "foreign_data_wrapper"} {
-		for _, args := range []string{"text,text", "oid,text", "name,text,text", "name,oid,text", "oid,text,text", "oid,oid,text"} {
-			r.scalar("has_"+kind+"_privilege("+args+") bool", yes, stable)
-		}
-	}
-	for _, args := range []string{"text,text,text", "text,int2,text", "oid,text,text", "oid,int2,text"} {
-		r.scalar("has_column_privilege("+args+") bool", yes, stable)
-	}
-	for _, args := range []string{"name,text", "oid,text", "name,name,text", "oid,oid,text"} {
-		r.scalar("pg_has_role("+args+") bool", yes, stable)
-	}
 }
 
 func keywordRows() Generator {

@@ -130,6 +130,8 @@ type CatalogDetails interface {
 	// HasPrivilege reports whether a role holds a privilege on a schema, relation
 	// or function.
 	HasPrivilege(role string, object uint32, privilege string) bool
+	// FunctionArgTypes gives the types that a function takes, as OIDs.
+	FunctionArgTypes(oid uint32) []uint32
 }
 
 // EvalFunc computes one vector of n rows from arguments of n rows each, Flat or

@@ -71,6 +71,7 @@ func buildRegistry() *registry {
 		family(r)
 	}
 	registerArrayOps(r)
+	r.registerFields()
 	for name, fs := range r.byName {
 		if fs[0].Op == "" {
 			r.names = append(r.names, name)

@@ -1,6 +1,7 @@
 package function
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,6 +37,9 @@ func lookupReg(c *Ctx, s string, to types.Type) (uint32, error) {
 	case types.Regtype:
 		t, ok := ParseTypeName(s)
 		if !ok {
+			if oid := pseudoTypes[unquoteIdent(strings.TrimPrefix(strings.TrimSpace(s), "pg_catalog."))]; oid != 0 {
+				return oid, nil
+			}
 			return 0, pgerr.New(pgerr.UndefinedObject, "type \"%s\" does not exist", s)
 		}
 		return t.OID(), nil
@@ -51,43 +55,84 @@ func lookupReg(c *Ctx, s string, to types.Type) (uint32, error) {
 		}
 		return oid, nil
 	}
-	return lookupProc(s, to)
+	return lookupProc(c, s, to)
 }
 
-// lookupProc finds a built-in by name (regproc) or by name and arguments
+// lookupProc finds a function by name (regproc) or by name and arguments
 // (regprocedure).
-func lookupProc(s string, to types.Type) (uint32, error) {
+func lookupProc(c *Ctx, s string, to types.Type) (uint32, error) {
 	name, args, hasArgs := s, "", false
 	if i := strings.IndexByte(s, '('); i >= 0 && strings.HasSuffix(s, ")") {
 		name, args, hasArgs = s[:i], s[i+1:len(s)-1], true
 	}
-	fs := Lookup(unquoteIdent(strings.TrimPrefix(name, "pg_catalog.")))
+	oids, takes, err := c.procs(name)
+	if err != nil {
+		return 0, err
+	}
 	if to.ID == types.Regproc {
-		switch len(fs) {
+		switch len(oids) {
 		case 0:
 			return 0, pgerr.New(pgerr.UndefinedFunction, "function \"%s\" does not exist", s)
 		case 1:
-			return fs[0].OID, nil
+			return oids[0], nil
 		}
 		return 0, pgerr.New(pgerr.AmbiguousFunction, "more than one function named \"%s\"", s)
 	}
 	if hasArgs {
-		var want []types.Type
+		var want []uint32
 		for _, a := range strings.Split(args, ",") {
 			if a = strings.TrimSpace(a); a == "" {
 				continue
 			}
-			t, ok := ParseTypeName(a)
-			if !ok {
-				return 0, pgerr.New(pgerr.UndefinedObject, "type \"%s\" does not exist", a)
+			oid, err := lookupReg(c, a, types.T(types.Regtype))
+			if err != nil {
+				return 0, err
 			}
-			want = append(want, t)
+			want = append(want, oid)
 		}
-		if f := exact(fs, want); f != nil {
-			return f.OID, nil
+		for _, oid := range oids {
+			if slices.Equal(takes(oid), want) {
+				return oid, nil
+			}
 		}
 	}
 	return 0, pgerr.New(pgerr.UndefinedFunction, "function \"%s\" does not exist", s)
+}
+
+// procs are the functions of a name, and what each takes: all where there is a
+// catalog, the built-ins where there is none.
+func (c *Ctx) procs(name string) (oids []uint32, takes func(uint32) []uint32, err error) {
+	if c != nil && c.Catalog != nil {
+		if d, ok := c.Catalog.(CatalogDetails); ok {
+			oids, err = d.FunctionOIDs(name)
+			return oids, d.FunctionArgTypes, err
+		}
+	}
+	byOID := map[uint32][]uint32{}
+	for _, f := range Lookup(unquoteIdent(strings.TrimPrefix(name, "pg_catalog."))) {
+		args := make([]uint32, len(f.Args))
+		for i, a := range f.Args {
+			args[i] = a.OID()
+		}
+		oids, byOID[f.OID] = append(oids, f.OID), args
+	}
+	return oids, func(oid uint32) []uint32 { return byOID[oid] }, nil
+}
+
+// pseudoTypes are types that no value has; clients compare result types with them.
+var pseudoTypes = map[string]uint32{"cstring": 2275, "any": 2276, "anyarray": 2277, "trigger": 2279, "language_handler": 2280,
+	"internal": 2281, "anyelement": 2283, "event_trigger": 3838}
+
+func pseudoTypeName(oid uint32) (string, bool) {
+	for name, o := range pseudoTypes {
+		if o == oid {
+			if name == "any" {
+				name = `"any"`
+			}
+			return name, true
+		}
+	}
+	return "", false
 }
 
 // ParseTypeName reads a type's name as a user writes it: an alias, with
@@ -109,7 +154,7 @@ func ParseTypeName(s string) (types.Type, bool) {
 		}
 		s = s[:i] + s[j+1:]
 	}
-	s = strings.TrimPrefix(s, "pg_catalog.")
+	s = strings.TrimPrefix(strings.TrimPrefix(s, "pg_catalog."), `"pg_catalog".`)
 	quoted := len(s) > 1 && s[0] == '"'
 	if !quoted {
 		s = strings.Join(strings.Fields(strings.ToLower(s)), " ")
@@ -150,6 +195,9 @@ func regText(c *Ctx, t types.Type, oid uint32) string {
 	if t.ID == types.Regtype {
 		if u, ok := types.ByOID(oid); ok {
 			return u.String()
+		}
+		if name, ok := pseudoTypeName(oid); ok {
+			return name
 		}
 		return number
 	}

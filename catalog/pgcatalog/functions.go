@@ -101,6 +101,9 @@ func builtin(f *function.Function) procRow {
 	if f.Volatility == function.Volatile {
 		p.parallel = 'r'
 	}
+	if f.Schema == function.InformationSchema {
+		p.schemaOID = catalog.InfoSchemaOID
+	}
 	for _, a := range f.Args {
 		p.args = append(p.args, a.OID())
 	}

@@ -182,6 +182,12 @@ func (l *lookup) FunctionOIDs(name string) ([]uint32, error) {
 	return nil, nil
 }
 
+// FunctionArgTypes gives the types that a function takes, nil where there is none.
+func (l *lookup) FunctionArgTypes(oid uint32) []uint32 {
+	p, _ := l.v.proc(oid)
+	return p.args
+}
+
 // SchemaName finds a schema by OID.
 func (l *lookup) SchemaName(oid uint32) (string, bool) {
 	if s := l.v.Snapshot.SchemaByOID(oid); s != nil {

@@ -74,13 +74,17 @@ func parameter(oid uint32) []byte {
 		return []byte("1")
 	case 1082, 1114, 1184:
 		return []byte("2026-01-01")
-	case 1005, 1007, 1016, 1028, 1009, 1015, 1003, 1022:
+	case 1002, 1005, 1007, 1016, 1028, 1009, 1015, 1003, 1022:
 		return []byte("{}")
 	}
 	return []byte("t")
 }
 
 func (b block) run(ctx context.Context, c *pgconn.PgConn) error {
+	if strings.HasPrefix(b.sql, "COPY") && strings.Contains(b.sql, "FROM STDIN") {
+		_, err := c.CopyFrom(ctx, strings.NewReader(""), b.sql)
+		return err
+	}
 	if !b.extended {
 		_, err := c.Exec(ctx, b.sql).ReadAll()
 		return err
