@@ -73,7 +73,7 @@ func demo(ctx context.Context, dir string, rows int, log *slog.Logger, stdout, s
 	c.onNotice = s.notice
 	do := func(sql string) error {
 		fmt.Fprintf(stdout, "volley=> %s;\n", strings.ReplaceAll(sql, "\n", "\nvolley-> "))
-		if err := s.statement(sql, "", s.in); err != nil {
+		if err := s.statement(sql, "", nil); err != nil {
 			return err
 		}
 		fmt.Fprintln(stdout)

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
 )
 
 const shellHelp = `Statements end with a semicolon and may span lines. Ctrl-C cancels, Ctrl-D leaves.
@@ -289,7 +288,7 @@ func (s *shell) copyFile(arg string) error {
 	}
 	sql := strings.TrimSpace(fmt.Sprintf("COPY %s %s %s %s", what, dir, end, options))
 	if std == "stdin" || std == "stdout" {
-		return s.statement(sql, "", s.in)
+		return s.statement(sql, "", &copyData{r: s.in, whole: !s.interactive})
 	}
 	s.setRunning(true)
 	defer s.setRunning(false)
@@ -376,4 +375,3 @@ func splitCopy(arg string) (what string, to bool, file, options string, err erro
 	}
 	return what, to, file, strings.TrimSpace(options), nil
 }
-

@@ -156,6 +156,7 @@ func serve(ctx, force context.Context, c serveConfig, stdout io.Writer) (err err
 	server.Worker.Serve(g)
 	wire.NewSession = sessions(server)
 	wire.Verifier = server.PasswordVerifier
+	wire.RegName = server.RegName
 	pg := pgwire.New(wire)
 	var ready atomic.Bool
 	web := newWeb(ready.Load, append(serverMetrics(server, pg), workerMetrics(server.Worker)...), c.log)

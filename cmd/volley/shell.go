@@ -46,14 +46,14 @@ type statementBuffer struct{ text string }
 
 // feed takes a line, or several, and runs what they complete; with last also
 // what lacks its semicolon. data is where COPY … FROM STDIN finds its lines.
-func (s *shell) feed(b *statementBuffer, line string, last bool, prefix string, data *bufio.Reader) error {
+func (s *shell) feed(b *statementBuffer, line string, last bool, prefix string, data *copyData) error {
 	if blank(b.text) && strings.HasPrefix(strings.TrimSpace(line), `\`) {
 		b.text = ""
 		return s.failed(s.meta(strings.TrimSpace(line)))
 	}
 	b.text += line
 	if !last && !strings.Contains(line, ";") {
-		return nil
+		return nil // Split looks at all of the text
 	}
 	complete, rest := parser.Split(b.text)
 	b.text = rest
@@ -91,7 +91,7 @@ func blank(text string) bool {
 var copyStdio = regexp.MustCompile(`(?is)^\s*copy\b.*\b(from\s+stdin|to\s+stdout)\b`)
 
 // statement runs one statement and prints what it gives, also its error.
-func (s *shell) statement(sql, prefix string, data *bufio.Reader) error {
+func (s *shell) statement(sql, prefix string, data *copyData) error {
 	start := time.Now()
 	s.setRunning(true)
 	quiet := s.startBar()
@@ -116,14 +116,15 @@ func (s *shell) statement(sql, prefix string, data *bufio.Reader) error {
 
 // exec runs a statement and prints its rows. The tag is that of a statement
 // without rows. quiet is called before anything is printed.
-func (s *shell) exec(sql string, data *bufio.Reader, quiet func()) (tag string, err error) {
+func (s *shell) exec(sql string, data *copyData, quiet func()) (tag string, err error) {
 	if m := copyStdio.FindStringSubmatch(sql); m != nil {
 		var t pgconn.CommandTag
 		if strings.EqualFold(m[1][:2], "to") {
 			t, err = s.c.conn.CopyTo(s.ctx, firstWrite{s.out, quiet}, sql)
 			return "", err
 		}
-		t, err = s.c.conn.CopyFrom(s.ctx, &copyData{r: data, whole: data == s.in && !s.interactive}, sql)
+		data.rest, data.end = nil, false
+		t, err = s.c.conn.CopyFrom(s.ctx, data, sql)
 		return t.String(), err
 	}
 	results := s.c.conn.Exec(s.ctx, sql)
@@ -172,7 +173,8 @@ func (f firstWrite) Write(b []byte) (int, error) {
 	return f.w.Write(b)
 }
 
-// copyData reads lines up to one that is \. or, with whole, up to the end.
+// copyData is what COPY … FROM STDIN reads: lines up to one that is \. or, with
+// whole, up to the end.
 type copyData struct {
 	r     *bufio.Reader
 	whole bool
@@ -306,7 +308,11 @@ func (s *shell) interact() error {
 	rl.Prompt.Secondary(func() string { return "volley-> " })
 	rl.AcceptMultiline = func(line []rune) bool { return acceptable(string(line)) }
 	if home, err := dataHome(); err == nil && os.MkdirAll(home, 0o700) == nil {
-		if h, err := readline.NewHistoryFromFile(filepath.Join(home, "history")); err == nil {
+		name := filepath.Join(home, "history")
+		if f, err := os.OpenFile(name, os.O_CREATE|os.O_RDONLY, 0o600); err == nil {
+			_ = f.Close() // it has to exist, or it is not used
+		}
+		if h, err := readline.NewHistoryFromFile(name); err == nil {
 			rl.History.Delete()
 			rl.History.Add("volley", h)
 		}
@@ -323,19 +329,26 @@ func (s *shell) interact() error {
 			return err
 		}
 		b := statementBuffer{}
-		if err := s.feed(&b, line+"\n", true, "", s.in); err != nil {
-			return err
+		for l := range strings.Lines(line) {
+			if err := s.feed(&b, l, false, "", &copyData{r: s.in}); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// acceptable reports whether what has been typed is to be run: a backslash
-// command, or statements that all have their semicolon.
+// acceptable reports whether what has been typed or pasted is to be run: it is
+// backslash commands and statements that have their semicolons.
 func acceptable(text string) bool {
-	t := strings.TrimSpace(text)
-	if t == "" || strings.HasPrefix(t, `\`) {
-		return true
+	rest := ""
+	for line := range strings.Lines(text) {
+		if blank(rest) && strings.HasPrefix(strings.TrimSpace(line), `\`) {
+			rest = ""
+			continue
+		}
+		if rest += line; strings.Contains(line, ";") {
+			_, rest = parser.Split(rest)
+		}
 	}
-	_, rest := parser.Split(text)
 	return blank(rest)
 }

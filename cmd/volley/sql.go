@@ -126,9 +126,9 @@ func (s *shell) script(r *bufio.Reader, name string) error {
 		if name != "" {
 			prefix = fmt.Sprintf("%s:%d: ", name, lineNo)
 		}
-		data := s.in
+		data := &copyData{r: s.in, whole: true}
 		if name != "" {
-			data = r
+			data = &copyData{r: r}
 		}
 		if err := s.feed(&b, line, last, prefix, data); err != nil {
 			return err
