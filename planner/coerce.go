@@ -174,9 +174,6 @@ func ResolveType(st *parser.Statement, tn *pg.TypeName) (types.Type, error) {
 		name, array = name[1:], true
 	}
 	t, ok := types.ByName(strings.ToLower(name))
-	if schema == "" && name == "char" {
-		t, ok = types.T(types.Bpchar), true
-	}
 	if !ok {
 		switch name {
 		case "serial", "bigserial", "smallserial", "serial4", "serial8":
