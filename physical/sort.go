@@ -128,7 +128,7 @@ func (s *sorter) add(ctx context.Context, b *vector.Batch) error {
 	s.held += need
 	s.buf = append(s.buf, b)
 	s.rows += b.Rows()
-	if s.limit > 0 && int64(s.rows) >= 2*s.limit+65536 {
+	if s.limit > 0 && int64(s.rows) >= 2*s.limit+8192 {
 		return s.prune(ctx)
 	}
 	return nil
