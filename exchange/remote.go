@@ -11,8 +11,10 @@ import (
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/vector"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 )
 
@@ -25,14 +27,29 @@ type Peers struct {
 	closed bool
 }
 
+// A connection on which nothing has come for pingEvery (the least that gRPC
+// allows) is asked for a sign of life, which must come within pingTimeout.
+const (
+	pingEvery   = 10 * time.Second
+	pingTimeout = 5 * time.Second
+)
+
 // NewPeers makes a pool; without options it dials plaintext.
 func NewPeers(opts ...grpc.DialOption) *Peers {
 	if len(opts) == 0 {
 		opts = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
 	}
-	// Wide windows are the read-ahead: the transport receives while the
-	// consumer works on the batch before.
-	opts = append(opts, grpc.WithInitialWindowSize(4<<20), grpc.WithInitialConnWindowSize(16<<20))
+	b := backoff.DefaultConfig
+	b.BaseDelay, b.MaxDelay = 100*time.Millisecond, 2*time.Second
+	opts = append([]grpc.DialOption{
+		// A process that is stopped, or behind a broken line, keeps its
+		// connections: without pings a reader would wait on it for ever.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingEvery, Timeout: pingTimeout}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: b, MinConnectTimeout: 3 * time.Second}),
+		// Wide windows are the read-ahead: the transport receives while the
+		// consumer works on the batch before.
+		grpc.WithInitialWindowSize(4 << 20), grpc.WithInitialConnWindowSize(16 << 20),
+	}, opts...)
 	return &Peers{opts: opts, conns: map[string]*grpc.ClientConn{}}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -45,12 +46,15 @@ func NewStore(cfg StoreConfig) (*Store, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not create the exchange directory %q", cfg.Dir)
 	}
-	old, err := filepath.Glob(filepath.Join(cfg.Dir, "*"+spillSuffix))
+	old, err := os.ReadDir(cfg.Dir)
 	if err != nil {
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not list the exchange directory %q", cfg.Dir)
 	}
 	for _, f := range old {
-		if err := os.Remove(f); err != nil {
+		if !strings.HasSuffix(f.Name(), spillSuffix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(cfg.Dir, f.Name())); err != nil {
 			return nil, pgerr.Wrap(err, pgerr.IOError, "could not remove an old exchange file")
 		}
 	}

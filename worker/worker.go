@@ -67,7 +67,9 @@ type query struct {
 	stages  map[uint32]*proto.Stage
 	context *proto.QueryContext
 	tasks   map[exchange.TaskKey]*attempt
+	ending  map[*attempt]bool // cancelled, still running
 	dropped bool
+	gone    chan struct{} // closed when a drop has ended
 }
 
 type attempt struct {
@@ -153,11 +155,25 @@ func (w *Worker) Start(run *proto.RunTask, local any, report func(*proto.TaskRep
 	}
 	q := w.queries[key.Query]
 	if q == nil {
-		q = &query{stages: map[uint32]*proto.Stage{}, tasks: map[exchange.TaskKey]*attempt{}}
+		q = &query{stages: map[uint32]*proto.Stage{}, tasks: map[exchange.TaskKey]*attempt{}, ending: map[*attempt]bool{}, gone: make(chan struct{})}
 		w.queries[key.Query] = q
 	}
-	if q.tasks[key] != nil || q.dropped {
-		return // a duplicate, or late
+	if q.dropped {
+		// After a lost lease: what the query had here is still being ended, and a
+		// task that found it so would have its output freed with the rest.
+		w.wg.Add(1)
+		go func() {
+			defer w.wg.Done()
+			select {
+			case <-q.gone:
+				w.Start(run, local, report)
+			case <-w.ctx.Done():
+			}
+		}()
+		return
+	}
+	if q.tasks[key] != nil {
+		return // a duplicate
 	}
 	if run.Stage != nil {
 		q.stages[key.Stage] = run.Stage
@@ -349,21 +365,26 @@ func (w *Worker) sources(run *proto.RunTask, stage uint32) ([]exchange.Source, e
 // Cancel stops an attempt and frees its output; it does not wait.
 func (w *Worker) Cancel(key exchange.TaskKey) {
 	w.mu.Lock()
-	var a *attempt
-	if q := w.queries[key.Query]; q != nil {
-		a = q.tasks[key]
-		delete(q.tasks, key)
+	defer w.mu.Unlock()
+	q := w.queries[key.Query]
+	if q == nil || w.closed {
+		return
 	}
-	w.mu.Unlock()
+	a := q.tasks[key]
 	if a == nil {
 		return
 	}
+	delete(q.tasks, key)
+	q.ending[a] = true
 	a.cancel()
 	w.wg.Add(1)
 	go func() {
 		defer w.wg.Done()
 		<-a.done
 		w.cfg.Store.Discard(key)
+		w.mu.Lock()
+		delete(q.ending, a)
+		w.mu.Unlock()
 	}()
 }
 
@@ -381,6 +402,9 @@ func (w *Worker) drop(id string, free func(query string)) {
 			as = append(as, a)
 			a.cancel()
 		}
+		for a := range q.ending {
+			as = append(as, a)
+		}
 	}
 	w.mu.Unlock()
 	for _, a := range as {
@@ -390,6 +414,7 @@ func (w *Worker) drop(id string, free func(query string)) {
 	w.mu.Lock()
 	if q != nil && w.queries[id] == q {
 		delete(w.queries, id)
+		close(q.gone)
 		w.signal()
 	}
 	w.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/volleydb/volley/exchange"
 	"github.com/volleydb/volley/pgerr"
@@ -100,4 +101,73 @@ func TestLateAndDuplicateTasks(t *testing.T) {
 		t.Errorf("without stage: %v", r)
 	}
 	w.Drop("p")
+}
+
+// stubborn ends some time after its context.
+type stubborn struct {
+	blocking
+	release chan struct{}
+}
+
+func (s *stubborn) Next(ctx context.Context) (*vector.Batch, error) {
+	b, err := s.blocking.Next(ctx)
+	<-s.release
+	return b, err
+}
+
+// finished is a pipeline without rows.
+type finished struct{ blocking }
+
+func (*finished) Next(context.Context) (*vector.Batch, error) { return nil, nil }
+
+// A worker whose lease was lost comes back and gets tasks of a query that it is
+// still ending: they run once that is done, with outputs that stay.
+func TestTaskWhileDropping(t *testing.T) {
+	st, err := exchange.NewStore(exchange.StoreConfig{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	opened, release := make(chan struct{}), make(chan struct{})
+	w, err := New(Config{ID: "w", Store: st, Runner: func(_ context.Context, t *Task) (Pipeline, error) {
+		if t.Key.Attempt > 0 {
+			return &finished{}, nil
+		}
+		return &stubborn{blocking{opened}, release}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	task := func(attempt uint32) *proto.RunTask {
+		return &proto.RunTask{Id: &proto.TaskID{Query: "q", Attempt: attempt}, Stage: &proto.Stage{}, Context: &proto.QueryContext{}}
+	}
+	reports := make(chan *proto.TaskReport, 10)
+	report := func(r *proto.TaskReport) { reports <- r }
+	w.Start(task(0), nil, report)
+	<-opened
+	dropped := make(chan struct{})
+	go func() { defer close(dropped); w.dropAll() }()
+	for len(w.Reports()) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	w.Start(task(1), nil, report)
+	close(release)
+	<-dropped
+	states := map[uint32]proto.TaskReport_State{}
+	for len(states) < 2 {
+		select {
+		case r := <-reports:
+			states[r.Id.Attempt] = r.State
+		case <-time.After(5 * time.Second):
+			t.Fatalf("reports: %v", states)
+		}
+	}
+	if states[0] != proto.TaskReport_FAILED || states[1] != proto.TaskReport_SEALED {
+		t.Errorf("states %v", states)
+	}
+	if _, err := st.Open(exchange.TaskKey{Query: "q", Attempt: 1}, 0); err != nil {
+		t.Errorf("the new output: %v", err)
+	}
+	w.Drop("q")
 }
