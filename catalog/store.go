@@ -32,6 +32,10 @@ type Store struct {
 	// commit is held by the one transaction that commits.
 	commit sync.Mutex
 
+	// dirs is held while a file is put into a table's directory, and while a
+	// directory that seems empty is removed.
+	dirs sync.Mutex
+
 	mu       sync.Mutex // guards what follows
 	current  *Snapshot
 	pins     map[*Snapshot]int
@@ -210,7 +214,9 @@ func (s *Store) remove(rel []string) {
 	for _, r := range rel {
 		p := s.Path(r)
 		os.Remove(p)
+		s.dirs.Lock()
 		os.Remove(filepath.Dir(p)) // succeeds when it was the last file
+		s.dirs.Unlock()
 	}
 }
 

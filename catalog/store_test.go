@@ -444,7 +444,7 @@ func TestCrash(t *testing.T) {
 		update(t, crashed, func(tx *Tx) error { return tx.Truncate(oid) })
 		crashed.Close()
 	}
-	if want := []string{"place", "moved", "moved", "save", "saved", "committed"}; !slices.Equal(steps, want) {
+	if want := []string{"place", "move", "moved", "move", "moved", "save", "saved", "committed"}; !slices.Equal(steps, want) {
 		t.Errorf("steps %v, want %v", steps, want)
 	}
 	if got := contents(t, s, "t"); got != "new,er" || len(dataFiles(t, s.dir)) != 2 {
@@ -600,5 +600,36 @@ func TestConcurrentUpdates(t *testing.T) {
 	wg.Wait()
 	if r := s.Snapshot().RelationByOID(oid); r.Rows != 40 {
 		t.Errorf("%d rows", r.Rows)
+	}
+}
+
+// The last reader of a truncated table's files lets go while new files are on
+// their way into the table's directory.
+func TestDirectoryRemovedDuringCommit(t *testing.T) {
+	s := open(t, t.TempDir())
+	var oid uint32
+	update(t, s, func(tx *Tx) error {
+		r, err := tx.CreateTable(tableDef("t"))
+		oid = r.OID
+		return errors.Join(err, tx.AddFiles(oid, []File{staged(t, s, "q1", "1.parquet", "old")}))
+	})
+	reader := s.Acquire()
+	update(t, s, func(tx *Tx) error { return tx.Truncate(oid) })
+	s.hook = func(step string) error {
+		if step == "move" && reader != nil {
+			reader.Release()
+			reader = nil
+		}
+		return nil
+	}
+	update(t, s, func(tx *Tx) error {
+		return tx.AddFiles(oid, []File{staged(t, s, "q2", "1.parquet", "new"), staged(t, s, "q2", "2.parquet", "er")})
+	})
+	s.hook = nil
+	if reader != nil {
+		t.Fatal("the reader was not released")
+	}
+	if got := contents(t, s, "t"); got != "new,er" {
+		t.Errorf("content %q", got)
 	}
 }

@@ -134,17 +134,11 @@ func (tx *Tx) place(next *Snapshot) (moved []string, err error) {
 			if to == "" {
 				continue
 			}
-			dir := s.Path(path.Dir(to))
-			if !dirs[dir] {
-				dirs[dir] = true
-				if err := os.MkdirAll(dir, 0o700); err != nil {
-					return moved, ioError(err, "could not create directory \"%s\"", dir)
-				}
-			}
+			dirs[s.Path(path.Dir(to))] = true
 			if err := syncFile(s.Path(f.Path)); err != nil {
 				return moved, err
 			}
-			if err := os.Rename(s.Path(f.Path), s.Path(to)); err != nil {
+			if err := s.move(s.Path(f.Path), s.Path(to)); err != nil {
 				return moved, ioError(err, "could not move a data file of table \"%s\" into place", r.Name)
 			}
 			moved = append(moved, to)
@@ -162,6 +156,21 @@ func (tx *Tx) place(next *Snapshot) (moved []string, err error) {
 		}
 	}
 	return moved, nil
+}
+
+// move puts a file into its table's directory, which may have been removed since
+// the last one: whoever reads the dropped files of a truncated table last takes
+// its directory away with them.
+func (s *Store) move(from, to string) error {
+	if err := s.step("move"); err != nil {
+		return err
+	}
+	s.dirs.Lock()
+	defer s.dirs.Unlock()
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return err
+	}
+	return os.Rename(from, to)
 }
 
 func syncFile(p string) error {

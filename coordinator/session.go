@@ -33,6 +33,7 @@ type Session struct {
 
 	// tx is the open transaction block's changes, nil outside one.
 	tx       *catalog.Tx
+	staged   []string // statements of the block that have a staging directory
 	txStatus TxStatus
 	txStart  time.Time
 	// undo holds the settings as they were when the block began: ROLLBACK

@@ -319,6 +319,10 @@ func (s *Session) rollback() {
 // were SET LOCAL.
 func (s *Session) endTx(restore bool) {
 	s.tx, s.txStatus = nil, TxIdle
+	for _, id := range s.staged {
+		_ = s.c.cfg.Store.DropStaging(id) // a leftover is removed at the next start
+	}
+	s.staged = nil
 	for i := range settingsTable {
 		d := &settingsTable[i]
 		k := strings.ToLower(d.name)

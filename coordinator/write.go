@@ -76,7 +76,9 @@ func (x *statement) writeRows(ctx context.Context, q *planner.Query, table strin
 func (x *statement) stagedCommit(ctx context.Context, f func(tx *catalog.Tx) error) error {
 	err := x.change(ctx, f)
 	if err != nil || x.s.tx == nil {
-		_ = x.s.c.cfg.Store.DropStaging(x.id)
+		x.dropStaging()
+	} else {
+		x.s.staged = append(x.s.staged, x.id)
 	}
 	return err
 }
@@ -272,7 +274,18 @@ func (x *statement) bindInsert(ctx context.Context, n *pg.InsertStmt) (*planner.
 	for i, t := range target {
 		want[i] = rel.Columns[t].Type
 	}
-	q, err := planner.Bind(ctx, x.st, node, want, x.options())
+	o := x.options()
+	for _, t := range target {
+		c := &rel.Columns[t]
+		to := planner.Target{Name: c.Name, Type: c.Type}
+		if c.Default != "" {
+			if to.Default, err = parser.ParseOne("SELECT " + c.Default); err != nil {
+				return nil, nil, err
+			}
+		}
+		o.Targets = append(o.Targets, to)
+	}
+	q, err := planner.Bind(ctx, x.st, node, want, o)
 	if err != nil {
 		return nil, nil, err
 	}
