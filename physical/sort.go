@@ -194,11 +194,24 @@ func (s *sorter) prune(ctx context.Context) error {
 }
 
 func gatherBatch(b *vector.Batch, rows []int32) *vector.Batch {
+	if consecutive(rows) {
+		// Input that was in order, such as a partition of one group.
+		return b.Slice(int(rows[0]), int(rows[0])+len(rows))
+	}
 	cols := make([]*vector.Vector, b.NumCols())
 	for c := range cols {
 		cols[c] = vector.Gather(b.Col(c), rows)
 	}
 	return vector.NewBatch(cols, len(rows))
+}
+
+func consecutive(rows []int32) bool {
+	for i, r := range rows {
+		if r != rows[0]+int32(i) {
+			return false
+		}
+	}
+	return len(rows) > 0
 }
 
 // spill writes what is buffered as a sorted run.
