@@ -318,6 +318,71 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// A file that is written to by two statements at once is that of one of them;
+// devices and links stay what they are, and nobody else's files are touched.
+func TestWriterTargets(t *testing.T) {
+	ctx := context.Background()
+	fs := []vector.Field{{Name: "a", Type: types.T(types.Int8)}}
+	start := func(path string, v int64) Writer {
+		t.Helper()
+		w, err := NewWriter(ctx, &proto.TableWrite{Path: path, Format: "csv", Schema: ToProtoFields(fs)}, "")
+		if err == nil {
+			err = w.Write(ctx, vector.NewBatch([]*vector.Vector{vector.FromSlice(fs[0].Type, []int64{v})}, 1))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	end := func(w Writer) {
+		t.Helper()
+		if _, err := w.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(path, want string) {
+		t.Helper()
+		if b, err := os.ReadFile(path); err != nil || string(b) != want {
+			t.Errorf("%s: %q, %v; want %q", path, b, err, want)
+		}
+	}
+	dir := t.TempDir()
+	path, link, other := filepath.Join(dir, "o.csv"), filepath.Join(dir, "l.csv"), filepath.Join(dir, "o.csv.tmp")
+	if err := os.WriteFile(other, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, b := start(path, 1), start(path, 2)
+	end(a)
+	read(path, "1\n")
+	end(b)
+	read(path, "2\n")
+	read(other, "mine")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	end(start(link, 3))
+	read(path, "3\n")
+	if st, err := os.Lstat(link); err != nil || st.Mode().IsRegular() {
+		t.Errorf("the link: %v, %v", st, err)
+	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 1)
+	go func() { b, _ := os.ReadFile(pipe); got <- string(b) }()
+	end(start(pipe, 4))
+	if g := <-got; g != "4\n" {
+		t.Errorf("through the pipe: %q", g)
+	}
+	if st, err := os.Lstat(pipe); err != nil || st.Mode().IsRegular() {
+		t.Errorf("the pipe: %v, %v", st, err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 4 {
+		t.Errorf("left %v", left)
+	}
+}
+
 func TestCSVWriter(t *testing.T) {
 	fs := []vector.Field{{Name: "a", Type: types.T(types.Int8)}, {Name: "d", Type: types.T(types.Date)}}
 	b := vector.NewBatch([]*vector.Vector{vector.FromSlice(fs[0].Type, []int64{1, 2}), vector.FromSlice(fs[1].Type, []int32{0, 1}).WithValid([]byte{1})}, 2)

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -25,7 +27,7 @@ type osFile interface {
 // sink is a file under construction: written under a temporary name, and given
 // its own when it is complete and durable.
 type sink struct {
-	path, tmp string
+	path, tmp string // no tmp: written in place
 	f         osFile
 	w         *bufio.Writer
 	bytes     int64
@@ -35,13 +37,29 @@ type sink struct {
 
 type openFunc func(path string) (osFile, error)
 
+// createFile makes a file that is not there yet: nobody else's is overwritten.
 func createFile(path string) (osFile, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 }
 
 func newSink(path string, open openFunc) (*sink, error) {
-	s := &sink{path: path, tmp: path + ".tmp"}
-	f, err := open(s.tmp)
+	s := &sink{path: path}
+	// The target is written through links, as by an open. What is no ordinary
+	// file, a device or a pipe, cannot be replaced and is written in place.
+	if st, err := os.Lstat(path); err == nil && st.Mode()&fs.ModeSymlink != 0 {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			s.path = real
+		}
+	}
+	var f osFile
+	var err error
+	if st, e := os.Stat(s.path); e == nil && !st.Mode().IsRegular() {
+		f, err = os.OpenFile(s.path, os.O_WRONLY, 0)
+	} else {
+		// Two statements may write to the same path: each has a name of its own.
+		s.tmp = fmt.Sprintf("%s.%016x.tmp", s.path, rand.Uint64())
+		f, err = open(s.tmp)
+	}
 	if err != nil {
 		return nil, s.report(err)
 	}
@@ -83,10 +101,16 @@ func (s *sink) finish() error {
 	if err == nil {
 		err = s.w.Flush()
 	}
+	s.ended = true
+	if s.tmp == "" {
+		if err = errors.Join(err, s.f.Close()); err != nil {
+			return s.report(err)
+		}
+		return nil
+	}
 	if err == nil {
 		err = s.f.Sync()
 	}
-	s.ended = true
 	err = errors.Join(err, s.f.Close())
 	if err == nil {
 		err = os.Rename(s.tmp, s.path)
@@ -107,7 +131,9 @@ func (s *sink) abort() {
 	}
 	s.ended = true
 	s.f.Close()
-	os.Remove(s.tmp)
+	if s.tmp != "" {
+		os.Remove(s.tmp)
+	}
 }
 
 func syncDir(dir string) error {
