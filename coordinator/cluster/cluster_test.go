@@ -529,16 +529,22 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
-// Restarted under its name, a worker replaces its former self.
+// A second worker of the same name is refused while the first lives, and replaces
+// it when it is gone.
 func TestRestart(t *testing.T) {
 	e := newEnv(t, Config{})
 	first := e.join("a", nil)
 	second := e.join("a", nil)
-	e.wait("the old one to go", func() bool {
+	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if ws := e.c.Workers(); len(ws) != 2 || ws[1].Incarnation != first.w.Incarnation() {
+			t.Fatalf("the first worker was thrown out: %v", ws)
+		}
+	}
+	first.kill()
+	e.wait("the second to take over", func() bool {
 		ws := e.c.Workers()
 		return len(ws) == 2 && ws[1].Incarnation == second.w.Incarnation()
 	})
-	first.kill()
 	p := e.plan(2, 2)
 	r := e.start(p)
 	defer r.Close()

@@ -209,10 +209,18 @@ func (c *Cluster) register(reg *proto.Register, ses *session) (*member, error) {
 	}
 	now := time.Now()
 	for _, old := range c.members {
-		if old.id.ID == id.ID && old.id != id {
-			c.lost(old, "restarted")
-			break
+		if old.id.ID != id.ID || old.id == id {
+			continue
 		}
+		// A process that was restarted at its address, or whose predecessor has
+		// fallen silent, takes over. Otherwise there are two of the same name:
+		// taking over would let them throw each other out for ever.
+		if old.session != nil && !old.suspect && old.reg.ExchangeAddress != reg.ExchangeAddress {
+			c.cfg.Log.Warn("worker refused: its name is taken", "worker", id.ID, "address", reg.ExchangeAddress, "taken by", old.reg.ExchangeAddress)
+			return nil, status.Errorf(codes.AlreadyExists, "another worker, at %s, has the name %q; names are given by --id", old.reg.ExchangeAddress, id.ID)
+		}
+		c.lost(old, "restarted")
+		break
 	}
 	m := c.members[id]
 	back := m != nil
