@@ -254,7 +254,7 @@ func (s *Snapshot) Suggest(path []string, name string) []string {
 		dist int
 	}
 	var found []near
-	limit := max(1, min(3, len(name)/3))
+	limit := min(max(1, min(3, len(name)/3)), len(name)-1)
 	low := strings.ToLower(name)
 	for q := range s.relations {
 		d := editDistance(low, strings.ToLower(q.name), limit)

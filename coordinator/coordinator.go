@@ -135,6 +135,23 @@ func (c *Coordinator) RegName(t types.Type, oid uint32) string {
 	return function.RegText(&function.Ctx{Catalog: v.Lookup()}, t, oid)
 }
 
+// RegName is Coordinator.RegName as this session sees names: those on its
+// search path are not qualified.
+func (s *Session) RegName(t types.Type, oid uint32) string {
+	snap := s.c.cfg.Store.Acquire
+	if s.tx != nil {
+		snap = func() *catalog.Snapshot {
+			tx := s.tx.Snapshot()
+			tx.Acquire()
+			return tx
+		}
+	}
+	at := snap()
+	defer at.Release()
+	v := &pgcatalog.View{Snapshot: at, SearchPath: s.searchPath(at), User: s.o.User, Database: s.o.Database}
+	return function.RegText(&function.Ctx{Catalog: v.Lookup()}, t, oid)
+}
+
 // Close refuses new sessions. Sessions are closed by their owners.
 func (c *Coordinator) Close() {
 	c.mu.Lock()

@@ -101,9 +101,15 @@ func (x *statement) column(ctx context.Context, d *pg.ColumnDef) (catalog.Column
 			}
 			c.Default = text
 		default:
-			what := strings.ToLower(strings.TrimPrefix(k.Contype.String(), "CONSTR_"))
-			e := pgerr.New(pgerr.FeatureNotSupported, "constraint %s of column %q is not supported", strings.ToUpper(what), d.Colname).At(x.st.Pos(k.Location))
-			if what == "primary" || what == "unique" {
+			what := strings.ReplaceAll(strings.TrimPrefix(k.Contype.String(), "CONSTR_"), "_", " ")
+			switch k.Contype {
+			case pg.ConstrType_CONSTR_PRIMARY:
+				what = "PRIMARY KEY"
+			case pg.ConstrType_CONSTR_FOREIGN:
+				what = "FOREIGN KEY"
+			}
+			e := pgerr.New(pgerr.FeatureNotSupported, "constraint %s of column %q is not supported", what, d.Colname).At(x.st.Pos(k.Location))
+			if k.Contype == pg.ConstrType_CONSTR_PRIMARY || k.Contype == pg.ConstrType_CONSTR_UNIQUE {
 				e = e.WithHint("Volley keeps no indexes. Check uniqueness with GROUP BY … HAVING count(*) > 1.")
 			}
 			return c, e
@@ -307,10 +313,10 @@ func (x *statement) drop(ctx context.Context, n *pg.DropStmt) (*Result, error) {
 					notices = append(notices, pgerr.From(err).Message+", skipping")
 					continue
 				}
-				return err
+				return x.unqualified(err)
 			}
 			for _, g := range gone {
-				notices = append(notices, "drop cascades to "+g)
+				notices = append(notices, x.visibleNames("drop cascades to "+g))
 			}
 		}
 		return nil
@@ -322,6 +328,25 @@ func (x *statement) drop(ctx context.Context, n *pg.DropStmt) (*Result, error) {
 		x.s.notice("NOTICE", "00000", m, "")
 	}
 	return done(tag), nil
+}
+
+// unqualified drops the schemas of the search path from a message about
+// dependencies, as Postgres does for what is visible.
+func (x *statement) unqualified(err error) error {
+	e := pgerr.From(err)
+	if e.Code != pgerr.DependentObjectsStillExist {
+		return err
+	}
+	c := *e
+	c.Message, c.Detail = x.visibleNames(c.Message), x.visibleNames(c.Detail)
+	return &c
+}
+
+func (x *statement) visibleNames(text string) string {
+	for _, s := range x.view.SearchPath {
+		text = strings.ReplaceAll(text, " "+s+".", " ")
+	}
+	return text
 }
 
 func isMissing(err error) bool {

@@ -115,13 +115,28 @@ func (x *statement) execute(ctx context.Context) (*Result, error) {
 	return nil, unsupportedStatement(x.st)
 }
 
+// statementNames are the statements whose name the grammar's does not spell out.
+var statementNames = map[string]string{
+	"index": "CREATE INDEX", "create_seq": "CREATE SEQUENCE", "create_trig": "CREATE TRIGGER", "create_enum": "CREATE TYPE",
+	"composite_type": "CREATE TYPE", "create_range": "CREATE TYPE", "rule": "CREATE RULE", "createdb": "CREATE DATABASE",
+	"dropdb": "DROP DATABASE", "check_point": "CHECKPOINT", "sec_label": "SECURITY LABEL", "create_plang": "CREATE LANGUAGE",
+	"create_table_space": "CREATE TABLESPACE", "create_policy": "CREATE POLICY", "create_cast": "CREATE CAST", "grant_role": "GRANT",
+	"alter_seq": "ALTER SEQUENCE", "alter_enum": "ALTER TYPE",
+}
+
 // unsupportedStatement names a statement that the grammar has and Volley has not.
 func unsupportedStatement(st *parser.Statement) error {
 	r := st.Node.ProtoReflect()
 	fd := r.WhichOneof(r.Descriptor().Oneofs().Get(0))
 	name := "this statement"
 	if fd != nil {
-		name = strings.ToUpper(strings.TrimSuffix(strings.ReplaceAll(string(fd.Name()), "_", " "), " stmt"))
+		field := strings.TrimSuffix(string(fd.Name()), "_stmt")
+		if name = statementNames[field]; name == "" {
+			name = strings.ToUpper(strings.ReplaceAll(field, "_", " "))
+		}
+	}
+	if v := st.Node.GetVacuumStmt(); v != nil && !v.IsVacuumcmd {
+		name = "ANALYZE"
 	}
 	e := pgerr.New(pgerr.FeatureNotSupported, "%s is not supported", name).At(st.Pos(int32(0)))
 	switch name {

@@ -429,7 +429,7 @@ func (c *conn) textOptions() *types.TextOptions {
 	}
 	o := types.DefaultText()
 	if from[0] != "" {
-		if loc, err := types.ParseZone(from[0]); err == nil {
+		if loc, err := types.ParseSessionZone(from[0]); err == nil {
 			o.Location = loc
 		}
 	}

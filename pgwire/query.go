@@ -106,7 +106,11 @@ func (c *conn) start(p *portal) error {
 	}
 	p.res = res
 	if res.Fields != nil {
-		p.enc, err = newRowEncoder(res.Fields, p.formats, c.textOptions(), c.srv.cfg.RegName)
+		regName := c.srv.cfg.RegName
+		if s, ok := c.sess.(RegNamer); ok {
+			regName = s.RegName
+		}
+		p.enc, err = newRowEncoder(res.Fields, p.formats, c.textOptions(), regName)
 	}
 	return err
 }

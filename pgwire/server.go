@@ -43,6 +43,12 @@ type Cursors interface {
 	CursorFields(name string) ([]vector.Field, bool)
 }
 
+// RegNamer is implemented by a Session that prints oids of the reg* types as
+// its search path has their names.
+type RegNamer interface {
+	RegName(t types.Type, oid uint32) string
+}
+
 // The authentication methods.
 const (
 	AuthTrust = "trust"

@@ -78,9 +78,19 @@ type Options struct {
 	ParamTypes []types.Type
 	// Params are the values of $1…; nil while preparing.
 	Params []*Const
+	// Targets are the columns that an INSERT's VALUES fill, in order: each value is
+	// assigned to its column by itself, and DEFAULT stands for the column's.
+	Targets []Target
 	// RowsPerTask replaces the constant of that name; 0 leaves it. Tests lower it
 	// so that small data is cut, shuffled and merged like large data.
 	RowsPerTask int64
+}
+
+// Target is a column that INSERT fills.
+type Target struct {
+	Name    string
+	Type    types.Type
+	Default *parser.Statement // SELECT of the default; nil is NULL
 }
 
 // Query is a bound query.
@@ -225,7 +235,7 @@ func (b *binder) query(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, qo qu
 			WithHint("Volley's tables are immutable snapshots; there is nothing to lock.")
 	}
 	if sel.IntoClause != nil {
-		return nil, b.unsupported(sel.IntoClause.GetRel().GetLocation(), "SELECT INTO here").
+		return nil, b.unsupported(sel.IntoClause.GetRel().GetLocation(), "SELECT INTO").
 			WithHint("Use CREATE TABLE … AS SELECT …")
 	}
 	switch {
@@ -330,6 +340,14 @@ func (b *binder) renameCols(cols []outCol, names []*pg.Node, what string, loc in
 	return out, nil
 }
 
+// defaultOf binds the value of DEFAULT.
+func (b *binder) defaultOf(t *Target) (Expr, error) {
+	if t.Default == nil {
+		return &Const{T: t.Type}, nil
+	}
+	return bindDefault(b, t.Default, t.Type)
+}
+
 // values binds VALUES lists.
 func (b *binder) values(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, qo queryOpts) (*Query, error) {
 	sc := &selectCtx{b: b, outer: outer, ctes: ctes, clause: "VALUES", plan: &Values{Rows: [][]Expr{{}}}}
@@ -343,6 +361,14 @@ func (b *binder) values(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, qo q
 		width = len(items)
 		row := make([]Expr, len(items))
 		for i, it := range items {
+			if it.GetSetToDefault() != nil && qo.want != nil && i < len(b.o.Targets) {
+				e, err := b.defaultOf(&b.o.Targets[i])
+				if err != nil {
+					return nil, err
+				}
+				row[i] = e
+				continue
+			}
 			if it.GetSetToDefault() != nil {
 				return nil, pgerr.New(pgerr.SyntaxError, "DEFAULT is not allowed in this context").At(b.pos(it.GetSetToDefault().Location))
 			}
@@ -374,6 +400,18 @@ func (b *binder) values(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, qo q
 	}
 	v := &Values{}
 	for i := 0; i < width; i++ {
+		if qo.want != nil && i < len(b.o.Targets) {
+			t := &b.o.Targets[i]
+			for r := range rows {
+				e, err := b.assign(rows[r][i], t.Name, t.Type)
+				if err != nil {
+					return nil, b.at(err, nodeLocation(sel.ValuesLists[r].GetList().Items[i]))
+				}
+				rows[r][i] = e
+			}
+			v.Out = append(v.Out, b.newCol(valuesName(i), t.Type))
+			continue
+		}
 		ts := make([]types.Type, len(rows))
 		for r := range rows {
 			ts[r] = rows[r][i].Type()

@@ -119,7 +119,14 @@ func (b *binder) constant(c *pg.A_Const) (Expr, error) {
 			k.Pos = pos
 			return k, nil
 		}
-		return b.literal(textConst(s, types.Unknown, pos), types.T(types.Numeric), true)
+		e, err := b.literal(textConst(s, types.Unknown, pos), types.T(types.Numeric), true)
+		if pgerr.Code(err) == pgerr.NumericValueOutOfRange {
+			// Too wide for numeric: the nearest float, if there is one.
+			if f, ferr := b.literal(textConst(s, types.Unknown, pos), types.T(types.Float8), true); ferr == nil {
+				return f, nil
+			}
+		}
+		return e, err
 	case *pg.A_Const_Bsval:
 		return nil, b.unsupported(c.Location, "a bit string literal")
 	}
@@ -603,6 +610,9 @@ func (sc *selectCtx) indirection(x *pg.A_Indirection) (Expr, error) {
 func (sc *selectCtx) sqlValue(x *pg.SQLValueFunction) (Expr, error) {
 	name := strings.ToLower(strings.TrimPrefix(x.Op.String(), "SVFOP_"))
 	name = strings.TrimSuffix(name, "_n")
+	if name == "current_time" {
+		return nil, sc.b.unsupported(x.Location, "CURRENT_TIME").WithHint("Use LOCALTIME.")
+	}
 	mod := x.Typmod
 	if !strings.HasSuffix(x.Op.String(), "_N") || mod >= 6 {
 		mod = -1

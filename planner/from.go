@@ -490,6 +490,9 @@ func (sc *selectCtx) rangeFunction(rf *pg.RangeFunction, left *fromItem) (*fromI
 		return sc.functionAlias(p, visible(p.Out), name, rf)
 	}
 	schema, name := lastName(fc.Funcname)
+	if name == "unnest" && len(fc.Args) > 1 {
+		return nil, b.unsupported(fc.Location, "unnest of several arrays")
+	}
 	if f := fileFunction(name); f != nil && (schema == "" || schema == "pg_catalog") {
 		s, err := sc.fileScan(f, fc)
 		if err != nil {

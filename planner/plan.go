@@ -130,12 +130,7 @@ func (q *Query) Assign(columns []vector.Field, source []int, defaults []Expr) er
 		var e Expr
 		switch {
 		case source[i] >= 0:
-			src := vis[source[i]]
-			if src.T != f.Type && src.T.ID != types.Unknown && !src.T.Same(f.Type) && !function.CastAllowed(src.T, f.Type, function.Assignment) {
-				return pgerr.New(pgerr.DatatypeMismatch, "column %q is of type %s but expression is of type %s", f.Name, f.Type, src.T).
-					WithHint("You will need to rewrite or cast the expression.")
-			}
-			x, err := b.coerce(src.ref(), f.Type, function.Assignment, "")
+			x, err := b.assign(vis[source[i]].ref(), f.Name, f.Type)
 			if err != nil {
 				return err
 			}
@@ -152,6 +147,16 @@ func (q *Query) Assign(columns []vector.Field, source []int, defaults []Expr) er
 	}
 	q.plan, q.cols = p, out
 	return nil
+}
+
+// assign makes e a value of a table's column.
+func (b *binder) assign(e Expr, column string, t types.Type) (Expr, error) {
+	from := e.Type()
+	if from != t && from.ID != types.Unknown && !from.Same(t) && !function.CastAllowed(from, t, function.Assignment) {
+		return nil, pgerr.New(pgerr.DatatypeMismatch, "column %q is of type %s but expression is of type %s", column, t, from).
+			WithHint("You will need to rewrite or cast the expression.").At(exprPos(e))
+	}
+	return b.coerce(e, t, function.Assignment, "")
 }
 
 // Default binds a column's DEFAULT expression for use in this query.

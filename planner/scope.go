@@ -72,7 +72,7 @@ func suggest(name string, names []string) string {
 	}
 	var cs []cand
 	seen := map[string]bool{}
-	limit := len(name)/3 + 1
+	limit := min(len(name)/3+1, len(name)-1)
 	for _, n := range names {
 		if seen[n] {
 			continue

@@ -139,14 +139,12 @@ func (e *Engine) Stop() {
 type Session struct {
 	*coordinator.Session
 	Notices []string
-
-	e *Engine
 }
 
 // Session opens a session.
 func (e *Engine) Session() *Session {
 	e.t.Helper()
-	s := &Session{e: e}
+	s := &Session{}
 	var err error
 	s.Session, err = e.NewSession(context.Background(), coordinator.SessionOptions{
 		OnNotice: func(severity, code, message, hint string) {
@@ -206,7 +204,7 @@ func (s *Session) one(ctx context.Context, st *parser.Statement) (*Rows, error) 
 		switch f.Type.ID {
 		case types.Regclass, types.Regtype, types.Regproc, types.Regprocedure, types.Regnamespace:
 			app[i] = func(dst []byte, v *vector.Vector, i int) []byte {
-				return append(dst, s.e.RegName(f.Type, uint32(vector.At[int64](v, i)))...)
+				return append(dst, s.RegName(f.Type, uint32(vector.At[int64](v, i)))...)
 			}
 		}
 	}

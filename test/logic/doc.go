@@ -47,7 +47,7 @@
 //
 // statement error takes an optional SQLSTATE and a text that the message has to
 // contain, or a regular expression that has to match it. Lines after ---- are
-// DETAIL or HINT lines that must be there.
+// DETAIL, HINT or CONTEXT lines that must be there.
 //
 // query takes one letter per column (B boolean, I integer, R float or numeric, D
 // date, time or interval, T everything else) and rowsort (the rows are sorted

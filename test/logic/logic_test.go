@@ -40,7 +40,7 @@ type answer struct {
 }
 
 // failure is a statement's error.
-type failure struct{ code, message, detail, hint string }
+type failure struct{ code, message, detail, hint, context string }
 
 func (f *failure) lines() []string {
 	var out []string
@@ -49,6 +49,9 @@ func (f *failure) lines() []string {
 	}
 	if f.hint != "" {
 		out = append(out, "HINT: "+strings.ReplaceAll(f.hint, "\n", `\n`))
+	}
+	if f.context != "" {
+		out = append(out, "CONTEXT: "+strings.ReplaceAll(f.context, "\n", `\n`))
 	}
 	return out
 }
@@ -156,7 +159,7 @@ func (c *volleyClient) run(ctx context.Context, sql string) *answer {
 	a := &answer{notices: c.s.Notices}
 	if err != nil {
 		e := pgerr.From(err)
-		a.err = &failure{e.Code, e.Message, e.Detail, e.Hint}
+		a.err = &failure{e.Code, e.Message, e.Detail, e.Hint, e.Where}
 		return a
 	}
 	a.rows, a.tag = rows.Rows, rows.Tag
@@ -269,7 +272,8 @@ func scrub(a *answer, tmp, schema string) {
 		a.notices[i] = fix(a.notices[i])
 	}
 	if a.err != nil {
-		a.err.message, a.err.detail, a.err.hint = fix(a.err.message), fix(a.err.detail), fix(a.err.hint)
+		e := a.err
+		e.message, e.detail, e.hint, e.context = fix(e.message), fix(e.detail), fix(e.hint), fix(e.context)
 	}
 }
 

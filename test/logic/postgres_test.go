@@ -61,9 +61,9 @@ func (c *postgresClient) run(ctx context.Context, sql string) *answer {
 	if err != nil {
 		var pe *pgconn.PgError
 		if errors.As(err, &pe) {
-			a.err = &failure{pe.Code, pe.Message, pe.Detail, pe.Hint}
+			a.err = &failure{pe.Code, pe.Message, pe.Detail, pe.Hint, pe.Where}
 		} else {
-			a.err = &failure{"?????", err.Error(), "", ""}
+			a.err = &failure{"?????", err.Error(), "", "", ""}
 		}
 		return a
 	}
