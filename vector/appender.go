@@ -95,6 +95,10 @@ func (a *Appender) undict() {
 	a.appendValues(dict, codes)
 }
 
+// slack is the room for a batch like one of size n: batches differ a little, and
+// one that is a row larger must not double its buffers.
+func slack(n int) int { return n + n/8 }
+
 func grow[T any](s []T, n int) []T {
 	if len(s)+n <= cap(s) {
 		return s[:len(s)+n]
@@ -134,8 +138,8 @@ func (a *Appender) appendValues(v *Vector, idx []int32) {
 	switch a.t.Phys() {
 	case types.PhysBytes:
 		if len(a.offs) == 0 {
-			a.offs = make([]int32, 1, max(a.lastRows, len(idx))+1)
-			a.bytes = make([]byte, 0, a.lastBytes)
+			a.offs = make([]int32, 1, max(slack(a.lastRows), len(idx))+1)
+			a.bytes = make([]byte, 0, slack(a.lastBytes))
 		}
 		if v.Form == Flat {
 			a.appendFlatBytes(v, idx)
@@ -164,7 +168,7 @@ func (a *Appender) appendValues(v *Vector, idx []int32) {
 		at := len(a.buf)
 		need := at + len(idx)*a.width
 		if need > cap(a.buf) {
-			nb := alignedBytes(max(2*cap(a.buf), need, 256, a.lastRows*a.width))
+			nb := alignedBytes(max(2*cap(a.buf), need, 256, slack(a.lastRows)*a.width))
 			copy(nb, a.buf)
 			a.buf = nb[:at]
 		}
