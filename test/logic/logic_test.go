@@ -109,13 +109,7 @@ func TestLogic(t *testing.T) {
 			break
 		}
 		// The engine is started by the first of its two passes that is wanted.
-		var e *engine.Engine
-		start := func() *engine.Engine {
-			if e == nil {
-				e = engine.Start(t, workers)
-			}
-			return e
-		}
+		start := sync.OnceValue(func() *engine.Engine { return engine.Start(t, workers) })
 		for _, cut := range []bool{false, true} {
 			if cut {
 				if *rewrite {
@@ -124,6 +118,7 @@ func TestLogic(t *testing.T) {
 				name += "-cut"
 			}
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				all(t, volleyTarget(t, start(), workers, cut))
 			})
 		}
