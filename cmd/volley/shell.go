@@ -118,13 +118,12 @@ func (s *shell) statement(sql, prefix string, data *copyData) error {
 // without rows. quiet is called before anything is printed.
 func (s *shell) exec(sql string, data *copyData, quiet func()) (tag string, err error) {
 	if m := copyStdio.FindStringSubmatch(sql); m != nil {
-		var t pgconn.CommandTag
 		if strings.EqualFold(m[1][:2], "to") {
-			t, err = s.c.conn.CopyTo(s.ctx, firstWrite{s.out, quiet}, sql)
+			_, err = s.c.conn.CopyTo(s.ctx, firstWrite{s.out, quiet}, sql)
 			return "", err
 		}
 		data.rest, data.end = nil, false
-		t, err = s.c.conn.CopyFrom(s.ctx, data, sql)
+		t, err := s.c.conn.CopyFrom(s.ctx, data, sql)
 		return t.String(), err
 	}
 	results := s.c.conn.Exec(s.ctx, sql)
