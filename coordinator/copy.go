@@ -11,6 +11,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/volleydb/volley/catalog"
+	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/parser"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/planner"
@@ -71,11 +72,9 @@ func (x *statement) copyOptions(n *pg.CopyStmt) (*copyOptions, error) {
 		case "format":
 			o.format = strings.ToLower(text)
 			switch o.format {
-			case "csv", "text", "parquet":
-			case "binary":
-				return nil, pgerr.New(pgerr.FeatureNotSupported, "COPY format \"binary\" is not supported").WithHint("There are csv, text and parquet.").At(pos)
+			case "csv", "text", "parquet", "binary":
 			default:
-				return nil, pgerr.New(pgerr.InvalidParameterValue, "COPY format %q not recognized", text).WithHint("There are csv, text and parquet.").At(pos)
+				return nil, pgerr.New(pgerr.InvalidParameterValue, "COPY format %q not recognized", text).WithHint("There are csv, text, binary and parquet.").At(pos)
 			}
 		case "delimiter":
 			o.csv.Delimiter = text
@@ -106,10 +105,10 @@ func (x *statement) copyOptions(n *pg.CopyStmt) (*copyOptions, error) {
 		}
 	}
 	o.csv.TextFormat = o.format == "text"
-	if o.format == "parquet" {
+	if o.format == "parquet" || o.format == "binary" {
 		for name, loc := range set {
 			if name != "format" {
-				return nil, pgerr.New(pgerr.FeatureNotSupported, "COPY option %s is not for format parquet", name).At(x.st.Pos(loc))
+				return nil, pgerr.New(pgerr.FeatureNotSupported, "COPY option %s is not for format %s", name, o.format).At(x.st.Pos(loc))
 			}
 		}
 	}
@@ -210,7 +209,7 @@ func (x *statement) copyFrom(ctx context.Context, n *pg.CopyStmt, o *copyOptions
 		return done("COPY " + strconv.FormatInt(count, 10)), nil
 	}
 	r := NewResult(nil, nil, func() string { return "COPY " + strconv.FormatInt(count, 10) }, nil)
-	r.CopyIn = &CopyIn{Columns: len(cols), Run: run}
+	r.CopyIn = &CopyIn{Binary: o.format == "binary", Columns: len(cols), Run: run}
 	return r, nil
 }
 
@@ -235,13 +234,34 @@ func (x *statement) load(ctx context.Context, r io.Reader, rel *catalog.Relation
 	opts := storage.WithText(&types.TextOptions{Location: x.fc.Location, ExtraFloatDigits: 1})
 	schema := make([]vector.Field, len(cols))
 	for i, c := range cols {
-		schema[i] = vector.Field{Name: rel.Columns[c].Name, Type: rel.Columns[c].Type}
+		schema[i] = vector.Field{Name: rel.Columns[c].Name, Type: rel.Columns[c].Type.Bare()}
 	}
-	rd, err := storage.NewCopyReader(r, schema, o.csv, rel.Name, opts)
-	if err != nil {
+	var rd interface {
+		Next(context.Context) (*vector.Batch, error)
+		Close() error
+	}
+	var err error
+	if o.format == "binary" {
+		rd = storage.NewBinaryCopyReader(r, schema, rel.Name)
+	} else if rd, err = storage.NewCopyReader(r, schema, o.csv, rel.Name, opts); err != nil {
 		return nil, 0, err
 	}
 	defer rd.Close()
+	// Values come in the bare types: lengths and precisions are as in an INSERT.
+	fit := func(b *vector.Batch) (*vector.Batch, error) {
+		vs := append([]*vector.Vector(nil), b.Cols()...)
+		for i, c := range cols {
+			to := rel.Columns[c].Type
+			if to.Typmod < 0 {
+				continue
+			}
+			var err error
+			if vs[i], err = function.Cast(x.fc, vs[i], to, false); err != nil {
+				return nil, pgerr.From(err).WithWhere("COPY %s, column %s", rel.Name, rel.Columns[c].Name)
+			}
+		}
+		return vector.NewBatch(vs, b.Rows()), nil
+	}
 	// Columns that the data does not have get their default, evaluated per row.
 	fill, err := x.defaults(ctx, rel, cols)
 	if err != nil {
@@ -267,7 +287,10 @@ func (x *statement) load(ctx context.Context, r io.Reader, rel *catalog.Relation
 		}
 		if err == nil {
 			var full *vector.Batch
-			if full, err = fill(b); err == nil {
+			if b, err = fit(b); err == nil {
+				full, err = fill(b)
+			}
+			if err == nil {
 				n += int64(b.Rows())
 				err = wr.Write(ctx, full)
 			}
@@ -454,6 +477,9 @@ func (x *statement) copyTo(ctx context.Context, n *pg.CopyStmt, o *copyOptions) 
 		if !filepath.IsAbs(n.Filename) {
 			return nil, pgerr.New(pgerr.InvalidParameterValue, "relative path not allowed for COPY to file").WithHint("psql's \\copy writes to a file of the client.")
 		}
+		if o.format == "binary" {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "COPY to a file of the server in format binary is not supported").WithHint("There are csv, text and parquet; psql's \\copy writes binary to a file of the client.")
+		}
 		w := &proto.TableWrite{Path: n.Filename, Format: "csv", Csv: o.csv, Schema: storage.ToProtoFields(fields)}
 		if o.format == "parquet" {
 			w.Format, w.Csv = "parquet", nil
@@ -474,12 +500,22 @@ func (x *statement) copyTo(ctx context.Context, n *pg.CopyStmt, o *copyOptions) 
 	if o.format == "parquet" {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "COPY TO STDOUT in format parquet is not supported").WithHint("Give a path on the server.")
 	}
-	enc, err := storage.NewCopyEncoder(fields, o.csv, o.forceQuote, text)
-	if err != nil {
+	var enc interface {
+		Header(dst []byte) []byte
+		AppendBatch(dst []byte, b *vector.Batch) []byte
+	}
+	var trailer []byte
+	if o.format == "binary" {
+		be, err := storage.NewBinaryCopyEncoder(fields)
+		if err != nil {
+			return nil, err
+		}
+		enc, trailer = be, be.Trailer(nil)
+	} else if enc, err = storage.NewCopyEncoder(fields, o.csv, o.forceQuote, text); err != nil {
 		return nil, err
 	}
 	r := NewResult(nil, nil, tag, nil)
-	r.CopyOut = &CopyOut{Columns: len(fields), WriteTo: func(ctx context.Context, w io.Writer) error {
+	r.CopyOut = &CopyOut{Binary: o.format == "binary", Columns: len(fields), WriteTo: func(ctx context.Context, w io.Writer) error {
 		buf := enc.Header(nil)
 		err := each(ctx, func(b *vector.Batch) error {
 			const piece = 512 // rows: CopyData messages of tens of kilobytes
@@ -492,7 +528,7 @@ func (x *statement) copyTo(ctx context.Context, n *pg.CopyStmt, o *copyOptions) 
 			}
 			return nil
 		})
-		if err == nil && len(buf) > 0 {
+		if buf = append(buf, trailer...); err == nil && len(buf) > 0 {
 			_, err = w.Write(buf)
 		}
 		return err

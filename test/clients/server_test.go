@@ -27,10 +27,12 @@ func start(t *testing.T, conf func(*pgwire.Config)) *server {
 	t.Helper()
 	e := engine.Start(t, 0)
 	cfg := pgwire.Config{
-		NewSession: func(ctx context.Context, o coordinator.SessionOptions) (pgwire.Session, error) { return e.NewSession(ctx, o) },
-		Verifier:   e.PasswordVerifier,
-		Auth:       pgwire.AuthTrust,
-		RegName:    e.RegName,
+		NewSession: func(ctx context.Context, o coordinator.SessionOptions) (pgwire.Session, error) {
+			return e.NewSession(ctx, o)
+		},
+		Verifier: e.PasswordVerifier,
+		Auth:     pgwire.AuthTrust,
+		RegName:  e.RegName,
 	}
 	if conf != nil {
 		conf(&cfg)
