@@ -156,7 +156,7 @@ func measure(ctx context.Context, c config, r *report, say func(string, ...any))
 	if err := v.registerScore(ctx, src); err != nil {
 		return err
 	}
-	if err := r.versions(ctx, v, duck); err != nil {
+	if err := r.versions(ctx, duck); err != nil {
 		return err
 	}
 	var p profiler
