@@ -177,17 +177,49 @@ func (s *Scheduler) pick(q *query) (*stage, *task, *worker) {
 		if !st.ready() || !s.anySlot(q, st) {
 			continue
 		}
+		// A client that reads slowly must not fill memory and disks: only the task
+		// that it reads next goes on then.
+		full := st.result && st.unread() >= s.cfg.ResultAhead
 		for i := range st.tasks {
 			t := &st.tasks[i]
-			if t.state != idle || t.taken || t.notBefore > s.now {
+			if t.taken {
 				continue
 			}
-			if w := s.place(q, st, i); w != nil {
-				return st, t, w
+			if t.state == idle && t.notBefore <= s.now {
+				if w := s.place(q, st, i); w != nil {
+					return st, t, w
+				}
+			}
+			if full {
+				break
 			}
 		}
 	}
 	return nil, nil, nil
+}
+
+// unread estimates the bytes of result that wait for the client: those of sealed
+// outputs, and as much again per running task as sealed ones had on average.
+func (st *stage) unread() int64 {
+	var waiting, all, sealedTasks, runningTasks int64
+	for i := range st.tasks {
+		t := &st.tasks[i]
+		if t.state == running {
+			runningTasks++
+		}
+		if len(t.parts) == 0 {
+			continue
+		}
+		sealedTasks++
+		all += t.parts[0].Bytes
+		if !t.taken {
+			waiting += t.parts[0].Bytes
+		}
+	}
+	if sealedTasks > 0 {
+		waiting += runningTasks * (all / sealedTasks)
+	}
+	return waiting
 }
 
 func (s *Scheduler) remotes() bool {

@@ -27,6 +27,9 @@ type Config struct {
 	RetryDelay   time.Duration // after a first transient failure, doubled each time; 100 ms
 	// RunLocally lets the embedded worker stand in while there is no other.
 	RunLocally bool
+	// ResultAhead is about how many bytes of result are made before the client
+	// has read what comes before them; 64 MiB.
+	ResultAhead int64
 }
 
 // Scheduler is the state machine. It is not safe for concurrent use.
@@ -110,6 +113,9 @@ func New(cfg Config) *Scheduler {
 	}
 	if cfg.RetryDelay <= 0 {
 		cfg.RetryDelay = 100 * time.Millisecond
+	}
+	if cfg.ResultAhead <= 0 {
+		cfg.ResultAhead = 64 << 20
 	}
 	return &Scheduler{cfg: cfg}
 }
@@ -488,6 +494,9 @@ func (s *Scheduler) resultTaken(e ResultTaken) {
 		st.unfinished--
 	}
 	t.taken = true
+	if t.state == sealed {
+		s.emit(CancelTask{t.worker.Worker, q.key(st, t)}) // nobody will read it again
+	}
 	for i := range st.tasks {
 		if !st.tasks[i].taken {
 			return

@@ -231,3 +231,42 @@ func TestUnreachableProducers(t *testing.T) {
 		t.Fatal("no result")
 	}
 }
+
+// Result tasks run ahead of the client only so far, and what it has read is freed.
+func TestResultAhead(t *testing.T) {
+	s := New(Config{ResultAhead: 25}) // of outputs of 10
+	s.Handle(WorkerUp{Worker: wa, Slots: 2})
+	plan := &proto.Plan{Stages: []*proto.Stage{{Id: 1, Tasks: 9, Output: &proto.Partitioning{Kind: proto.Partitioning_RESULT}}}}
+	queue := runs(s.Handle(QuerySubmitted{Query: "q", Plan: plan}))
+	made := 0
+	drain := func() {
+		for len(queue) > 0 {
+			r := queue[0]
+			made++
+			queue = append(queue[1:], runs(s.Handle(sealEvent(r)))...)
+		}
+	}
+	drain()
+	if made != 3 {
+		t.Fatalf("%d tasks were run before the client read anything", made)
+	}
+	for next := uint32(0); next < 9; next++ {
+		if int(next) >= made {
+			t.Fatalf("task %d was not run", next)
+		}
+		cs := s.Handle(ResultTaken{Query: "q", Task: next, Done: true})
+		freed := false
+		for _, c := range cs {
+			x, ok := c.(CancelTask)
+			freed = freed || ok && x.Task.Task == next && x.Worker == wa
+		}
+		if !freed {
+			t.Errorf("the output of task %d was kept", next)
+		}
+		queue = runs(cs)
+		drain()
+		if ahead := made - int(next) - 1; ahead > 3 {
+			t.Fatalf("%d tasks ahead", ahead)
+		}
+	}
+}
