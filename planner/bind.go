@@ -251,9 +251,12 @@ func (b *binder) query(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, qo qu
 // computed once and read by all its users, as in Postgres.
 func (b *binder) with(w *pg.WithClause, outer *selectCtx, ctes *cteEnv) (*cteEnv, error) {
 	if w.Recursive {
-		for _, n := range w.Ctes {
+		for i, n := range w.Ctes {
 			c := n.GetCommonTableExpr()
-			if refersTo(c.Ctequery, c.Ctename) {
+			for _, later := range w.Ctes[i:] { // itself, or ahead
+				if !refersTo(c.Ctequery, later.GetCommonTableExpr().Ctename) {
+					continue
+				}
 				return nil, b.unsupported(c.Location, "WITH RECURSIVE").WithHint("generate_series() covers many uses of a recursive query.")
 			}
 		}

@@ -173,7 +173,11 @@ func matchNamed(cands []*function.Function, args []Expr, named map[string]Expr, 
 // and windows.
 func (sc *selectCtx) hasAggregate(sel *pg.SelectStmt) bool {
 	found := false
-	visit := func(n *pg.Node) bool {
+	var visit func(n *pg.Node) bool
+	visit = func(n *pg.Node) bool {
+		if sl := n.GetSubLink(); sl != nil && sl.Testexpr != nil {
+			parser.Walk(sl.Testexpr, visit) // the left side of IN is this query's
+		}
 		if n.GetSubLink() != nil || n.GetSelectStmt() != nil {
 			return false
 		}
@@ -194,8 +198,10 @@ func (sc *selectCtx) hasAggregate(sel *pg.SelectStmt) bool {
 	for _, n := range sel.TargetList {
 		parser.Walk(n, visit)
 	}
-	for _, n := range sel.SortClause {
-		parser.Walk(n, visit)
+	for _, list := range [][]*pg.Node{sel.SortClause, sel.DistinctClause, sel.WindowClause} {
+		for _, n := range list {
+			parser.Walk(n, visit)
+		}
 	}
 	return found
 }
@@ -412,6 +418,10 @@ func (sc *selectCtx) aggOrWindow(fc *pg.FuncCall, f *function.Function, args []E
 			}
 		}
 	}
+	if sc.readsOnlyOuter(ac) {
+		return nil, b.unsupported(fc.Location, "an aggregate of an outer query's columns alone").
+			WithHint("In standard SQL it belongs to the outer query: write it there.")
+	}
 	for i, have := range sc.aggs {
 		if sameAgg(have, ac) {
 			return sc.aggCols[i].ref(), nil
@@ -421,6 +431,26 @@ func (sc *selectCtx) aggOrWindow(fc *pg.FuncCall, f *function.Function, args []E
 	sc.aggs = append(sc.aggs, ac)
 	sc.aggCols = append(sc.aggCols, c)
 	return c.ref(), nil
+}
+
+// readsOnlyOuter reports whether all columns that a call reads are of enclosing
+// queries: it would then be their aggregate.
+func (sc *selectCtx) readsOnlyOuter(ac *AggCall) bool {
+	cols := columnsOf(ac.Args...)
+	addColumns(cols, ac.Filter)
+	for _, k := range ac.Order {
+		addColumns(cols, k.Expr)
+	}
+	if len(cols) == 0 {
+		return false
+	}
+	outer := colSet{}
+	for c := sc.outer; c != nil; c = c.outer {
+		for _, col := range c.scope {
+			outer[col.ID] = true
+		}
+	}
+	return outer.has(cols)
 }
 
 func sameAgg(a, b *AggCall) bool {

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -305,9 +306,13 @@ func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error)
 	var cond Expr
 	var cols []scopeCol
 	var merged []Expr
+	var mergedCols []Col
 	if len(using) > 0 {
 		hide := map[ColID]bool{}
-		for _, name := range using {
+		for i, name := range using {
+			if slices.Contains(using[:i], name) {
+				return nil, pgerr.New(pgerr.DuplicateColumn, "column name %q appears more than once in USING clause", name).At(b.pos(loc))
+			}
 			id := ident{name, false}
 			lc, perr := findColumn(l.cols, ident{}, id, "")
 			if perr != nil {
@@ -330,29 +335,41 @@ func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error)
 			}
 			cond = and(cond, eq)
 			hide[lc.ID], hide[rc.ID] = true, true
-			m := lc.ref()
+			// The merged column has the common type of both, as in Postgres; one
+			// that is no plain column of a side is computed above the join.
+			t, err := commonType([]types.Type{lc.T, rc.T}, "JOIN/USING")
+			if err != nil {
+				return nil, b.at(err, loc)
+			}
+			x, err := b.coerce(lc.ref(), t, function.Implicit, "")
+			if err != nil {
+				return nil, err
+			}
+			y, err := b.coerce(rc.ref(), t, function.Implicit, "")
+			if err != nil {
+				return nil, err
+			}
+			var m Expr
 			switch kind {
-			case proto.Join_RIGHT:
-				m = rc.ref()
 			case proto.Join_FULL:
-				t, err := commonType([]types.Type{lc.T, rc.T}, "JOIN/USING")
-				if err != nil {
-					return nil, b.at(err, loc)
+				m = &Coalesce{Op: proto.Coalesce_COALESCE, Args: []Expr{x, y}, T: t}
+			case proto.Join_RIGHT:
+				m = y
+			case proto.Join_LEFT:
+				m = x
+			default:
+				if m = x; !isColumn(x) && isColumn(y) {
+					m = y
 				}
-				x, err := b.coerce(lc.ref(), t, function.Implicit, "")
-				if err != nil {
-					return nil, err
-				}
-				y, err := b.coerce(rc.ref(), t, function.Implicit, "")
-				if err != nil {
-					return nil, err
-				}
-				c := b.newCol(lc.Name, t)
-				merged = append(merged, &Coalesce{Op: proto.Coalesce_COALESCE, Args: []Expr{x, y}, T: t})
-				cols = append(cols, scopeCol{Col: c})
+			}
+			if c, ok := m.(*Column); ok {
+				cols = append(cols, scopeCol{Col: Col{ID: c.ID, Name: lc.Name, T: c.T}})
 				continue
 			}
-			cols = append(cols, scopeCol{Col: Col{ID: m.ID, Name: lc.Name, T: m.T}})
+			c := b.newCol(lc.Name, t)
+			merged = append(merged, m)
+			mergedCols = append(mergedCols, c)
+			cols = append(cols, scopeCol{Col: c})
 		}
 		for _, c := range on.scope {
 			if hide[c.ID] {
@@ -405,7 +422,7 @@ func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error)
 			p.Exprs = append(p.Exprs, c.ref())
 		}
 		for i, e := range merged {
-			p.Out = append(p.Out, cols[i].Col)
+			p.Out = append(p.Out, mergedCols[i])
 			p.Exprs = append(p.Exprs, e)
 		}
 		plan = p
@@ -590,6 +607,8 @@ func series(name string, args []Expr, out []Col) *Series {
 	}
 	return &Series{From: v[0], To: v[1], Step: v[2], Out: out[0]}
 }
+
+func isColumn(e Expr) bool { _, ok := e.(*Column); return ok }
 
 func quoteIdent(s string) string { return parser.QuoteIdent(s) }
 

@@ -35,6 +35,8 @@ type selectCtx struct {
 	srfs                      []*Call
 	srfCols                   []Col
 	post                      []func(Node) (Node, error) // subqueries that join above the Aggregate
+	late                      []func(Node) (Node, error) // subqueries that join above the Windows
+	compared                  [][]Expr                   // left sides of IN in post and late, rewritten with what stands above the Aggregate
 	namedWindows              map[string]*pg.WindowDef
 	applySeen                 bool
 }
@@ -69,6 +71,9 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 		w := n.GetWindowDef()
 		if sc.namedWindows[w.Name] != nil {
 			return nil, pgerr.New(pgerr.WindowingError, "window %q is already defined", w.Name).At(b.pos(w.Location))
+		}
+		if w.Refname != "" && sc.namedWindows[w.Refname] == nil { // only earlier ones: no cycles
+			return nil, pgerr.New(pgerr.UndefinedObject, "window %q does not exist", w.Refname).At(b.pos(w.Location))
 		}
 		sc.namedWindows[w.Name] = w
 	}
@@ -148,6 +153,9 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 	sc.aggsOK, sc.windowsOK, sc.srfsOK = false, false, false
 
 	// Aggregate.
+	if !sc.grouped && len(sc.aggs) > 0 {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "an aggregate in this place is not supported")
+	}
 	if sc.grouped {
 		if err := sc.aggregate(keys, targets, &having, keysOut, distinctOn); err != nil {
 			return nil, err
@@ -166,6 +174,13 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 	for _, w := range sc.windows {
 		w.In = sc.plan
 		sc.plan = w
+	}
+	for _, f := range sc.late {
+		n, err := f(sc.plan)
+		if err != nil {
+			return nil, err
+		}
+		sc.plan = n
 	}
 	if len(sc.srfs) > 0 {
 		sc.plan = &ProjectSet{In: sc.plan, Calls: sc.srfs, Out: sc.srfCols}
@@ -551,8 +566,9 @@ func (sc *selectCtx) isAggOrWindowCol(e Expr) bool {
 func (sc *selectCtx) aggregate(keys []Expr, targets []*target, having *Expr, order []SortKey, on []Expr) error {
 	b := sc.b
 	a := &Aggregate{In: sc.plan, Keys: keys, Calls: sc.aggs}
+	made := idsOf(sc.plan.Cols()) // an enclosing query's column gets an ID of its own
 	for _, k := range keys {
-		if c, ok := k.(*Column); ok {
+		if c, ok := k.(*Column); ok && made[c.ID] {
 			a.Out = append(a.Out, Col{ID: c.ID, Name: c.Name, T: c.T})
 		} else {
 			a.Out = append(a.Out, b.newCol("", k.Type()))
@@ -613,6 +629,11 @@ func (sc *selectCtx) aggregate(keys []Expr, targets []*target, having *Expr, ord
 	}
 	for i, c := range sc.srfs {
 		sc.srfs[i] = fix(c).(*Call)
+	}
+	for _, es := range sc.compared {
+		for i := range es {
+			es[i] = fix(es[i])
+		}
 	}
 	if bad != nil {
 		name := bad.Name

@@ -27,6 +27,31 @@ func (sc *selectCtx) attach(f func(Node) (Node, error)) error {
 	return err
 }
 
+// attachComparison is attach for a subquery that is compared with expressions of
+// this query: it joins above what they read.
+func (sc *selectCtx) attachComparison(x *pg.SubLink, left []Expr, f func(Node) (Node, error)) error {
+	cols := columnsOf(left...)
+	if cols.meets(idsOf(sc.srfCols)) {
+		return sc.b.unsupported(x.Location, "IN with a set-returning function before it").WithHint("Call the function in FROM.")
+	}
+	for _, w := range sc.windows {
+		if cols.meets(idsOf(w.Out)) {
+			if sc.inWindow {
+				return sc.b.unsupported(x.Location, "a subquery over a window function here")
+			}
+			sc.late = append(sc.late, f)
+			sc.compared = append(sc.compared, left)
+			return nil
+		}
+	}
+	n := len(sc.post)
+	err := sc.attach(f)
+	if len(sc.post) > n {
+		sc.compared = append(sc.compared, left)
+	}
+	return err
+}
+
 // subPlan binds a subquery; correlated says that it reads columns of this one
 // or of an enclosing query.
 func (sc *selectCtx) subPlan(n *pg.Node) (q *Query, cols []Col, correlated bool, err error) {
@@ -149,10 +174,10 @@ func (sc *selectCtx) subLink(x *pg.SubLink) (Expr, error) {
 		}
 		mark := b.newCol("in", boolType)
 		rp, rk := projectKeys(b, q.plan, right)
-		err = sc.attach(func(in Node) (Node, error) {
+		join := func(in Node) (Node, error) {
 			return &Join{Kind: proto.Join_MARK, Left: in, Right: rp, LeftKeys: left, RightKeys: rk, NullSafe: make([]bool, len(left)), Mark: mark}, nil
-		})
-		if err != nil {
+		}
+		if err = sc.attachComparison(x, left, join); err != nil {
 			return nil, err
 		}
 		if !any {
@@ -215,8 +240,11 @@ func (b *binder) comparable(l, r Expr) (Expr, Expr, error) {
 	if t.ID == types.Unknown {
 		t = types.T(types.Text)
 	}
-	if t.ID == types.Varchar || t.ID == types.Name {
+	switch {
+	case t.ID == types.Varchar || t.ID == types.Name:
 		t = types.T(types.Text)
+	case t.ID == types.Float4 && !l.Type().Same(r.Type()):
+		t = types.T(types.Float8) // as the operators between float4 and other numbers
 	}
 	if l, err = b.coerce(l, t.Bare(), function.Implicit, "="); err != nil {
 		return nil, nil, err
