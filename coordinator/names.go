@@ -160,7 +160,7 @@ func (f files) Parquet(ctx context.Context, pattern string) (*planner.FileSet, e
 	if err != nil {
 		return nil, err
 	}
-	p, err := storage.PlanParquet(ctx, paths)
+	p, err := f.cache.PlanParquet(ctx, paths)
 	if err != nil {
 		return nil, err
 	}

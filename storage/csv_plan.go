@@ -32,11 +32,12 @@ type CSVPlan struct {
 }
 
 // PlanCache remembers passes over CSV files by path, size, modification time
-// and syntax. It is safe for concurrent use.
+// and syntax, and the footers of Parquet files. It is safe for concurrent use.
 type PlanCache struct {
-	mu    sync.Mutex
-	limit int
-	files map[scanKey]scanned
+	mu      sync.Mutex
+	limit   int
+	files   map[scanKey]scanned
+	footers map[string]*footer
 }
 
 type scanKey struct {
@@ -54,7 +55,7 @@ type scanned struct {
 
 // NewPlanCache makes a cache of the given number of files.
 func NewPlanCache(files int) *PlanCache {
-	return &PlanCache{limit: files, files: map[scanKey]scanned{}}
+	return &PlanCache{limit: files, files: map[scanKey]scanned{}, footers: map[string]*footer{}}
 }
 
 func (c *PlanCache) get(k scanKey) (scanned, bool) {

@@ -188,3 +188,27 @@ func TestHybridDamaged(t *testing.T) {
 		}
 	}
 }
+
+// A file that has been replaced is planned anew.
+func TestPlanCacheFooter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.parquet")
+	cache := NewPlanCache(2)
+	for _, rows := range []int{100, 250} {
+		writeMixed(t, path, rows, 10, 0)
+		for range 2 {
+			p, err := cache.PlanParquet(t.Context(), []string{path})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Rows != int64(rows) {
+				t.Errorf("%d rows planned of %d", p.Rows, rows)
+			}
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cache.PlanParquet(t.Context(), []string{path}); err == nil {
+		t.Error("a removed file is planned")
+	}
+}

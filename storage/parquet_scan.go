@@ -82,6 +82,11 @@ func (p *parquetFile) close() {
 // PlanParquet reads the footers of Parquet files and plans their scan. All must
 // have the columns of the first, with the same types, in any order.
 func PlanParquet(ctx context.Context, paths []string) (*ParquetPlan, error) {
+	return (*PlanCache)(nil).PlanParquet(ctx, paths)
+}
+
+// PlanParquet is PlanParquet that reads the footers of unchanged files once.
+func (c *PlanCache) PlanParquet(ctx context.Context, paths []string) (*ParquetPlan, error) {
 	if len(paths) == 0 {
 		return nil, pgerr.New(pgerr.UndefinedFile, "no files to read")
 	}
@@ -91,7 +96,7 @@ func PlanParquet(ctx context.Context, paths []string) (*ParquetPlan, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, pgerr.From(err)
 		}
-		if err := plan.addFile(path, i == 0, &all); err != nil {
+		if err := plan.addFile(c, path, i == 0, &all); err != nil {
 			return nil, err
 		}
 	}
@@ -99,18 +104,17 @@ func PlanParquet(ctx context.Context, paths []string) (*ParquetPlan, error) {
 	return plan, nil
 }
 
-func (p *ParquetPlan) addFile(path string, first bool, all *[]*FileStats) error {
-	f, err := openParquetFile(path)
+func (p *ParquetPlan) addFile(cache *PlanCache, path string, first bool, all *[]*FileStats) error {
+	f, err := cache.footer(path)
 	if err != nil {
 		return err
 	}
-	defer f.close()
 	if first {
 		for _, c := range f.fields {
 			if fieldIndex(p.Schema, c.Name) >= 0 {
 				return pgerr.New(pgerr.DuplicateColumn, "file \"%s\" has two columns of the name \"%s\"", path, c.Name)
 			}
-			p.Schema = append(p.Schema, c.Field)
+			p.Schema = append(p.Schema, c)
 		}
 	} else if len(f.fields) != len(p.Schema) {
 		return pgerr.New(pgerr.DatatypeMismatch, "file \"%s\" has %d columns but the first file has %d", path, len(f.fields), len(p.Schema))
@@ -124,14 +128,52 @@ func (p *ParquetPlan) addFile(path string, first bool, all *[]*FileStats) error 
 			return pgerr.New(pgerr.DatatypeMismatch, "column \"%s\" is %s in file \"%s\" but %s in the first file", c.Name, c.Type, path, p.Schema[i].Type)
 		}
 	}
-	st, err := f.f.Stat()
-	if err != nil {
-		return pgerr.Wrap(err, pgerr.IOError, "could not stat file \"%s\"", path)
-	}
-	stats := statsOf(f.rd.MetaData(), f.fields)
-	p.addSplits(path, stats.RowGroups, st.Size(), st.ModTime().UnixNano())
-	*all = append(*all, stats)
+	p.addSplits(path, f.stats.RowGroups, f.size, f.mtime)
+	*all = append(*all, f.stats)
 	return nil
+}
+
+// footer is what planning needs of a Parquet file; it is not changed once made.
+type footer struct {
+	size, mtime int64 // in bytes; in ns
+	fields      []vector.Field
+	stats       *FileStats
+}
+
+// footer reads a file's footer, or remembers it if the file has not changed.
+func (c *PlanCache) footer(path string) (*footer, error) {
+	if c != nil {
+		if st, err := os.Stat(path); err == nil {
+			c.mu.Lock()
+			f := c.footers[path]
+			c.mu.Unlock()
+			if f != nil && f.size == st.Size() && f.mtime == st.ModTime().UnixNano() {
+				return f, nil
+			}
+		}
+	}
+	p, err := openParquetFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	st, err := p.f.Stat()
+	if err != nil {
+		return nil, pgerr.Wrap(err, pgerr.IOError, "could not stat file \"%s\"", path)
+	}
+	f := &footer{size: st.Size(), mtime: st.ModTime().UnixNano(), stats: statsOf(p.rd.MetaData(), p.fields)}
+	for _, c := range p.fields {
+		f.fields = append(f.fields, c.Field)
+	}
+	if c != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.footers) >= c.limit {
+			clear(c.footers)
+		}
+		c.footers[path] = f
+	}
+	return f, nil
 }
 
 func (p *ParquetPlan) addSplits(path string, rowGroups []int64, size, mtime int64) {
