@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/url"
 	"os"
@@ -11,7 +12,8 @@ import (
 	"slices"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite" // registers the driver, too
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/volleydb/volley/pgerr"
 )
@@ -49,6 +51,10 @@ var migrations = []string{
 func dbError(err error, what string) error {
 	if err == nil {
 		return nil
+	}
+	var se *sqlite.Error
+	if errors.As(err, &se) && se.Code()&0xff == sqlite3.SQLITE_FULL {
+		return pgerr.Wrap(err, pgerr.DiskFull, "catalog: could not %s", what).WithHint("Free some space and run the statement again.")
 	}
 	return pgerr.Wrap(err, pgerr.IOError, "catalog: could not %s", what)
 }

@@ -633,3 +633,30 @@ func TestDirectoryRemovedDuringCommit(t *testing.T) {
 		t.Errorf("content %q", got)
 	}
 }
+
+// A full disk is 53100, changes nothing, and passes.
+func TestFullDisk(t *testing.T) {
+	s := open(t, t.TempDir())
+	limit := func(pages int) {
+		t.Helper()
+		if _, err := s.db.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(1) // the least is what there is
+	var err error
+	tables := 0
+	for ; err == nil && tables < 10000; tables++ {
+		r := tableDef(fmt.Sprint("t", tables))
+		r.Comment = strings.Repeat("x", 10000)
+		err = s.Update(context.Background(), func(tx *Tx) error { _, err := tx.CreateTable(r); return err })
+	}
+	if pgerr.Code(err) != pgerr.DiskFull {
+		t.Fatalf("after %d tables: %v", tables, err)
+	}
+	if s.Snapshot().Relation("public", fmt.Sprint("t", tables-1)) != nil {
+		t.Error("the table is there")
+	}
+	limit(1 << 30)
+	update(t, s, func(tx *Tx) error { _, err := tx.CreateTable(tableDef("last")); return err })
+}
