@@ -45,6 +45,21 @@ func (tx *Tx) do(op func(d *Snapshot) error) error {
 // staging path in it.
 func (tx *Tx) Snapshot() *Snapshot { return tx.draft }
 
+// Savepoint is a state of a transaction that it can go back to.
+type Savepoint struct {
+	draft *Snapshot
+	ops   int
+}
+
+// Savepoint marks the present state.
+func (tx *Tx) Savepoint() Savepoint { return Savepoint{tx.draft, len(tx.ops)} }
+
+// RollbackTo undoes what was done since sp, which may be used again. Files staged
+// since go when the transaction ends.
+func (tx *Tx) RollbackTo(sp Savepoint) {
+	tx.draft, tx.ops = sp.draft, tx.ops[:sp.ops:sp.ops]
+}
+
 // Rollback drops the changes and the staged files that were added. It is a
 // no-op after Commit.
 func (tx *Tx) Rollback() {

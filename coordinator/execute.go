@@ -72,7 +72,7 @@ func (x *statement) execute(ctx context.Context) (*Result, error) {
 	case *pg.Node_DiscardStmt:
 		return x.discard(n.DiscardStmt)
 	}
-	if r, ok, err := x.sessionCommand(); ok {
+	if r, ok, err := x.sessionCommand(ctx); ok {
 		return r, err
 	}
 	if x.s.settings.get("transaction_read_only") == "on" || x.s.txStatus == 0 && x.s.settings.get("default_transaction_read_only") == "on" {
@@ -142,8 +142,6 @@ func unsupportedStatement(st *parser.Statement) error {
 	switch name {
 	case "UPDATE", "DELETE", "MERGE":
 		return e.WithHint("Tables are append-only for now: CREATE TABLE new AS SELECT … and rename it.")
-	case "DECLARE CURSOR", "FETCH":
-		return e.WithHint("Rows are streamed as the client reads them; a cursor is not needed to save memory.")
 	case "PREPARE", "EXECUTE", "DEALLOCATE":
 		return e.WithHint("Use the driver's prepared statements.")
 	}

@@ -38,8 +38,11 @@ type Session struct {
 	txStart  time.Time
 	// undo holds the settings as they were when the block began: ROLLBACK
 	// brings them back, COMMIT those that SET LOCAL changed.
-	undo  *sessionSettings
-	local map[string]bool
+	undo       *sessionSettings
+	local      map[string]bool
+	savepoints []savepoint
+
+	cursors map[string]*cursor
 
 	seed     *uint64 // of setseed()
 	seedUses uint64
@@ -111,6 +114,7 @@ func (s *Session) EndImplicit(failed bool) {
 // Close rolls an open block back.
 func (s *Session) Close() {
 	s.rollback()
+	s.closeCursors(func(*cursor) bool { return true })
 	s.c.forget(s)
 }
 
@@ -201,6 +205,20 @@ func (x *statement) describe(ctx context.Context, p *Prepared) error {
 			return err
 		}
 		p.Params = q.Params()
+	case *pg.Node_DeclareCursorStmt:
+		q, err := planner.Bind(ctx, x.st, n.DeclareCursorStmt.Query, nil, x.options())
+		if err != nil {
+			return err
+		}
+		p.Params = q.Params()
+	case *pg.Node_FetchStmt:
+		c, err := x.s.cursor(n.FetchStmt.Portalname)
+		if err != nil {
+			return err
+		}
+		if !n.FetchStmt.Ismove {
+			p.Fields = c.r.Fields
+		}
 	case *pg.Node_ExplainStmt:
 		p.Fields = explainFields
 	case *pg.Node_VariableShowStmt:
@@ -216,7 +234,7 @@ func (s *Session) checkTx(st *parser.Statement) error {
 	}
 	if t := st.Node.GetTransactionStmt(); t != nil {
 		switch t.Kind {
-		case pg.TransactionStmtKind_TRANS_STMT_COMMIT, pg.TransactionStmtKind_TRANS_STMT_ROLLBACK:
+		case pg.TransactionStmtKind_TRANS_STMT_COMMIT, pg.TransactionStmtKind_TRANS_STMT_ROLLBACK, pg.TransactionStmtKind_TRANS_STMT_ROLLBACK_TO:
 			return nil
 		}
 	}

@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"context"
+
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/volleydb/volley/pgerr"
@@ -8,9 +10,9 @@ import (
 
 // sessionCommand runs the statements with which connection pools and drivers
 // tidy a session up. Prepared statements and portals belong to package pgwire,
-// which has done its part before; SQL cursors and channels there are none, so
-// that ending all of them is done at once. ok is false for other statements.
-func (x *statement) sessionCommand() (r *Result, ok bool, err error) {
+// which has done its part before; channels there are none, so that ending all of
+// them is done at once. ok is false for other statements.
+func (x *statement) sessionCommand(ctx context.Context) (r *Result, ok bool, err error) {
 	switch n := x.st.Node.GetNode().(type) {
 	case *pg.Node_DeallocateStmt:
 		if name := n.DeallocateStmt.Name; name != "" {
@@ -18,10 +20,23 @@ func (x *statement) sessionCommand() (r *Result, ok bool, err error) {
 		}
 		return done("DEALLOCATE ALL"), true, nil
 	case *pg.Node_ClosePortalStmt:
-		if name := n.ClosePortalStmt.Portalname; name != "" {
-			return nil, true, pgerr.New(pgerr.InvalidCursorName, "cursor %q does not exist", name)
+		name := n.ClosePortalStmt.Portalname
+		if name == "" {
+			x.s.closeCursors(func(*cursor) bool { return true })
+			return done("CLOSE CURSOR ALL"), true, nil
 		}
-		return done("CLOSE CURSOR ALL"), true, nil
+		c, err := x.s.cursor(name)
+		if err != nil {
+			return nil, true, err
+		}
+		x.s.closeCursors(func(o *cursor) bool { return o == c })
+		return done("CLOSE CURSOR"), true, nil
+	case *pg.Node_DeclareCursorStmt:
+		r, err := x.declare(ctx, n.DeclareCursorStmt)
+		return r, true, err
+	case *pg.Node_FetchStmt:
+		r, err := x.fetch(n.FetchStmt)
+		return r, true, err
 	case *pg.Node_UnlistenStmt:
 		return done("UNLISTEN"), true, nil
 	case *pg.Node_ListenStmt, *pg.Node_NotifyStmt:

@@ -303,7 +303,7 @@ func (s *Session) transaction(ctx context.Context, n *pg.TransactionStmt) (*Resu
 		}
 		return done("ROLLBACK"), nil
 	case pg.TransactionStmtKind_TRANS_STMT_SAVEPOINT, pg.TransactionStmtKind_TRANS_STMT_RELEASE, pg.TransactionStmtKind_TRANS_STMT_ROLLBACK_TO:
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "savepoints are not supported")
+		return s.savepoint(n)
 	}
 	return nil, pgerr.New(pgerr.FeatureNotSupported, "two-phase commit is not supported")
 }
@@ -319,29 +319,37 @@ func (s *Session) rollback() {
 // were SET LOCAL.
 func (s *Session) endTx(restore bool) {
 	s.tx, s.txStatus = nil, TxIdle
+	s.endCursors(restore)
 	for _, id := range s.staged {
 		_ = s.c.cfg.Store.DropStaging(id) // a leftover is removed at the next start
 	}
 	s.staged = nil
+	s.restoreSettings(s.undo, func(k string) bool {
+		return restore || s.local[k] || k == "transaction_read_only" || k == "transaction_isolation"
+	})
+	s.savepoints = nil
+	s.undo, s.local = nil, nil
+}
+
+// restoreSettings brings back the values that some settings had.
+func (s *Session) restoreSettings(to *sessionSettings, which func(name string) bool) {
 	for i := range settingsTable {
 		d := &settingsTable[i]
 		k := strings.ToLower(d.name)
-		blockOnly := k == "transaction_read_only" || k == "transaction_isolation"
-		if (restore || s.local[k] || blockOnly) && s.settings.value[k] != s.undo.value[k] {
-			s.settings.value[k], s.settings.source[k] = s.undo.value[k], s.undo.source[k]
+		if which(k) && s.settings.value[k] != to.value[k] {
+			s.settings.value[k], s.settings.source[k] = to.value[k], to.source[k]
 			s.report(d)
 		}
 	}
 	for k := range s.settings.value {
-		if customSetting(k) != nil && (restore || s.local[k]) {
+		if customSetting(k) != nil && which(k) {
 			delete(s.settings.value, k)
 			delete(s.settings.source, k)
 		}
 	}
-	for k, v := range s.undo.value {
-		if customSetting(k) != nil && (restore || s.local[k]) {
-			s.settings.value[k], s.settings.source[k] = v, s.undo.source[k]
+	for k, v := range to.value {
+		if customSetting(k) != nil && which(k) {
+			s.settings.value[k], s.settings.source[k] = v, to.source[k]
 		}
 	}
-	s.undo, s.local = nil, nil
 }
