@@ -100,6 +100,7 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 	}
 	// GROUP BY, over the FROM columns, output names and positions.
 	var keys []Expr
+	var constant Expr
 	sc.aggsOK, sc.windowsOK, sc.srfsOK = false, false, false
 	for _, n := range sel.GroupClause {
 		k, err := sc.groupKey(n, targets)
@@ -108,12 +109,16 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 		}
 		for _, e := range k {
 			if isConst(e) {
-				continue // one value: groups nothing
+				constant = e // one value: groups nothing
+				continue
 			}
 			if !containsExpr(keys, e) {
 				keys = append(keys, e)
 			}
 		}
+	}
+	if len(keys) == 0 && constant != nil {
+		keys = []Expr{constant} // no rows make no group, unlike without GROUP BY
 	}
 	var having Expr
 	if sel.HavingClause != nil {
