@@ -15,5 +15,6 @@ func families() []func(*registry) {
 		registerDatetime,
 		registerCatalog,
 		registerJSON,
+		registerSubqueries,
 	}
 }

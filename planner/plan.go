@@ -90,16 +90,22 @@ func (b *binder) optimise(n Node, need colSet) (Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n, err = b.decorrelate(n); err != nil {
+		return nil, err
+	}
 	if n, err = b.pushDown(n, nil); err != nil {
 		return nil, err
 	}
 	n = prune(n, need)
 	err = sharedPlans(n, map[*SharedPlan]bool{}, func(s *SharedPlan) error {
-		in, err := b.pushDown(s.In, nil)
+		cols := s.In.Cols()
+		in, err := b.decorrelate(s.In)
 		if err != nil {
 			return err
 		}
-		cols := s.In.Cols()
+		if in, err = b.pushDown(in, nil); err != nil {
+			return err
+		}
 		s.In = narrow(prune(in, idsOf(cols)), cols)
 		if !sameCols(s.In.Cols(), cols) {
 			p := &Project{In: s.In, Out: cols}

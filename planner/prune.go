@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/proto"
 )
 
 // prune drops columns that nobody reads. need are the columns that the node
@@ -65,6 +66,12 @@ func prune(n Node, need colSet) Node {
 		}
 		return v
 	case *Filter:
+		if in, cond := semiJoinOf(n, need); in != nil {
+			if cond == nil {
+				return prune(in, need)
+			}
+			return &Filter{In: prune(in, with(cond)), Cond: cond}
+		}
 		return &Filter{In: prune(n.In, with(n.Cond)), Cond: n.Cond}
 	case *Project:
 		p := &Project{}
@@ -181,6 +188,54 @@ func prune(n Node, need colSet) Node {
 		return &d
 	}
 	return n
+}
+
+// semiJoinOf turns a condition on the mark of a mark join, which nobody reads
+// otherwise, into a semi or anti join; it returns the join and what is left of
+// the condition, or nil.
+func semiJoinOf(f *Filter, need colSet) (Node, Expr) {
+	j, ok := f.In.(*Join)
+	if !ok || j.Kind != proto.Join_MARK || need[j.Mark.ID] {
+		return nil, nil
+	}
+	isMark := func(e Expr) bool {
+		c, ok := e.(*Column)
+		return ok && c.ID == j.Mark.ID
+	}
+	kind, found := proto.Join_SEMI, false
+	var rest []Expr
+	for _, c := range conjuncts(nil, f.Cond) {
+		if !columnsOf(c)[j.Mark.ID] {
+			rest = append(rest, c)
+			continue
+		}
+		if found {
+			return nil, nil
+		}
+		found = true
+		positive := true
+		if not, ok := c.(*Bool); ok && not.Op == proto.Bool_NOT {
+			c, positive = not.Args[0], false
+		}
+		is, ok := c.(*Is)
+		switch {
+		case positive && isMark(c):
+		case ok && is.Op == proto.IsTest_TRUE && isMark(is.Arg):
+		case ok && is.Op == proto.IsTest_NOT_TRUE && isMark(is.Arg):
+			positive = !positive
+		default:
+			return nil, nil // NOT IN: a NULL decides
+		}
+		if !positive {
+			kind = proto.Join_ANTI
+		}
+	}
+	if !found {
+		return nil, nil
+	}
+	s := *j
+	s.Kind, s.Mark = kind, Col{}
+	return &s, and(rest...)
 }
 
 func sameCols(a, b []Col) bool {
