@@ -268,7 +268,7 @@ func (s *Session) Execute(ctx context.Context, p *Prepared, params []Param) (*Re
 	x := s.begin(ctx, st)
 	x.ptypes = p.Params
 	for i, v := range params {
-		c, err := s.paramValue(i, p.Params[i], v)
+		c, err := x.paramValue(i, p.Params[i], v)
 		if err != nil {
 			x.close()
 			return nil, s.failed(err)
@@ -452,25 +452,38 @@ func (x *statement) queryContext() *proto.QueryContext {
 }
 
 // paramValue decodes a bound parameter.
-func (s *Session) paramValue(i int, t types.Type, p Param) (*planner.Const, error) {
+func (x *statement) paramValue(i int, t types.Type, p Param) (*planner.Const, error) {
 	if p.Null {
 		return &planner.Const{T: t}, nil
 	}
 	b := vector.NewBuilder(t, 1)
 	var err error
-	if p.IsText {
-		loc, lerr := loadZone(s.settings.get("TimeZone"))
-		if lerr != nil {
-			return nil, lerr
+	switch {
+	case p.IsText && isReg(t):
+		// A name, which only the catalog can tell.
+		v, err := function.Cast(x.fc, vector.FromStrings(types.T(types.Text), []string{string(p.Value)}), t, true)
+		if err != nil {
+			return nil, pgerr.From(err).WithWhere("portal parameter $%d", i+1)
 		}
-		err = vector.ParseText(b, p.Value, &types.TextOptions{Location: loc, ExtraFloatDigits: 1})
-	} else {
+		return &planner.Const{T: t, V: v}, nil
+	case p.IsText:
+		err = vector.ParseText(b, p.Value, &types.TextOptions{Location: x.fc.Location, ExtraFloatDigits: 1})
+	default:
 		err = vector.ParseBinary(b, p.Value)
 	}
 	if err != nil {
 		return nil, pgerr.From(err).WithWhere("portal parameter $%d", i+1)
 	}
 	return &planner.Const{T: t, V: b.Build()}, nil
+}
+
+// isReg says that a value is an OID written as the name of an object.
+func isReg(t types.Type) bool {
+	switch t.ID {
+	case types.Regclass, types.Regtype, types.Regproc, types.Regprocedure, types.Regnamespace:
+		return true
+	}
+	return false
 }
 
 func (s *Session) notice(severity, code, message, hint string) {

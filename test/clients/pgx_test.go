@@ -163,6 +163,9 @@ func TestPgxParameters(t *testing.T) {
 			t.Errorf("%s takes %v, want %v", tc.sql, sd.ParamOIDs, tc.want)
 		}
 	}
+	if err := c.QueryRow(ctx, "select count(*) from pg_class where oid = $1::regclass", pgx.QueryResultFormats{0}, "public.p").Scan(&n); err != nil || n != 1 {
+		t.Errorf("regclass: %d, %v", n, err)
+	}
 	if err := c.QueryRow(ctx, "select count(*) from p where i4 = any($1)", []int32{2, 5}).Scan(&n); err != nil || n != 2 {
 		t.Errorf("= any: %d, %v", n, err)
 	}
