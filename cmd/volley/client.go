@@ -31,6 +31,9 @@ type client struct {
 	// cannot be asked.
 	progress func() (float64, bool)
 	onNotice func(*pgconn.Notice)
+	// ready, if any, is closed when the parser in this process has started; a
+	// statement before that would not see a cancel.
+	ready <-chan struct{}
 	// local is the engine in this process, nil with a server elsewhere.
 	local *coordinator.Server
 	close func() error
@@ -123,7 +126,7 @@ func connectLocal(ctx context.Context, o coordinator.OpenConfig, user string) (*
 	ln := newPipeListener()
 	served := make(chan error, 1)
 	go func() { served <- pg.Serve(context.Background(), ln) }()
-	c := &client{local: server}
+	c := &client{local: server, ready: warm}
 	c.close = func() error {
 		err := closeConn(c.conn)
 		grace, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -62,7 +62,6 @@ func demo(ctx context.Context, dir string, rows int, log *slog.Logger, stdout, s
 	if err := writeGames(csv, rows); err != nil {
 		return err
 	}
-	parser.Warm() // or the first statement would seem slow
 	data := filepath.Join(dir, "data")
 	c, err := connectLocal(ctx, coordinator.OpenConfig{Dir: data, RunLocally: true, Memory: limitMemory(), Log: log}, "volley")
 	if err != nil {

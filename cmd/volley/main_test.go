@@ -111,8 +111,8 @@ func start(t *testing.T, args ...string) *process {
 	case <-ready:
 	case err := <-p.done:
 		t.Fatalf("ended before it was ready: %v\n%s", err, p.stderr)
-	case <-time.After(60 * time.Second):
-		t.Fatalf("not ready after a minute\n%s", p.stderr)
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("not ready after two minutes\n%s", p.stderr)
 	}
 	return p
 }

@@ -92,6 +92,9 @@ var copyStdio = regexp.MustCompile(`(?is)^\s*copy\b.*\b(from\s+stdin|to\s+stdout
 
 // statement runs one statement and prints what it gives, also its error.
 func (s *shell) statement(sql, prefix string, data *copyData) error {
+	if s.c.ready != nil {
+		<-s.c.ready
+	}
 	start := time.Now()
 	s.setRunning(true)
 	quiet := s.startBar()

@@ -22,7 +22,7 @@ type terminal struct {
 // expect waits for text after what was expected before.
 func (x *terminal) expect(text string) {
 	x.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		rest := x.seen.String()[x.from:]
 		if i := strings.Index(rest, text); i >= 0 {
 			x.from += i + len(text)
