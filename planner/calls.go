@@ -232,6 +232,9 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 	if name == "count" && len(fc.Args) == 0 && !fc.AggStar {
 		return nil, pgerr.New(pgerr.WrongObjectType, "count(*) must be used to call a parameterless aggregate function").At(b.pos(fc.Location))
 	}
+	if e, ok, err := sc.castCall(fc, schema, name); ok || err != nil {
+		return e, err
+	}
 	// What an aggregate's arguments may contain is decided before they are bound.
 	kind := function.Scalar
 	for _, f := range b.candidates(schema, name) {
@@ -282,6 +285,28 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 			WithHint("Call it as: SELECT … FROM … GROUP BY key APPLY %s(…)", name).At(b.pos(fc.Location))
 	}
 	return b.call(f, args, t, fc.Location), nil
+}
+
+// castCall binds a type's name used as a function of one argument: date(x).
+func (sc *selectCtx) castCall(fc *pg.FuncCall, schema, name string) (Expr, bool, error) {
+	b := sc.b
+	if len(fc.Args) != 1 || fc.Over != nil || fc.AggDistinct || len(fc.AggOrder) > 0 || fc.AggFilter != nil || fc.FuncVariadic ||
+		fc.Args[0].GetNamedArgExpr() != nil || schema != "" && schema != "pg_catalog" || len(b.candidates(schema, name)) > 0 {
+		return nil, false, nil
+	}
+	t, ok := types.ByName(name)
+	if !ok || t.ID == types.Char || t.ID == types.Array {
+		return nil, false, nil
+	}
+	e, err := sc.expr(fc.Args[0])
+	if err != nil {
+		return nil, false, err
+	}
+	if from := e.Type(); from.ID != types.Unknown && !function.CastAllowed(from, t, function.Explicit) {
+		return nil, false, nil // the error speaks of a function
+	}
+	e, err = b.coerce(e, t, function.Explicit, "")
+	return e, true, b.at(err, fc.Location)
 }
 
 // setCall enters a set-returning function of the select list.
