@@ -30,7 +30,7 @@ func (l *limit) Next(ctx context.Context) (*vector.Batch, error) {
 		l.skip -= from
 		to := rows
 		if l.left >= 0 {
-			to = min(rows, from+l.left)
+			to = from + min(rows-from, l.left)
 			l.left -= to - from
 		}
 		if to > from {

@@ -319,7 +319,7 @@ func (p *phys) limit(n *Limit) (*stream, error) {
 		return nil, err
 	}
 	if !s.single() {
-		if n.Count >= 0 {
+		if n.Count >= 0 && n.Count <= math.MaxInt64-n.Offset {
 			s = p.limitOp(s, n.Count+n.Offset, 0)
 		}
 		if s, err = p.gather(s, nil); err != nil {

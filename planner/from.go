@@ -599,7 +599,7 @@ func series(name string, args []Expr, out []Col) *Series {
 	if v[2] == 0 || out[0].T.ID != types.Int8 && out[0].T.ID != types.Int4 {
 		return nil // the function itself reports a zero step
 	}
-	const safe = 1 << 62
+	const safe = 1 << 61
 	for _, x := range v {
 		if x > safe || x < -safe {
 			return nil

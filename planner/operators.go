@@ -142,6 +142,9 @@ func (sc *selectCtx) inList(x *pg.A_Expr, op string) (Expr, error) {
 	if err == nil && t.ID == types.Unknown {
 		t = types.T(types.Text)
 	}
+	if err == nil && t.ID == types.Float4 && arg.Type().ID != types.Float4 {
+		t = types.T(types.Float8) // as the operators between float4 and other numbers
+	}
 	if err == nil && !isVolatile(arg) {
 		if _, _, _, err := function.ResolveOperator("=", []types.Type{t, t}); err != nil {
 			return nil, b.at(err, x.Location)
@@ -312,6 +315,9 @@ func (sc *selectCtx) rowExpr(x *pg.A_Expr, op string) (Expr, error) {
 		}
 		if len(left) != len(right) {
 			return nil, pgerr.New(pgerr.SyntaxError, "unequal number of entries in row expressions").At(b.pos(x.Location))
+		}
+		if len(left) == 0 {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "cannot compare rows of zero length").At(b.pos(x.Location))
 		}
 		switch op {
 		case "=", "<>":

@@ -219,10 +219,6 @@ func (sc *selectCtx) inOperands(x *pg.SubLink, cols []Col) (left, right []Expr, 
 	}
 	for i := range left {
 		r := Expr(cols[i].ref())
-		_, _, _, err := function.ResolveOperator("=", []types.Type{left[i].Type(), r.Type()})
-		if err != nil {
-			return nil, nil, b.at(err, x.Location)
-		}
 		if left[i], r, err = b.comparable(left[i], r); err != nil {
 			return nil, nil, b.at(err, x.Location)
 		}
@@ -231,20 +227,25 @@ func (sc *selectCtx) inOperands(x *pg.SubLink, cols []Col) (left, right []Expr, 
 	return left, right, nil
 }
 
-// comparable brings two operands of = to one type, as hashing needs it.
+// comparable brings two operands of = to one type, as hashing needs it: that of
+// the operator, or the wider one where the operator takes two.
 func (b *binder) comparable(l, r Expr) (Expr, Expr, error) {
-	t, err := commonType([]types.Type{l.Type(), r.Type()}, "=")
+	_, ats, _, err := function.ResolveOperator("=", []types.Type{l.Type(), r.Type()})
 	if err != nil {
 		return nil, nil, err
 	}
-	if t.ID == types.Unknown {
-		t = types.T(types.Text)
+	t := ats[0]
+	if !t.Same(ats[1]) || t.ID == types.Array || t.ID == types.AnyArray {
+		if t, err = commonType([]types.Type{l.Type(), r.Type()}, "="); err != nil {
+			return nil, nil, err
+		}
+		if t.ID == types.Float4 && !l.Type().Same(r.Type()) {
+			t = types.T(types.Float8) // as the operators between float4 and other numbers
+		}
 	}
-	switch {
-	case t.ID == types.Varchar || t.ID == types.Name:
+	switch t.ID {
+	case types.Unknown, types.Varchar, types.Name:
 		t = types.T(types.Text)
-	case t.ID == types.Float4 && !l.Type().Same(r.Type()):
-		t = types.T(types.Float8) // as the operators between float4 and other numbers
 	}
 	if l, err = b.coerce(l, t.Bare(), function.Implicit, "="); err != nil {
 		return nil, nil, err
