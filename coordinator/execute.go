@@ -188,6 +188,13 @@ func seedOf(f float64) uint64 {
 // run starts a plan.
 func (x *statement) run(ctx context.Context, plan *proto.Plan) (*cluster.Running, error) {
 	plan.Context = x.queryContext()
+	if len(plan.Stages) > 1 || plan.Stages[0].Tasks > 1 {
+		// Tasks read settings in goroutines of their own, while the client may
+		// leave a portal half read and change some.
+		settings := x.s.settings.clone()
+		x.view.Settings = settings.rows
+		x.fc.Setting = func(name string) (string, bool) { return x.s.functionSetting(settings, name) }
+	}
 	return x.s.c.cfg.Cluster.Run(ctx, plan, cluster.Options{Local: &worker.Local{Virtual: x.virtual, Functions: x.fc}})
 }
 

@@ -80,25 +80,18 @@ func (s *Session) TxStatus() TxStatus {
 func (s *Session) PID() int32 { return s.pid }
 
 // Setting returns a setting as SHOW prints it.
-func (s *Session) Setting(name string) (string, bool) {
-	d := findSetting(name)
-	if d == nil {
-		v, ok := s.settings.value[strings.ToLower(name)] // one that the client made up
-		return v, ok
-	}
-	return d.show(s.settings.get(d.name)), true
-}
+func (s *Session) Setting(name string) (string, bool) { return s.settings.shown(name) }
 
 // functionSetting answers current_setting() and what other functions ask of the
 // session under names of their own.
-func (s *Session) functionSetting(name string) (string, bool) {
+func (s *Session) functionSetting(settings *sessionSettings, name string) (string, bool) {
 	switch name {
 	case "volley.backend_pid":
 		return strconv.Itoa(int(s.pid)), true
 	case "volley.start_time":
 		return s.c.started.UTC().Format("2006-01-02 15:04:05.999999-07"), true
 	}
-	return s.Setting(name)
+	return settings.shown(name)
 }
 
 // EndImplicit ends what is left of an implicit transaction: every statement
@@ -373,7 +366,7 @@ func (s *Session) begin(ctx context.Context, st *parser.Statement) *statement {
 		now = s.txStart
 	}
 	x.fc = &function.Ctx{Context: ctx, Now: now.UnixMicro(), Location: loc, User: s.o.User, Database: s.o.Database,
-		Setting: s.functionSetting, Catalog: x.view.Lookup()}
+		Setting: func(name string) (string, bool) { return s.functionSetting(s.settings, name) }, Catalog: x.view.Lookup()}
 	return x
 }
 

@@ -318,6 +318,16 @@ func newSettings() *sessionSettings {
 
 func (s *sessionSettings) get(name string) string { return s.value[strings.ToLower(name)] }
 
+// shown is a setting as SHOW prints it.
+func (s *sessionSettings) shown(name string) (string, bool) {
+	d := findSetting(name)
+	if d == nil {
+		v, ok := s.value[strings.ToLower(name)] // one that the client made up
+		return v, ok
+	}
+	return d.show(s.get(d.name)), true
+}
+
 func (s *sessionSettings) int(name string) int64 {
 	n, _ := strconv.ParseInt(s.get(name), 10, 64)
 	return n

@@ -274,10 +274,10 @@ func usesCatalog(n Node) bool {
 	return found
 }
 
-// needsCatalog tells by name which stable built-ins ask the catalog: Postgres
-// names them so.
+// needsCatalog tells by name which stable built-ins ask the catalog, or the
+// session: Postgres names them so.
 func needsCatalog(name string) bool {
-	for _, p := range []string{"pg_", "to_reg", "has_", "current_schema", "obj_description", "col_description", "shobj_description"} {
+	for _, p := range []string{"pg_", "to_reg", "has_", "current_schema", "current_setting", "obj_description", "col_description", "shobj_description"} {
 		if strings.HasPrefix(name, p) {
 			return true
 		}

@@ -2,11 +2,13 @@ package mainjob
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/volleydb/volley/parser"
 	"github.com/volleydb/volley/test/engine"
 )
 
@@ -31,6 +33,51 @@ func TestBlocksLeaveNoStagedFiles(t *testing.T) {
 		}
 		if len(left) > 0 {
 			t.Errorf("%s: left %v", sql, left)
+		}
+	}
+}
+
+// Settings asked by name from a column are the session's, wherever the plan runs,
+// and those of the moment at which the statement began.
+func TestSettingsByColumn(t *testing.T) {
+	for _, workers := range []int{0, 1} {
+		e := engine.Start(t, workers)
+		s := e.Session()
+		must(t, s, "SET my.x = 'old'; SET TimeZone = 'Asia/Kolkata'; SET volley.rows_per_task = 20000")
+		must(t, s, "CREATE TABLE n AS SELECT CASE g % 2 WHEN 0 THEN 'my.x' ELSE 'TimeZone' END AS name FROM generate_series(1, 300000) g")
+		r := must(t, s, "SELECT current_setting(name), count(*) FROM n GROUP BY 1 ORDER BY 1")
+		if got := fmt.Sprint(r.Rows); got != "[[Asia/Kolkata 150000] [old 150000]]" {
+			t.Errorf("%d workers: %s", workers, got)
+		}
+		// A client may leave a result half read and change a setting.
+		list, err := parser.Parse("SELECT name FROM n WHERE current_setting(name) = 'old'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := context.Background()
+		p, err := s.Prepare(ctx, list[0], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := s.Execute(ctx, p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := 0
+		for {
+			b, err := res.Next(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b == nil {
+				break
+			}
+			rows += b.Rows()
+			must(t, s, "SET my.x = 'new'")
+		}
+		res.Close()
+		if rows != 150000 {
+			t.Errorf("%d workers: %d rows of the old setting", workers, rows)
 		}
 	}
 }
