@@ -193,12 +193,34 @@ func registerDetails(r *registry) {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "set_config is supported only as a query of its own: SELECT set_config(…)")
 	}, volatile, doc("SET X as a function"))
 	r.scalar(`acldefault("char",oid) text[]`, aclDefault, stable, doc("show default privileges, for use by pg_dump"))
+	r.table("pg_options_to_table(text[]) record", optionRows, func(f *Function) {
+		f.Columns = []vector.Field{{Name: "option_name", Type: textType}, {Name: "option_value", Type: textType}}
+	}, stable)
 	// UPDATE is not supported.
 	r.scalar("pg_column_is_updatable(regclass,int2,bool) bool", always1(types.Bool, false), stable)
 	r.table("_pg_expandarray(anyarray) anyelement", expandArray, func(f *Function) {
 		f.Schema = InformationSchema
 		f.Columns = []vector.Field{{Name: "x", Type: f.Returns}, {Name: "n", Type: types.T(types.Int4)}}
 	})
+}
+
+// optionRows splits options, name=value, as the catalogs keep them.
+func optionRows(_ *Ctx, args []*vector.Vector) (Generator, error) {
+	name, value := vector.NewBuilder(textType, 4), vector.NewBuilder(textType, 4)
+	from, to := args[0].ListAt(0)
+	for i := from; i < to; i++ {
+		k, v, ok := strings.Cut(args[0].Child.StringAt(i), "=")
+		name.AppendString(k)
+		if ok {
+			value.AppendString(v)
+		} else {
+			value.AppendNull()
+		}
+	}
+	if n := name.Len(); n > 0 {
+		return &batches{b: []*vector.Batch{vector.NewBatch([]*vector.Vector{name.Build(), value.Build()}, n)}}, nil
+	}
+	return noRows{}, nil
 }
 
 // InformationSchema is the schema of the few built-ins that are not in pg_catalog.

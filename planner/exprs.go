@@ -578,6 +578,13 @@ func (sc *selectCtx) indirection(x *pg.A_Indirection) (Expr, error) {
 		if ix == nil {
 			return nil, b.unsupported(loc, "field selection from a composite value")
 		}
+		if e.Type().ID == types.Name && !ix.IsSlice {
+			// A name is an array of "char" from 0.
+			if e, err = sc.nameByte(e, ix.Uidx, loc); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if et := e.Type().ElemType(); et.ID == types.Invalid {
 			return nil, pgerr.New(pgerr.DatatypeMismatch, "cannot subscript type %s because it does not support subscripting", e.Type()).At(b.pos(loc))
 		}
@@ -604,6 +611,29 @@ func (sc *selectCtx) indirection(x *pg.A_Indirection) (Expr, error) {
 		}
 	}
 	return e, nil
+}
+
+// nameByte binds n[i] of a name.
+func (sc *selectCtx) nameByte(e Expr, index *pg.Node, loc int32) (Expr, error) {
+	b := sc.b
+	i, err := sc.expr(index)
+	if err != nil {
+		return nil, err
+	}
+	if i, err = b.coerce(i, types.T(types.Int4), function.Assignment, "array subscript"); err != nil {
+		return nil, err
+	}
+	one := &Const{T: types.T(types.Int4), V: vector.FromSlice(types.T(types.Int4), []int32{1})}
+	if i, err = b.operator("+", []Expr{i, one}, loc); err != nil {
+		return nil, err
+	}
+	if e, err = b.coerce(e, types.T(types.Text), function.Implicit, ""); err != nil {
+		return nil, err
+	}
+	if e, err = b.callByName("substr", []Expr{e, i, one}, loc); err != nil {
+		return nil, err
+	}
+	return b.coerce(e, types.T(types.Char), function.Explicit, "")
 }
 
 // sqlValue binds CURRENT_DATE and its like, which are functions without parentheses.

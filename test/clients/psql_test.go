@@ -32,7 +32,7 @@ func (s *server) psql(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// functions enters two user-defined functions into the catalog, whose code
+// functions enters user-defined functions into the catalog, whose code
 // nobody calls.
 func (s *server) functions(t *testing.T) {
 	t.Helper()
@@ -43,6 +43,7 @@ func (s *server) functions(t *testing.T) {
 		{Schema: "public", Name: "score_udf", Args: []catalog.Arg{{Name: "x", Type: f8}, {Name: "n", Type: types.T(types.Int8)}}, Returns: f8,
 			Language: "go", Digest: digest, Symbol: "Score", Source: "score@" + digest, Strict: true, Owner: "volley", Comment: "the score of a row"},
 		{Schema: "public", Name: "twice", Args: []catalog.Arg{{Type: f8}}, Returns: f8, Language: "go", Digest: digest, Symbol: "Twice", Source: "score@" + digest, Owner: "volley"},
+		{Schema: "public", Name: "f", Returns: f8, Language: "go", Digest: digest, Symbol: "F", Source: "score@" + digest, Owner: "volley"},
 		{Schema: "public", Name: "mean_udf", Kind: catalog.FuncAggregate, Args: []catalog.Arg{{Name: "x", Type: f8}}, Returns: f8,
 			Language: "go", Digest: digest, Symbol: "Mean", Source: "mean@" + digest, Owner: "volley"},
 	} {

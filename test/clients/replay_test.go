@@ -80,9 +80,41 @@ func parameter(oid uint32) []byte {
 	return []byte("t")
 }
 
+var (
+	copyIn    = regexp.MustCompile(`(?i)^copy\s.*\sfrom\s+stdin`)
+	inBlock   = regexp.MustCompile(`(?i)^\s*(savepoint|release|rollback to|declare|fetch|close)\s`)
+	useSaved  = regexp.MustCompile(`(?i)(?:^|;)\s*(?:release|rollback to)\s+(?:savepoint\s+)?("[^"]+"|\w+)`)
+	setSaved  = regexp.MustCompile(`(?i)(?:^|;)\s*savepoint\s`)
+	useCursor = regexp.MustCompile(`(?i)^\s*(?:fetch|close)\s+(?:\w+\s+)*?(?:from\s+|in\s+)?("[^"]+"|[a-z_0-9]+)\s*;?\s*$`)
+)
+
+// before is what a block stood after: the block of a savepoint or a cursor.
+func (b block) before() string {
+	if !inBlock.MatchString(b.sql) || strings.HasPrefix(strings.ToLower(b.sql), "close all") {
+		return ""
+	}
+	sql := "begin;"
+	if m := useSaved.FindStringSubmatchIndex(b.sql); m != nil && !setSaved.MatchString(b.sql[:m[0]]) {
+		sql += "savepoint " + b.sql[m[2]:m[3]] + ";"
+	}
+	if m := useCursor.FindStringSubmatch(b.sql); m != nil {
+		sql += "declare " + m[1] + " cursor for select 1;"
+	}
+	return sql
+}
+
 func (b block) run(ctx context.Context, c *pgconn.PgConn) error {
-	if strings.HasPrefix(b.sql, "COPY") && strings.Contains(b.sql, "FROM STDIN") {
-		_, err := c.CopyFrom(ctx, strings.NewReader(""), b.sql)
+	if sql := b.before(); sql != "" {
+		if _, err := c.Exec(ctx, sql).ReadAll(); err != nil {
+			return err
+		}
+	}
+	if copyIn.MatchString(b.sql) {
+		data := ""
+		if strings.Contains(strings.ToLower(b.sql), "binary") {
+			data = "PGCOPY\n\xff\r\n\x00" + strings.Repeat("\x00", 8) + "\xff\xff"
+		}
+		_, err := c.CopyFrom(ctx, strings.NewReader(data), b.sql)
 		return err
 	}
 	if !b.extended {
@@ -100,8 +132,21 @@ func (b block) run(ctx context.Context, c *pgconn.PgConn) error {
 	return c.ExecPrepared(ctx, "s", params, nil, nil).Read().Err
 }
 
-// What the corpus holds that Volley has on purpose not, by the code.
-var corpusErrors = map[string]string{}
+// corpusErrors are statements that are right to fail, by a part of their text.
+var corpusErrors = map[string]string{
+	"::mood":                     "42704", // an enum of the recorded database
+	"$1::text::regtype::oid":     "42704", // given the name of a table, which has no row type
+	`"#Tableau_1_Connect_Check"`: "42P01", // the temporary table was refused
+}
+
+func (b block) expected(code string) bool {
+	for part, c := range corpusErrors {
+		if c == code && strings.Contains(b.sql, part) {
+			return true
+		}
+	}
+	return false
+}
 
 // Every statement that clients were seen to send runs, or is refused as
 // something that is not supported.
@@ -110,6 +155,7 @@ func TestClientQueries(t *testing.T) {
 	s := start(t, nil)
 	s.run(t, `create table t(id int not null, a text not null, b numeric(10,2), c timestamptz, d float8[]);
 		create view v as select * from t; create table p(id int, x jsonb)`)
+	s.functions(t)
 	var refused, failed []string
 	start := time.Now()
 	slow := ""
@@ -134,6 +180,9 @@ func TestClientQueries(t *testing.T) {
 		var pe *pgconn.PgError
 		if errors.As(err, &pe) {
 			line = fmt.Sprintf("block %d, %s: %s at %d (%s): %s\n    %s", i, b.client, pe.Code, pe.Position, pe.Message, pe.Detail+pe.Hint, strings.ReplaceAll(head(b.sql, 1500), "\n", "\n    "))
+			if b.expected(pe.Code) {
+				continue
+			}
 			if pe.Code == "0A000" {
 				refused = append(refused, line)
 				continue
