@@ -227,7 +227,7 @@ func TestExamples(t *testing.T) {
 				t.Errorf("normalize: %v", r.Rows)
 			}
 			// The grammar knows normalize() as SQL's own and qualifies it.
-			must(t, s, "CREATE FUNCTION normalize(s text) RETURNS text AS 'normalize', 'normalize' LANGUAGE go")
+			must(t, s, `CREATE FUNCTION "normalize"(s text) RETURNS text AS 'normalize', 'normalize' LANGUAGE go`)
 			if r = must(t, s, "SELECT normalize(' A  b ')"); r.Rows[0][0] != "a b" {
 				t.Errorf("normalize: %v", r.Rows)
 			}
