@@ -27,6 +27,11 @@ func (b *binder) candidates(schema, name string) []*function.Function {
 			out = append(out, f)
 		}
 	}
+	if len(out) == 0 && schema == "pg_catalog" && b.o.Catalog != nil {
+		// The grammar itself qualifies names that SQL gives a syntax, such as
+		// normalize(x): where there is no such built-in, the user's is meant.
+		out = b.o.Catalog.Functions("", name)
+	}
 	return out
 }
 
