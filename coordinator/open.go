@@ -135,25 +135,25 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{}
-	var err error
 	if cfg.Artifacts == nil {
+		var err error
 		if cfg.Artifacts, err = udf.OpenStore(filepath.Join(cfg.Dir, "artifacts")); err != nil {
 			return nil, err
 		}
 	}
-	spill := filepath.Join(cfg.Dir, "spill")
-	// What a former process spilled is nobody's any more.
-	if err := os.RemoveAll(spill); err != nil {
-		return nil, pgerr.Wrap(err, pgerr.IOError, "could not empty %q", spill)
+	spill, err := emptied(cfg.Dir, "spill")
+	if err != nil {
+		return nil, err
 	}
-	if err := os.MkdirAll(spill, 0o700); err != nil {
-		return nil, pgerr.Wrap(err, pgerr.IOError, "could not create %q", spill)
+	plugins, err := emptied(cfg.Dir, "plugins") // their working directories
+	if err != nil {
+		return nil, err
 	}
 	n.out, err = exchange.NewStore(exchange.StoreConfig{Dir: filepath.Join(cfg.Dir, "exchange"), Memory: cfg.Memory / 2, Incarnation: newID()})
 	if err != nil {
 		return nil, err
 	}
-	n.host, err = udf.NewHost(udf.HostConfig{Store: cfg.Artifacts, Logger: cfg.Log})
+	n.host, err = udf.NewHost(udf.HostConfig{Store: cfg.Artifacts, TempDir: plugins, Logger: cfg.Log})
 	if err != nil {
 		_ = n.out.Close()
 		return nil, err
@@ -166,6 +166,22 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// emptied makes a folder of the data directory, without what a former process
+// that was killed left in it.
+func emptied(dir, name string) (string, error) {
+	p, err := filepath.Abs(filepath.Join(dir, name)) // plugins have another working directory
+	if err != nil {
+		return "", pgerr.Wrap(err, pgerr.IOError, "data directory")
+	}
+	if err := os.RemoveAll(p); err != nil {
+		return "", pgerr.Wrap(err, pgerr.IOError, "could not empty %q", p)
+	}
+	if err := os.MkdirAll(p, 0o700); err != nil {
+		return "", pgerr.Wrap(err, pgerr.IOError, "could not create %q", p)
+	}
+	return p, nil
 }
 
 // Close ends the tasks, the children and the retained outputs.

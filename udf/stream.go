@@ -89,12 +89,9 @@ func (c *child) open(ctx context.Context, o wire.OpenMsg, name string, outs []ty
 		return nil, err
 	}
 	frames := appendFrame(nil, wire.Header{Type: wire.Open, Stream: s.id}, payload)
-	for j := range s.out {
-		if s.out[j], err = c.mem.alloc(outSlotBytes); err != nil {
-			s.close()
-			return nil, err
-		}
-		frames = appendFrame(frames, wire.Header{Type: wire.Slot, Stream: s.id, Slot: uint16(j)}, slotMsg(true, s.out[j]))
+	if frames, err = s.outSlots(frames); err != nil {
+		s.close()
+		return nil, err
 	}
 	if err := c.write(frames, nil); err != nil {
 		s.close()
@@ -105,6 +102,28 @@ func (c *child) open(ctx context.Context, o wire.OpenMsg, name string, outs []ty
 		return nil, err
 	}
 	return s, nil
+}
+
+// outSlots appends the messages that give the child its output slots.
+func (s *stream) outSlots(frames []byte) ([]byte, error) {
+	// A child that dies now takes its memory with it; slots made after that
+	// would be nobody's.
+	s.memMu.RLock()
+	defer s.memMu.RUnlock()
+	if err := s.ended(); err != nil {
+		return nil, err
+	}
+	for j := range s.out {
+		r, err := s.c.mem.alloc(outSlotBytes)
+		if err != nil {
+			return nil, err
+		}
+		s.outMu.Lock()
+		s.out[j] = r
+		s.outMu.Unlock()
+		frames = appendFrame(frames, wire.Header{Type: wire.Slot, Stream: s.id, Slot: uint16(j)}, slotMsg(true, r))
+	}
+	return frames, nil
 }
 
 func slotMsg(out bool, r region) []byte {

@@ -81,3 +81,30 @@ func TestSettingsByColumn(t *testing.T) {
 		}
 	}
 }
+
+// What plugins had in their working directories when the server was killed goes
+// at the next start.
+func TestPluginDirectories(t *testing.T) {
+	dir := t.TempDir()
+	e := engine.Open(t, dir, 0)
+	s := e.Session()
+	must(t, s, "CREATE FUNCTION ok(x bigint, at bigint) RETURNS bigint LANGUAGE go AS '"+push(t, e, "faulty")+"', 'panic_at'")
+	must(t, s, "SELECT ok(1, 2)")
+	plugins := filepath.Join(dir, "plugins")
+	if list, err := os.ReadDir(plugins); err != nil || len(list) != 1 {
+		t.Errorf("while it runs: %v, %v", list, err)
+	}
+	s.Close()
+	e.Stop()
+	if list, err := os.ReadDir(plugins); err != nil || len(list) != 0 {
+		t.Errorf("after the end: %v, %v", list, err)
+	}
+	if err := os.MkdirAll(filepath.Join(plugins, "volley-udf-1", "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	e = engine.Open(t, dir, 0)
+	defer e.Stop()
+	if list, err := os.ReadDir(plugins); err != nil || len(list) != 0 {
+		t.Errorf("after a crash: %v, %v", list, err)
+	}
+}
