@@ -35,7 +35,8 @@ func lockDir(dir, path string) (*os.File, error) {
 		return nil, pgerr.New(pgerr.ObjectInUse, "data directory \"%s\" is in use by another Volley process (pid %s)", dir, pid).
 			WithHint("Connect to that server, stop it, or choose another directory with --data.")
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {

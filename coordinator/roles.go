@@ -31,7 +31,10 @@ func verifier(password string) (string, error) {
 	if _, err := rand.Read(salt); err != nil {
 		return "", pgerr.Wrap(err, pgerr.InternalError, "random salt")
 	}
-	k := c.GetStoredCredentials(scram.KeyFactors{Salt: string(salt), Iters: scramIterations})
+	k, err := c.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(salt), Iters: scramIterations})
+	if err != nil {
+		return "", pgerr.Wrap(err, pgerr.InternalError, "password")
+	}
 	b64 := base64.StdEncoding.EncodeToString
 	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", scramIterations, b64(salt), b64(k.StoredKey), b64(k.ServerKey)), nil
 }

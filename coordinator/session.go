@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -484,5 +483,3 @@ func (s *Session) notice(severity, code, message, hint string) {
 		s.o.OnNotice(severity, code, message, hint)
 	}
 }
-
-func (s *Session) log() *slog.Logger { return s.c.cfg.Log.With("pid", s.pid) }

@@ -13,7 +13,6 @@ import (
 // regexCache keeps the last expression compiled within one call of a kernel.
 type regexCache struct {
 	pattern, flags string
-	extra          bool
 	re             *regexp.Regexp
 	f              regexFlags
 }

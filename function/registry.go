@@ -95,10 +95,6 @@ func doc(s string) option { return func(f *Function) { f.Doc = s } }
 
 func argNames(names ...string) option { return func(f *Function) { f.ArgNames = names } }
 
-func returnType(rt func([]types.Type) types.Type) option {
-	return func(f *Function) { f.ReturnType = rt }
-}
-
 // parseSignature reads "name(type, variadic type) result".
 func parseSignature(sig string) *Function {
 	open, end := strings.IndexByte(sig, '('), strings.LastIndexByte(sig, ')')

@@ -28,7 +28,6 @@ type aggregate struct {
 	pass    *aggPass
 	pending []*aggPart // stack: the next one last
 	out     *aggOutput
-	started bool
 	ended   bool
 	any     bool // a row has been seen, or a result given
 }

@@ -403,8 +403,6 @@ func and(terms ...Expr) Expr {
 
 func isConst(e Expr) bool { _, ok := e.(*Const); return ok }
 
-func isNullConst(e Expr) bool { c, ok := e.(*Const); return ok && c.V == nil }
-
 // isTrue reports the constant true.
 func isTrue(e Expr) bool {
 	c, ok := e.(*Const)

@@ -38,7 +38,6 @@ type selectCtx struct {
 	late                      []func(Node) (Node, error) // subqueries that join above the Windows
 	compared                  [][]Expr                   // left sides of IN in post and late, rewritten with what stands above the Aggregate
 	namedWindows              map[string]*pg.WindowDef
-	applySeen                 bool
 }
 
 // target is an item of the select list.

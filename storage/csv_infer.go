@@ -89,17 +89,6 @@ func (g *guess) typ() types.Type {
 	return types.T(types.Text)
 }
 
-// merge combines with what was seen elsewhere.
-func (g *guess) merge(o *guess) {
-	g.values += o.values
-	g.digits += o.digits
-	g.zoned += o.zoned
-	g.bigInts = g.bigInts || o.bigInts
-	for i := range g.not {
-		g.not[i] = g.not[i] || o.not[i]
-	}
-}
-
 func isWord(s []byte, w string) bool { return len(s) == len(w) && strings.EqualFold(string(s), w) }
 
 func isFloatWord(s []byte) bool {

@@ -36,8 +36,6 @@ type block struct {
 	max    int
 	starts []uint32
 	ends   []uint32
-	ords   []int64 // per row, its record number in the split; nil = contiguous
-	first  int64   // record number of the first row, when ords is nil
 }
 
 func newBlock(ncols, maxRows int) *block {

@@ -35,7 +35,10 @@ func writeMixed(t *testing.T, path string, rows, distinct int, nulls float64, op
 		t.Fatal(err)
 	}
 	w := file.NewParquetWriter(f, root, file.WithWriterProps(parquet.NewWriterProperties(opts...)))
-	rg := w.AppendRowGroup()
+	rg, err := w.AppendRowGroupChecked()
+	if err != nil {
+		t.Fatal(err)
+	}
 	def := make([]int16, rows)
 	values := 0
 	for i := range def {

@@ -170,7 +170,7 @@ func parseNumericSlow(in string, i int, neg bool) (Decimal, error) {
 
 func parseNumericWord(in, s string, neg bool) (Decimal, error) {
 	w := trimSpace(s)
-	signed := strings.IndexAny(in, "+-") >= 0
+	signed := strings.ContainsAny(in, "+-")
 	switch {
 	case strings.EqualFold(w, "nan") && !signed && w == strings.TrimLeft(w, " "):
 		return nan, nil

@@ -158,7 +158,7 @@ func (c *child) serve(hello chan<- error, exited <-chan error) {
 		go c.watchMemory(watch)
 		err = c.read(r)
 		close(watch)
-		if err != nil && !isEnd(err) {
+		if !isEnd(err) {
 			c.kill(pgerr.New(pgerr.ExternalRoutineInvocationError, "plugin %s broke the protocol: %v", c.label, err))
 		}
 		err = nil

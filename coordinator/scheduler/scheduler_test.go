@@ -109,10 +109,10 @@ func TestErrorClasses(t *testing.T) {
 // A death of the worker is not the task's fault.
 func TestDeathsAreNotCounted(t *testing.T) {
 	s := New(Config{})
-	next := runs(s.Handle(QuerySubmitted{Query: "q", Plan: plan2(1)}))
+	s.Handle(QuerySubmitted{Query: "q", Plan: plan2(1)})
 	for i := range 2 * maxAttempts {
 		w := Worker{"w", string(rune('a' + i))}
-		next = runs(s.Handle(WorkerUp{Worker: w, Slots: 1}))
+		next := runs(s.Handle(WorkerUp{Worker: w, Slots: 1}))
 		if len(next) != 1 {
 			t.Fatalf("death %d: not run again", i)
 		}

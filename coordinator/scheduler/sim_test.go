@@ -130,7 +130,7 @@ func (m *sim) command(c Command) {
 		m.drop = true
 	case Probe:
 		if m.workers[c.Worker].dead {
-			m.send(WorkerLost{c.Worker})
+			m.send(WorkerLost(c))
 		}
 	case ResultReady:
 		m.ready[c.Task.Task] = c

@@ -25,8 +25,6 @@ func (c *column) isNull(i int) bool {
 	return c.valid != nil && c.valid[i>>3]&(1<<(i&7)) == 0
 }
 
-func (c *column) hasNulls() bool { return c.valid != nil }
-
 // firstNull returns the first NULL of rows [from, to), -1 if there is none.
 func (c *column) firstNull(from, to int) int {
 	if c.valid != nil {
