@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -172,6 +173,19 @@ func (x *statement) copyFrom(ctx context.Context, n *pg.CopyStmt, o *copyOptions
 	cols, err := x.copyColumns(rel, n.Attlist)
 	if err != nil {
 		return nil, err
+	}
+	if len(rel.Columns) == 0 {
+		return nil, noRows(rel.Name)
+	}
+	if len(o.forceQuote) > 0 {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "COPY force quote only available using COPY TO")
+	}
+	for _, names := range [][]string{o.csv.ForceNull, o.csv.ForceNotNull} {
+		for _, name := range names {
+			if !slices.ContainsFunc(cols, func(c int) bool { return rel.Columns[c].Name == name }) {
+				return nil, pgerr.New(pgerr.InvalidColumnReference, "column %q of a FORCE option is not referenced by COPY", name)
+			}
+		}
 	}
 	if o.format == "parquet" {
 		if n.Filename == "" {
@@ -484,7 +498,7 @@ func (x *statement) copyTo(ctx context.Context, n *pg.CopyStmt, o *copyOptions) 
 		if o.format == "parquet" {
 			w.Format, w.Csv = "parquet", nil
 		}
-		wr, err := storage.NewWriter(ctx, w, "", text)
+		wr, err := storage.NewWriter(ctx, w, "", text, storage.WithForceQuote(o.forceQuote))
 		if err != nil {
 			return nil, err
 		}

@@ -36,6 +36,8 @@ func (x *statement) createTable(ctx context.Context, n *pg.CreateStmt) (*Result,
 		return nil, no("CREATE TABLE OF")
 	case len(n.Constraints) > 0:
 		return nil, no("a table constraint")
+	case n.Oncommit > pg.OnCommitAction_ONCOMMIT_NOOP:
+		return nil, pgerr.New(pgerr.InvalidTableDefinition, "ON COMMIT can only be used on temporary tables")
 	}
 	schema, err := x.targetSchema(n.Relation)
 	if err != nil {
@@ -85,13 +87,23 @@ func (x *statement) column(ctx context.Context, d *pg.ColumnDef) (catalog.Column
 			return c, pgerr.New(pgerr.FeatureNotSupported, "collation %q is not supported", name).At(x.st.Pos(d.CollClause.Location))
 		}
 	}
+	if d.Compression != "" || d.StorageName != "" {
+		return c, pgerr.New(pgerr.FeatureNotSupported, "COMPRESSION and STORAGE of a column are not supported").At(x.st.Pos(d.Location))
+	}
+	null := false
 	for _, n := range d.Constraints {
 		k := n.GetConstraint()
 		switch k.Contype {
-		case pg.ConstrType_CONSTR_NOTNULL:
-			c.NotNull = true
-		case pg.ConstrType_CONSTR_NULL:
+		case pg.ConstrType_CONSTR_NOTNULL, pg.ConstrType_CONSTR_NULL:
+			c.NotNull = c.NotNull || k.Contype == pg.ConstrType_CONSTR_NOTNULL
+			null = null || k.Contype == pg.ConstrType_CONSTR_NULL
+			if c.NotNull && null {
+				return c, pgerr.New(pgerr.SyntaxError, "conflicting NULL/NOT NULL declarations for column %q", d.Colname).At(x.st.Pos(k.Location))
+			}
 		case pg.ConstrType_CONSTR_DEFAULT:
+			if c.Default != "" {
+				return c, pgerr.New(pgerr.SyntaxError, "multiple default values specified for column %q", d.Colname).At(x.st.Pos(k.Location))
+			}
 			text, err := deparseExpr(k.RawExpr)
 			if err != nil {
 				return c, err

@@ -116,6 +116,9 @@ func (x *statement) createTableAs(ctx context.Context, n *pg.CreateTableAsStmt) 
 		return nil, err
 	}
 	fields := q.Fields()
+	if len(fields) == 0 && !into.SkipData {
+		return nil, noRows(into.Rel.Relname)
+	}
 	names := make([]string, 0, len(into.ColNames))
 	for _, c := range into.ColNames {
 		names = append(names, c.GetString_().GetSval())
@@ -155,6 +158,11 @@ func (x *statement) createTableAs(ctx context.Context, n *pg.CreateTableAsStmt) 
 		return done("CREATE TABLE AS"), nil
 	}
 	return done("SELECT " + strconv.FormatInt(count, 10)), nil
+}
+
+// noRows refuses rows for a table without columns: its files could not keep them.
+func noRows(table string) error {
+	return pgerr.New(pgerr.FeatureNotSupported, "rows in table %q, which has no columns, are not supported", table)
 }
 
 // checkColumns refuses names that a table cannot have twice, and types it cannot store.
@@ -232,12 +240,19 @@ func (x *statement) bindInsert(ctx context.Context, n *pg.InsertStmt) (*planner.
 	if len(n.ReturningList) > 0 {
 		return nil, nil, pgerr.New(pgerr.FeatureNotSupported, "RETURNING is not supported")
 	}
-	if n.WithClause != nil && n.SelectStmt.GetSelectStmt() != nil && n.SelectStmt.GetSelectStmt().WithClause == nil {
-		n.SelectStmt.GetSelectStmt().WithClause = n.WithClause
+	if sel := n.SelectStmt.GetSelectStmt(); n.WithClause != nil && sel != nil && sel.WithClause != n.WithClause {
+		if sel.WithClause != nil {
+			return nil, nil, pgerr.New(pgerr.FeatureNotSupported, "WITH before INSERT and before its query is not supported").
+				At(x.st.Pos(sel.WithClause.Location)).WithHint("Write both lists as one.")
+		}
+		sel.WithClause = n.WithClause
 	}
 	rel, err := x.table(n.Relation)
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(rel.Columns) == 0 {
+		return nil, nil, noRows(rel.Name)
 	}
 	// The columns that the query fills, in its order.
 	var target []int

@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"math"
+
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
@@ -338,6 +340,9 @@ func (b *binder) withKeys(n *Aggregate, in Node, keys []Expr) (*Aggregate, []Col
 // pullUpLimit makes LIMIT per outer row a condition on a numbering.
 func (b *binder) pullUpLimit(n *Limit, outer colSet) (Node, []Expr, bool) {
 	in := n.In
+	if n.Count > math.MaxInt64-n.Offset {
+		return nil, nil, false
+	}
 	var order []SortKey
 	if s, ok := in.(*Sort); ok {
 		in, order = s.In, s.Keys

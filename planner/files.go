@@ -54,6 +54,7 @@ func (sc *selectCtx) fileScan(f *fileFunc, fc *pg.FuncCall) (Node, error) {
 	}
 	path := ""
 	cfg := &storage.CSVConfig{}
+	given := map[string]bool{}
 	for i, a := range fc.Args {
 		named := a.GetNamedArgExpr()
 		if named == nil {
@@ -67,6 +68,10 @@ func (sc *selectCtx) fileScan(f *fileFunc, fc *pg.FuncCall) (Node, error) {
 			path = v
 			continue
 		}
+		if given[named.Name] {
+			return nil, pgerr.New(pgerr.SyntaxError, "argument name %q used more than once", named.Name).At(b.pos(named.Location))
+		}
+		given[named.Name] = true
 		if err := sc.fileOption(f, cfg, named); err != nil {
 			return nil, err
 		}

@@ -11,12 +11,17 @@ import (
 type Option func(*settings)
 
 type settings struct {
-	text *types.TextOptions
+	text       *types.TextOptions
+	forceQuote []string
 }
 
 // WithText sets the session's text settings (time zone, float digits); without
 // it they are the defaults.
 func WithText(o *types.TextOptions) Option { return func(s *settings) { s.text = o } }
+
+// WithForceQuote names the columns of a written csv file whose values are always
+// quoted, "*" all of them.
+func WithForceQuote(columns []string) Option { return func(s *settings) { s.forceQuote = columns } }
 
 func settingsOf(opts []Option) settings {
 	var s settings

@@ -171,7 +171,7 @@ func newWriter(w *proto.TableWrite, fileBase string, open openFunc, set settings
 		if o == nil {
 			o = &proto.CsvOptions{TextFormat: w.GetFormat() == "text"}
 		}
-		enc, err := NewCopyEncoder(schema, o, nil, func(s *settings) { *s = set })
+		enc, err := NewCopyEncoder(schema, o, set.forceQuote, func(s *settings) { *s = set })
 		if err != nil {
 			return nil, err
 		}
