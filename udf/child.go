@@ -26,7 +26,8 @@ import (
 // startTimeout bounds the time from the start of a child to its first frame.
 const startTimeout = 30 * time.Second
 
-// child is a running plugin process. It lives until it exits, is killed or the
+// child is a running plugin process. It lives until it exits, is
+// killed, has been idle for the host's IdleTimeout, or the
 // host closes.
 type child struct {
 	host     *Host
@@ -46,8 +47,9 @@ type child struct {
 	streams map[uint32]*stream
 	dying   map[uint32]*dying // cancelled, not yet answered
 	lastID  uint32
-	ended   bool  // no stream may be added
-	cause   error // why the host killed it, nil if it did not
+	used    time.Time // when it was last seen with a stream
+	ended   bool      // no stream may be added
+	cause   error     // why the host killed it, nil if it did not
 
 	done chan struct{} // closed when the process and all goroutines are gone
 	wg   sync.WaitGroup
@@ -76,6 +78,7 @@ func (h *Host) start(ctx context.Context, path, label string, limit int64) (_ *c
 		mem:     newSharedMemory(h.cfg.NoSharedMemory),
 		streams: map[uint32]*stream{},
 		dying:   map[uint32]*dying{},
+		used:    time.Now(),
 		done:    make(chan struct{}),
 		tail:    &tailWriter{},
 	}
@@ -471,7 +474,25 @@ func exitText(exit error) string {
 
 var errMemory = errors.New("memory limit")
 
-// watchMemory kills the child when its own memory, which is what is resident
+// retire ends a child that nobody has used for the host's IdleTimeout.
+func (c *child) retire() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.streams)+len(c.dying) > 0 {
+		c.used = time.Now()
+		return false
+	}
+	if c.ended || time.Since(c.used) < c.host.cfg.IdleTimeout {
+		return false
+	}
+	// From here on no stream is added: whoever comes starts another child.
+	c.ended, c.cause = true, pgerr.New(pgerr.CrashShutdown, "plugin %s was ended because it was not used", c.label).WithClass(pgerr.Transient)
+	c.log.Debug("plugin ended: not used", "pid", c.cmd.Process.Pid)
+	c.signalKill()
+	return true
+}
+
+// watchMemory ends the child when nobody uses it any more, and kills it when its own memory, which is what is resident
 // less what it shares, exceeds its limit.
 func (c *child) watchMemory(stop <-chan struct{}) {
 	defer c.wg.Done()
@@ -482,6 +503,9 @@ func (c *child) watchMemory(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-t.C:
+		}
+		if c.retire() {
+			return
 		}
 		rss, ok := privateMemory(c.cmd.Process.Pid)
 		if !ok || rss <= c.limit {

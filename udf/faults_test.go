@@ -197,3 +197,33 @@ func TestCloseInUse(t *testing.T) {
 		}
 	}
 }
+
+// A child that nobody uses goes, one in use stays, and who comes later gets another.
+func TestIdle(t *testing.T) {
+	h := testHost(t, func(c *HostConfig) { c.IdleTimeout = 300 * time.Millisecond })
+	ctx := testContext(t)
+	add := scalarRef("add", types.Float8, types.Float8, types.Float8)
+	s, err := h.Scalar(ctx, add)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	if v, err := s.Call(ctx, []*vector.Vector{floats(1), floats(2)}, 1); err != nil || show(v) != "3" {
+		t.Errorf("after a second: %s", detail(err))
+	}
+	if n := len(h.Children()); n != 1 {
+		t.Errorf("%d children while a stream is open", n)
+	}
+	s.Close()
+	for deadline := time.Now().Add(10 * time.Second); len(h.Children()) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the idle child stays")
+		}
+	}
+	for range 10 { // around the moment of its end, too
+		if v, err := call(ctx, h, add, floats(1), floats(2)); err != nil || show(v) != "3" {
+			t.Fatalf("a later call: %s", detail(err))
+		}
+		time.Sleep(300*time.Millisecond - time.Duration(time.Now().UnixNano()%30)*time.Millisecond)
+	}
+}

@@ -28,6 +28,9 @@ type HostConfig struct {
 	TempDir        string       // for children's working directories; "" = the system's
 	Procs          int          // GOMAXPROCS of a child; 0 = all
 	NoSharedMemory bool         // send columns over the socket
+	// IdleTimeout is how long a child may stay that nobody uses: functions are
+	// replaced and dropped, and what they loaded should not stay for ever; 0 = 5 min.
+	IdleTimeout time.Duration
 }
 
 // Host runs artifacts in child processes: one process per digest and memory
@@ -81,6 +84,9 @@ func NewHost(c HostConfig) (*Host, error) {
 	}
 	if c.Procs <= 0 {
 		c.Procs = runtime.GOMAXPROCS(0)
+	}
+	if c.IdleTimeout <= 0 {
+		c.IdleTimeout = 5 * time.Minute
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
