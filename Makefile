@@ -1,4 +1,4 @@
-# make build | demo | test | test-race | lint | bench | fuzz | proto | clean
+# make build | demo | test | test-race | lint | bench | fuzz | fuzz-sql | proto | clean
 #
 # Go alone is enough. With a C compiler, `build` makes the SQL parser several
 # times faster (tag pgquery_cgo); the tests run the build without, and the parser's
@@ -22,7 +22,7 @@ PROTOC_GEN_GO := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 PROTOC_GEN_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 FUZZTIME ?= 60s
 
-.PHONY: build build-plain demo test vet test-go test-cgo test-race lint bench fuzz proto clean
+.PHONY: build build-plain demo test vet test-go test-cgo test-race lint bench fuzz fuzz-sql proto clean
 
 build:
 	$(BUILD_ENV) $(GO) build -trimpath $(BUILD_TAGS) -o $(BIN) ./cmd/volley
@@ -63,6 +63,10 @@ fuzz:
 	    $(PLAIN) $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 	  done; \
 	done
+
+# Random queries against a Postgres: make fuzz-sql PG='host=/tmp user=postgres' N=3000 SEED=1
+fuzz-sql:
+	$(PLAIN) $(GO) test ./test/fuzzsql -v -count=1 -timeout 2h -postgres '$(PG)' -n $(or $(N),1000) -seed $(or $(SEED),1)
 
 # Needs protoc 3.21.
 proto:

@@ -257,11 +257,12 @@ var specials = []special{
 
 // specialCall recognises the call of a special, with the name of its column.
 func specialCall(sel *pg.SelectStmt) (sp *special, fc *pg.FuncCall, label string) {
-	if len(sel.TargetList) != 1 || len(sel.FromClause) > 0 || sel.WhereClause != nil || sel.Op != pg.SetOperation_SETOP_NONE || sel.LimitCount != nil {
+	if len(sel.TargetList) != 1 || len(sel.FromClause) > 0 || sel.WhereClause != nil || sel.Op != pg.SetOperation_SETOP_NONE || sel.LimitCount != nil ||
+		sel.LimitOffset != nil || sel.HavingClause != nil || sel.WithClause != nil || len(sel.GroupClause) > 0 || len(sel.LockingClause) > 0 {
 		return nil, nil, ""
 	}
 	rt := sel.TargetList[0].GetResTarget()
-	if fc = rt.GetVal().GetFuncCall(); fc == nil {
+	if fc = rt.GetVal().GetFuncCall(); fc == nil || fc.Over != nil || fc.AggFilter != nil || fc.AggDistinct {
 		return nil, nil, ""
 	}
 	parts := make([]string, 0, 2)
