@@ -66,7 +66,7 @@ fuzz:
 
 # Random queries against a Postgres: make fuzz-sql PG='host=/tmp user=postgres' N=3000 SEED=1
 fuzz-sql:
-	$(PLAIN) $(GO) test ./test/fuzzsql -v -count=1 -timeout 2h -postgres '$(PG)' -n $(or $(N),1000) -seed $(or $(SEED),1)
+	$(PLAIN) $(GO) test ./test/fuzzsql -v -count=1 -timeout 2h -postgres '$(PG)' -statements $(or $(N),1000) -seed $(or $(SEED),1)
 
 # Needs protoc 3.21.
 proto:

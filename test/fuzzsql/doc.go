@@ -3,12 +3,12 @@
 // of two workers with such tasks, and of Postgres.
 //
 //	go test ./test/fuzzsql                                              a short run without Postgres
-//	go test ./test/fuzzsql -postgres 'host=/tmp user=postgres' -n 3000  a long one with it
+//	go test ./test/fuzzsql -postgres 'host=/tmp user=postgres' -statements 3000  a long one with it
 //	make fuzz-sql PG='host=/tmp user=postgres'
 //
 // The Postgres database should be made with --lc-collate=C and UTC; the tables go
 // into a schema fuzzsql. Statement number i of a seed is always the same:
-// -seed S -from i -n 1 repeats one.
+// -seed S -from i -statements 1 repeats one.
 //
 // The generator (generate.go) writes only what has one right answer: sums of
 // floats are of few binary digits, whatever depends on the order of rows orders

@@ -19,7 +19,7 @@ import (
 
 var (
 	postgres = flag.String("postgres", "", "connection string of a Postgres to compare with")
-	count    = flag.Int("n", 30, "how many statements")
+	count    = flag.Int("statements", 30, "how many statements")
 	first    = flag.Int("from", 0, "number of the first statement")
 	seed     = flag.Uint64("seed", 1, "of the tables and statements")
 	show     = flag.Bool("show", false, "print every statement")
@@ -124,7 +124,7 @@ func TestFuzz(t *testing.T) {
 		}
 		fail := func(what string, x, y *result) {
 			failed++
-			t.Errorf("-seed %d -from %d -n 1: %s\n%s\n%s", *seed, i, what, sql, difference(x, y))
+			t.Errorf("-seed %d -from %d -statements 1: %s\n%s\n%s", *seed, i, what, sql, difference(x, y))
 		}
 		b, c := cut(sql), cluster(sql)
 		if b.code() == pgerr.QueryCanceled || c.code() == pgerr.QueryCanceled {
