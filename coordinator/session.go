@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -155,8 +156,22 @@ func (s *Session) Prepare(ctx context.Context, st *parser.Statement, paramOIDs [
 	x := s.begin(ctx, st)
 	defer x.close()
 	x.prepare, x.ptypes = true, p.Params
-	err := x.describe(ctx, p)
+	err := s.guarded(st, func() error { return x.describe(ctx, p) })
 	return p, s.failed(err)
+}
+
+// guarded turns a panic while a statement is analysed or started into an error
+// of that statement: a bug in it must not take the other sessions along. (Tasks
+// are guarded by the worker.)
+func (s *Session) guarded(st *parser.Statement, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.c.cfg.Log.Error("panic in a statement", "pid", s.pid, "panic", p, "statement", st.SQL, "stack", string(debug.Stack()))
+			err = pgerr.New(pgerr.InternalError, "internal error: %v", p).
+				WithHint("This is a bug in Volley; the server's log has the place.")
+		}
+	}()
+	return f()
 }
 
 // describe fills in what a statement takes and gives.
@@ -279,7 +294,8 @@ func (s *Session) Execute(ctx context.Context, p *Prepared, params []Param) (*Re
 	}
 	x.cancel = cancel
 	start := time.Now()
-	r, err := x.execute(ctx)
+	var r *Result
+	err := s.guarded(st, func() (err error) { r, err = x.execute(ctx); return err })
 	if err != nil {
 		err = x.timedOut(ctx, err)
 		x.close()
