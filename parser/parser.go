@@ -1,6 +1,8 @@
 package parser
 
 import (
+	"sync"
+
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -106,9 +108,16 @@ func (s *Statement) Quoted(location int32, part int) bool {
 	return t.kind == tokQuoted
 }
 
-// Warm pays the start-up of the parser (about a second in the build without
-// cgo), so that the first query does not.
-func Warm() { _, _ = Parse("SELECT 1") }
+// Warm pays the start-up of the parser, so that the first query does not. In the
+// build without cgo it is about a second for each of the n statements that may
+// be parsed at the same time: the library keeps an instance for each.
+func Warm(n int) {
+	var wg sync.WaitGroup
+	for range min(max(n, 1), cap(slots)) {
+		wg.Go(func() { _, _ = Parse("SELECT 1") })
+	}
+	wg.Wait()
+}
 
 // maxDeparse is the deepest tree that Deparse prints, in nested messages. The
 // library reads a tree by recursion on a stack of 64 kB that in WebAssembly

@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	parser.Warm()
+	parser.Warm(1)
 	goleak.VerifyTestMain(m)
 }
 

@@ -111,7 +111,7 @@ func connectRemote(ctx context.Context, cmd *cobra.Command, host string, setting
 // connectLocal opens a data directory and connects to it without a socket.
 func connectLocal(ctx context.Context, o coordinator.OpenConfig, user string) (*client, error) {
 	warm := make(chan struct{})
-	go func() { defer close(warm); parser.Warm() }()
+	go func() { defer close(warm); parser.Warm(1) }()
 	server, err := coordinator.Open(ctx, o)
 	if err != nil {
 		<-warm

@@ -140,7 +140,7 @@ func serve(ctx, force context.Context, c serveConfig, stdout io.Writer) (err err
 	warnOpen(c.log, grpcLn.Addr())
 
 	warm := make(chan struct{})
-	go func() { defer close(warm); parser.Warm() }()
+	go func() { defer close(warm); parser.Warm(runtime.GOMAXPROCS(0)) }()
 	server, err := coordinator.Open(ctx, coordinator.OpenConfig{
 		Dir: c.data, RunLocally: c.runLocally, ExchangeAddress: exchangeAddr, Slots: c.slots, Memory: c.memory,
 		Defaults: c.values, Sources: c.sources, Log: c.log,
