@@ -249,7 +249,7 @@ type Frame_Mode int32
 
 const (
 	Frame_ROWS   Frame_Mode = 0
-	Frame_RANGE  Frame_Mode = 1 // offsets: only UNBOUNDED and CURRENT ROW
+	Frame_RANGE  Frame_Mode = 1
 	Frame_GROUPS Frame_Mode = 2
 )
 
@@ -294,6 +294,58 @@ func (Frame_Mode) EnumDescriptor() ([]byte, []int) {
 	return file_plan_proto_rawDescGZIP(), []int{18, 0}
 }
 
+type Frame_Exclude int32
+
+const (
+	Frame_NO_OTHERS           Frame_Exclude = 0
+	Frame_EXCLUDE_CURRENT_ROW Frame_Exclude = 1
+	Frame_EXCLUDE_GROUP       Frame_Exclude = 2
+	Frame_EXCLUDE_TIES        Frame_Exclude = 3
+)
+
+// Enum value maps for Frame_Exclude.
+var (
+	Frame_Exclude_name = map[int32]string{
+		0: "NO_OTHERS",
+		1: "EXCLUDE_CURRENT_ROW",
+		2: "EXCLUDE_GROUP",
+		3: "EXCLUDE_TIES",
+	}
+	Frame_Exclude_value = map[string]int32{
+		"NO_OTHERS":           0,
+		"EXCLUDE_CURRENT_ROW": 1,
+		"EXCLUDE_GROUP":       2,
+		"EXCLUDE_TIES":        3,
+	}
+)
+
+func (x Frame_Exclude) Enum() *Frame_Exclude {
+	p := new(Frame_Exclude)
+	*p = x
+	return p
+}
+
+func (x Frame_Exclude) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Frame_Exclude) Descriptor() protoreflect.EnumDescriptor {
+	return file_plan_proto_enumTypes[5].Descriptor()
+}
+
+func (Frame_Exclude) Type() protoreflect.EnumType {
+	return &file_plan_proto_enumTypes[5]
+}
+
+func (x Frame_Exclude) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Frame_Exclude.Descriptor instead.
+func (Frame_Exclude) EnumDescriptor() ([]byte, []int) {
+	return file_plan_proto_rawDescGZIP(), []int{18, 1}
+}
+
 type Aggregate_Mode int32
 
 const (
@@ -327,11 +379,11 @@ func (x Aggregate_Mode) String() string {
 }
 
 func (Aggregate_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_plan_proto_enumTypes[5].Descriptor()
+	return file_plan_proto_enumTypes[6].Descriptor()
 }
 
 func (Aggregate_Mode) Type() protoreflect.EnumType {
-	return &file_plan_proto_enumTypes[5]
+	return &file_plan_proto_enumTypes[6]
 }
 
 func (x Aggregate_Mode) Number() protoreflect.EnumNumber {
@@ -391,11 +443,11 @@ func (x Join_Kind) String() string {
 }
 
 func (Join_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_plan_proto_enumTypes[6].Descriptor()
+	return file_plan_proto_enumTypes[7].Descriptor()
 }
 
 func (Join_Kind) Type() protoreflect.EnumType {
-	return &file_plan_proto_enumTypes[6]
+	return &file_plan_proto_enumTypes[7]
 }
 
 func (x Join_Kind) Number() protoreflect.EnumNumber {
@@ -446,11 +498,11 @@ func (x DependentJoin_Kind) String() string {
 }
 
 func (DependentJoin_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_plan_proto_enumTypes[7].Descriptor()
+	return file_plan_proto_enumTypes[8].Descriptor()
 }
 
 func (DependentJoin_Kind) Type() protoreflect.EnumType {
-	return &file_plan_proto_enumTypes[7]
+	return &file_plan_proto_enumTypes[8]
 }
 
 func (x DependentJoin_Kind) Number() protoreflect.EnumNumber {
@@ -501,11 +553,11 @@ func (x Partitioning_Kind) String() string {
 }
 
 func (Partitioning_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_plan_proto_enumTypes[8].Descriptor()
+	return file_plan_proto_enumTypes[9].Descriptor()
 }
 
 func (Partitioning_Kind) Type() protoreflect.EnumType {
-	return &file_plan_proto_enumTypes[8]
+	return &file_plan_proto_enumTypes[9]
 }
 
 func (x Partitioning_Kind) Number() protoreflect.EnumNumber {
@@ -514,7 +566,7 @@ func (x Partitioning_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Partitioning_Kind.Descriptor instead.
 func (Partitioning_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{45, 0}
+	return file_plan_proto_rawDescGZIP(), []int{47, 0}
 }
 
 // Type mirrors types.Type.
@@ -1744,9 +1796,13 @@ func (x *AggCall) GetArgTypes() []*Type {
 }
 
 type FrameBound struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          FrameBound_Kind        `protobuf:"varint,1,opt,name=kind,proto3,enum=volley.v1.FrameBound_Kind" json:"kind,omitempty"`
-	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Kind   FrameBound_Kind        `protobuf:"varint,1,opt,name=kind,proto3,enum=volley.v1.FrameBound_Kind" json:"kind,omitempty"`
+	Offset int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	// RANGE with an offset, over the operator's input: the bound of each row's frame,
+	// and the value of a row that is compared with it. Both have one type.
+	Limit         *Expr `protobuf:"bytes,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	Key           *Expr `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1795,11 +1851,26 @@ func (x *FrameBound) GetOffset() int64 {
 	return 0
 }
 
+func (x *FrameBound) GetLimit() *Expr {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+func (x *FrameBound) GetKey() *Expr {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 type Frame struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Mode          Frame_Mode             `protobuf:"varint,1,opt,name=mode,proto3,enum=volley.v1.Frame_Mode" json:"mode,omitempty"`
 	Start         *FrameBound            `protobuf:"bytes,2,opt,name=start,proto3" json:"start,omitempty"`
 	End           *FrameBound            `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"`
+	Exclude       Frame_Exclude          `protobuf:"varint,4,opt,name=exclude,proto3,enum=volley.v1.Frame_Exclude" json:"exclude,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1853,6 +1924,13 @@ func (x *Frame) GetEnd() *FrameBound {
 		return x.End
 	}
 	return nil
+}
+
+func (x *Frame) GetExclude() Frame_Exclude {
+	if x != nil {
+		return x.Exclude
+	}
+	return Frame_NO_OTHERS
 }
 
 // WindowCall is one window function call; all calls of a Window operator share
@@ -1977,6 +2055,8 @@ type Operator struct {
 	//	*Operator_VirtualScan
 	//	*Operator_OuterRef
 	//	*Operator_ProjectSet
+	//	*Operator_RecursiveUnion
+	//	*Operator_WorkTable
 	Node          isOperator_Node `protobuf_oneof:"node"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2218,6 +2298,24 @@ func (x *Operator) GetProjectSet() *ProjectSet {
 	return nil
 }
 
+func (x *Operator) GetRecursiveUnion() *RecursiveUnion {
+	if x != nil {
+		if x, ok := x.Node.(*Operator_RecursiveUnion); ok {
+			return x.RecursiveUnion
+		}
+	}
+	return nil
+}
+
+func (x *Operator) GetWorkTable() *WorkTable {
+	if x != nil {
+		if x, ok := x.Node.(*Operator_WorkTable); ok {
+			return x.WorkTable
+		}
+	}
+	return nil
+}
+
 type isOperator_Node interface {
 	isOperator_Node()
 }
@@ -2298,6 +2396,14 @@ type Operator_ProjectSet struct {
 	ProjectSet *ProjectSet `protobuf:"bytes,29,opt,name=project_set,json=projectSet,proto3,oneof"`
 }
 
+type Operator_RecursiveUnion struct {
+	RecursiveUnion *RecursiveUnion `protobuf:"bytes,30,opt,name=recursive_union,json=recursiveUnion,proto3,oneof"`
+}
+
+type Operator_WorkTable struct {
+	WorkTable *WorkTable `protobuf:"bytes,31,opt,name=work_table,json=workTable,proto3,oneof"`
+}
+
 func (*Operator_Scan) isOperator_Node() {}
 
 func (*Operator_Values) isOperator_Node() {}
@@ -2335,6 +2441,10 @@ func (*Operator_VirtualScan) isOperator_Node() {}
 func (*Operator_OuterRef) isOperator_Node() {}
 
 func (*Operator_ProjectSet) isOperator_Node() {}
+
+func (*Operator_RecursiveUnion) isOperator_Node() {}
+
+func (*Operator_WorkTable) isOperator_Node() {}
 
 // Scan reads files. Which splits a task reads is in its TaskSpec, by scan id.
 type Scan struct {
@@ -3014,10 +3124,13 @@ func (x *Sort) GetLimit() int64 {
 }
 
 type Aggregate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Mode          Aggregate_Mode         `protobuf:"varint,1,opt,name=mode,proto3,enum=volley.v1.Aggregate_Mode" json:"mode,omitempty"`
-	Keys          []*Expr                `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"` // of the input; output has the keys first
-	Calls         []*AggCall             `protobuf:"bytes,3,rep,name=calls,proto3" json:"calls,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Mode  Aggregate_Mode         `protobuf:"varint,1,opt,name=mode,proto3,enum=volley.v1.Aggregate_Mode" json:"mode,omitempty"`
+	Keys  []*Expr                `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"` // of the input; output has the keys first
+	Calls []*AggCall             `protobuf:"bytes,3,rep,name=calls,proto3" json:"calls,omitempty"`
+	// Keys of groups that exist without rows: the () of GROUPING SETS. Not in FINAL,
+	// whose input has them already.
+	Always        []*Row `protobuf:"bytes,4,rep,name=always,proto3" json:"always,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3069,6 +3182,13 @@ func (x *Aggregate) GetKeys() []*Expr {
 func (x *Aggregate) GetCalls() []*AggCall {
 	if x != nil {
 		return x.Calls
+	}
+	return nil
+}
+
+func (x *Aggregate) GetAlways() []*Row {
+	if x != nil {
+		return x.Always
 	}
 	return nil
 }
@@ -3741,6 +3861,105 @@ func (x *VirtualScan) GetColumns() []uint32 {
 	return nil
 }
 
+// RecursiveUnion gives the rows of inputs[0], then runs inputs[1] again and again
+// with the rows of the round before in its WorkTables, until a round gives none.
+type RecursiveUnion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Table         uint32                 `protobuf:"varint,1,opt,name=table,proto3" json:"table,omitempty"`       // number of its WorkTables, unique in the plan
+	Distinct      bool                   `protobuf:"varint,2,opt,name=distinct,proto3" json:"distinct,omitempty"` // UNION: a row that has been given is not given again
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecursiveUnion) Reset() {
+	*x = RecursiveUnion{}
+	mi := &file_plan_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecursiveUnion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecursiveUnion) ProtoMessage() {}
+
+func (x *RecursiveUnion) ProtoReflect() protoreflect.Message {
+	mi := &file_plan_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecursiveUnion.ProtoReflect.Descriptor instead.
+func (*RecursiveUnion) Descriptor() ([]byte, []int) {
+	return file_plan_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *RecursiveUnion) GetTable() uint32 {
+	if x != nil {
+		return x.Table
+	}
+	return 0
+}
+
+func (x *RecursiveUnion) GetDistinct() bool {
+	if x != nil {
+		return x.Distinct
+	}
+	return false
+}
+
+// WorkTable yields the rows of the last round of the RecursiveUnion above it.
+type WorkTable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Table         uint32                 `protobuf:"varint,1,opt,name=table,proto3" json:"table,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkTable) Reset() {
+	*x = WorkTable{}
+	mi := &file_plan_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkTable) ProtoMessage() {}
+
+func (x *WorkTable) ProtoReflect() protoreflect.Message {
+	mi := &file_plan_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkTable.ProtoReflect.Descriptor instead.
+func (*WorkTable) Descriptor() ([]byte, []int) {
+	return file_plan_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *WorkTable) GetTable() uint32 {
+	if x != nil {
+		return x.Table
+	}
+	return 0
+}
+
 // Stage is a piece of a plan that runs as tasks without data moving between them.
 type Stage struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -3759,7 +3978,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_plan_proto_msgTypes[43]
+	mi := &file_plan_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3771,7 +3990,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[43]
+	mi := &file_plan_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3784,7 +4003,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{43}
+	return file_plan_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Stage) GetId() uint32 {
@@ -3853,7 +4072,7 @@ type TaskSplits struct {
 
 func (x *TaskSplits) Reset() {
 	*x = TaskSplits{}
-	mi := &file_plan_proto_msgTypes[44]
+	mi := &file_plan_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3865,7 +4084,7 @@ func (x *TaskSplits) String() string {
 func (*TaskSplits) ProtoMessage() {}
 
 func (x *TaskSplits) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[44]
+	mi := &file_plan_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3878,7 +4097,7 @@ func (x *TaskSplits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSplits.ProtoReflect.Descriptor instead.
 func (*TaskSplits) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{44}
+	return file_plan_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TaskSplits) GetSplits() []*Split {
@@ -3906,7 +4125,7 @@ type Partitioning struct {
 
 func (x *Partitioning) Reset() {
 	*x = Partitioning{}
-	mi := &file_plan_proto_msgTypes[45]
+	mi := &file_plan_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3918,7 +4137,7 @@ func (x *Partitioning) String() string {
 func (*Partitioning) ProtoMessage() {}
 
 func (x *Partitioning) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[45]
+	mi := &file_plan_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3931,7 +4150,7 @@ func (x *Partitioning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partitioning.ProtoReflect.Descriptor instead.
 func (*Partitioning) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{45}
+	return file_plan_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Partitioning) GetKind() Partitioning_Kind {
@@ -3968,7 +4187,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_plan_proto_msgTypes[46]
+	mi := &file_plan_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3980,7 +4199,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[46]
+	mi := &file_plan_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3993,7 +4212,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{46}
+	return file_plan_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Plan) GetVersion() uint32 {
@@ -4042,7 +4261,7 @@ type QueryContext struct {
 
 func (x *QueryContext) Reset() {
 	*x = QueryContext{}
-	mi := &file_plan_proto_msgTypes[47]
+	mi := &file_plan_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4054,7 +4273,7 @@ func (x *QueryContext) String() string {
 func (*QueryContext) ProtoMessage() {}
 
 func (x *QueryContext) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[47]
+	mi := &file_plan_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4067,7 +4286,7 @@ func (x *QueryContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryContext.ProtoReflect.Descriptor instead.
 func (*QueryContext) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{47}
+	return file_plan_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *QueryContext) GetQueryId() string {
@@ -4245,26 +4464,34 @@ const file_plan_proto_rawDesc = "" +
 	"\x06filter\x18\x05 \x01(\v2\x0f.volley.v1.ExprR\x06filter\x12-\n" +
 	"\border_by\x18\x06 \x03(\v2\x12.volley.v1.SortKeyR\aorderBy\x12)\n" +
 	"\areturns\x18\a \x01(\v2\x0f.volley.v1.TypeR\areturns\x12,\n" +
-	"\targ_types\x18\b \x03(\v2\x0f.volley.v1.TypeR\bargTypes\"\xbd\x01\n" +
+	"\targ_types\x18\b \x03(\v2\x0f.volley.v1.TypeR\bargTypes\"\x87\x02\n" +
 	"\n" +
 	"FrameBound\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.volley.v1.FrameBound.KindR\x04kind\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x03R\x06offset\"g\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12%\n" +
+	"\x05limit\x18\x03 \x01(\v2\x0f.volley.v1.ExprR\x05limit\x12!\n" +
+	"\x03key\x18\x04 \x01(\v2\x0f.volley.v1.ExprR\x03key\"g\n" +
 	"\x04Kind\x12\x17\n" +
 	"\x13UNBOUNDED_PRECEDING\x10\x00\x12\r\n" +
 	"\tPRECEDING\x10\x01\x12\x0f\n" +
 	"\vCURRENT_ROW\x10\x02\x12\r\n" +
 	"\tFOLLOWING\x10\x03\x12\x17\n" +
-	"\x13UNBOUNDED_FOLLOWING\x10\x04\"\xb1\x01\n" +
+	"\x13UNBOUNDED_FOLLOWING\x10\x04\"\xbd\x02\n" +
 	"\x05Frame\x12)\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x15.volley.v1.Frame.ModeR\x04mode\x12+\n" +
 	"\x05start\x18\x02 \x01(\v2\x15.volley.v1.FrameBoundR\x05start\x12'\n" +
-	"\x03end\x18\x03 \x01(\v2\x15.volley.v1.FrameBoundR\x03end\"'\n" +
+	"\x03end\x18\x03 \x01(\v2\x15.volley.v1.FrameBoundR\x03end\x122\n" +
+	"\aexclude\x18\x04 \x01(\x0e2\x18.volley.v1.Frame.ExcludeR\aexclude\"'\n" +
 	"\x04Mode\x12\b\n" +
 	"\x04ROWS\x10\x00\x12\t\n" +
 	"\x05RANGE\x10\x01\x12\n" +
 	"\n" +
-	"\x06GROUPS\x10\x02\"\x8e\x02\n" +
+	"\x06GROUPS\x10\x02\"V\n" +
+	"\aExclude\x12\r\n" +
+	"\tNO_OTHERS\x10\x00\x12\x17\n" +
+	"\x13EXCLUDE_CURRENT_ROW\x10\x01\x12\x11\n" +
+	"\rEXCLUDE_GROUP\x10\x02\x12\x10\n" +
+	"\fEXCLUDE_TIES\x10\x03\"\x8e\x02\n" +
 	"\n" +
 	"WindowCall\x12\x1a\n" +
 	"\bfunction\x18\x01 \x01(\tR\bfunction\x12 \n" +
@@ -4273,7 +4500,7 @@ const file_plan_proto_rawDesc = "" +
 	"\x05frame\x18\x04 \x01(\v2\x10.volley.v1.FrameR\x05frame\x12)\n" +
 	"\areturns\x18\x05 \x01(\v2\x0f.volley.v1.TypeR\areturns\x12'\n" +
 	"\x06filter\x18\x06 \x01(\v2\x0f.volley.v1.ExprR\x06filter\x12!\n" +
-	"\fignore_nulls\x18\a \x01(\bR\vignoreNulls\"\xf0\b\n" +
+	"\fignore_nulls\x18\a \x01(\bR\vignoreNulls\"\xed\t\n" +
 	"\bOperator\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12(\n" +
 	"\x06fields\x18\x02 \x03(\v2\x10.volley.v1.FieldR\x06fields\x12+\n" +
@@ -4302,7 +4529,10 @@ const file_plan_proto_rawDesc = "" +
 	"\fvirtual_scan\x18\x1a \x01(\v2\x16.volley.v1.VirtualScanH\x00R\vvirtualScan\x122\n" +
 	"\touter_ref\x18\x1b \x01(\v2\x13.volley.v1.OuterRefH\x00R\bouterRef\x128\n" +
 	"\vproject_set\x18\x1d \x01(\v2\x15.volley.v1.ProjectSetH\x00R\n" +
-	"projectSetB\x06\n" +
+	"projectSet\x12D\n" +
+	"\x0frecursive_union\x18\x1e \x01(\v2\x19.volley.v1.RecursiveUnionH\x00R\x0erecursiveUnion\x125\n" +
+	"\n" +
+	"work_table\x18\x1f \x01(\v2\x14.volley.v1.WorkTableH\x00R\tworkTableB\x06\n" +
 	"\x04node\"\x97\x02\n" +
 	"\x04Scan\x12\x17\n" +
 	"\ascan_id\x18\x01 \x01(\rR\x06scanId\x12\x16\n" +
@@ -4359,11 +4589,12 @@ const file_plan_proto_rawDesc = "" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\"D\n" +
 	"\x04Sort\x12&\n" +
 	"\x04keys\x18\x01 \x03(\v2\x12.volley.v1.SortKeyR\x04keys\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x03R\x05limit\"\xb5\x01\n" +
+	"\x05limit\x18\x02 \x01(\x03R\x05limit\"\xdd\x01\n" +
 	"\tAggregate\x12-\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x19.volley.v1.Aggregate.ModeR\x04mode\x12#\n" +
 	"\x04keys\x18\x02 \x03(\v2\x0f.volley.v1.ExprR\x04keys\x12(\n" +
-	"\x05calls\x18\x03 \x03(\v2\x12.volley.v1.AggCallR\x05calls\"*\n" +
+	"\x05calls\x18\x03 \x03(\v2\x12.volley.v1.AggCallR\x05calls\x12&\n" +
+	"\x06always\x18\x04 \x03(\v2\x0e.volley.v1.RowR\x06always\"*\n" +
 	"\x04Mode\x12\n" +
 	"\n" +
 	"\x06SINGLE\x10\x00\x12\v\n" +
@@ -4434,7 +4665,12 @@ const file_plan_proto_rawDesc = "" +
 	"\x04path\x18\a \x01(\tR\x04path\";\n" +
 	"\vVirtualScan\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\acolumns\x18\x02 \x03(\rR\acolumns\"\x95\x02\n" +
+	"\acolumns\x18\x02 \x03(\rR\acolumns\"B\n" +
+	"\x0eRecursiveUnion\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\rR\x05table\x12\x1a\n" +
+	"\bdistinct\x18\x02 \x01(\bR\bdistinct\"!\n" +
+	"\tWorkTable\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\rR\x05table\"\x95\x02\n" +
 	"\x05Stage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12'\n" +
 	"\x04root\x18\x02 \x01(\v2\x13.volley.v1.OperatorR\x04root\x12/\n" +
@@ -4492,181 +4728,190 @@ func file_plan_proto_rawDescGZIP() []byte {
 	return file_plan_proto_rawDescData
 }
 
-var file_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_plan_proto_goTypes = []any{
 	(Bool_Op)(0),            // 0: volley.v1.Bool.Op
 	(IsTest_Op)(0),          // 1: volley.v1.IsTest.Op
 	(Coalesce_Op)(0),        // 2: volley.v1.Coalesce.Op
 	(FrameBound_Kind)(0),    // 3: volley.v1.FrameBound.Kind
 	(Frame_Mode)(0),         // 4: volley.v1.Frame.Mode
-	(Aggregate_Mode)(0),     // 5: volley.v1.Aggregate.Mode
-	(Join_Kind)(0),          // 6: volley.v1.Join.Kind
-	(DependentJoin_Kind)(0), // 7: volley.v1.DependentJoin.Kind
-	(Partitioning_Kind)(0),  // 8: volley.v1.Partitioning.Kind
-	(*Type)(nil),            // 9: volley.v1.Type
-	(*Field)(nil),           // 10: volley.v1.Field
-	(*Expr)(nil),            // 11: volley.v1.Expr
-	(*Column)(nil),          // 12: volley.v1.Column
-	(*Const)(nil),           // 13: volley.v1.Const
-	(*Call)(nil),            // 14: volley.v1.Call
-	(*UDF)(nil),             // 15: volley.v1.UDF
-	(*Case)(nil),            // 16: volley.v1.Case
-	(*When)(nil),            // 17: volley.v1.When
-	(*Bool)(nil),            // 18: volley.v1.Bool
-	(*IsTest)(nil),          // 19: volley.v1.IsTest
-	(*Cast)(nil),            // 20: volley.v1.Cast
-	(*Coalesce)(nil),        // 21: volley.v1.Coalesce
-	(*InList)(nil),          // 22: volley.v1.InList
-	(*ArrayExpr)(nil),       // 23: volley.v1.ArrayExpr
-	(*SortKey)(nil),         // 24: volley.v1.SortKey
-	(*AggCall)(nil),         // 25: volley.v1.AggCall
-	(*FrameBound)(nil),      // 26: volley.v1.FrameBound
-	(*Frame)(nil),           // 27: volley.v1.Frame
-	(*WindowCall)(nil),      // 28: volley.v1.WindowCall
-	(*Operator)(nil),        // 29: volley.v1.Operator
-	(*Scan)(nil),            // 30: volley.v1.Scan
-	(*CsvOptions)(nil),      // 31: volley.v1.CsvOptions
-	(*Split)(nil),           // 32: volley.v1.Split
-	(*Values)(nil),          // 33: volley.v1.Values
-	(*Row)(nil),             // 34: volley.v1.Row
-	(*Filter)(nil),          // 35: volley.v1.Filter
-	(*Project)(nil),         // 36: volley.v1.Project
-	(*ProjectSet)(nil),      // 37: volley.v1.ProjectSet
-	(*Limit)(nil),           // 38: volley.v1.Limit
-	(*Sort)(nil),            // 39: volley.v1.Sort
-	(*Aggregate)(nil),       // 40: volley.v1.Aggregate
-	(*Join)(nil),            // 41: volley.v1.Join
-	(*Window)(nil),          // 42: volley.v1.Window
-	(*Union)(nil),           // 43: volley.v1.Union
-	(*GroupedMap)(nil),      // 44: volley.v1.GroupedMap
-	(*TableFunction)(nil),   // 45: volley.v1.TableFunction
-	(*ExchangeRead)(nil),    // 46: volley.v1.ExchangeRead
-	(*SingleRow)(nil),       // 47: volley.v1.SingleRow
-	(*DependentJoin)(nil),   // 48: volley.v1.DependentJoin
-	(*OuterRef)(nil),        // 49: volley.v1.OuterRef
-	(*TableWrite)(nil),      // 50: volley.v1.TableWrite
-	(*VirtualScan)(nil),     // 51: volley.v1.VirtualScan
-	(*Stage)(nil),           // 52: volley.v1.Stage
-	(*TaskSplits)(nil),      // 53: volley.v1.TaskSplits
-	(*Partitioning)(nil),    // 54: volley.v1.Partitioning
-	(*Plan)(nil),            // 55: volley.v1.Plan
-	(*QueryContext)(nil),    // 56: volley.v1.QueryContext
-	nil,                     // 57: volley.v1.QueryContext.SettingsEntry
+	(Frame_Exclude)(0),      // 5: volley.v1.Frame.Exclude
+	(Aggregate_Mode)(0),     // 6: volley.v1.Aggregate.Mode
+	(Join_Kind)(0),          // 7: volley.v1.Join.Kind
+	(DependentJoin_Kind)(0), // 8: volley.v1.DependentJoin.Kind
+	(Partitioning_Kind)(0),  // 9: volley.v1.Partitioning.Kind
+	(*Type)(nil),            // 10: volley.v1.Type
+	(*Field)(nil),           // 11: volley.v1.Field
+	(*Expr)(nil),            // 12: volley.v1.Expr
+	(*Column)(nil),          // 13: volley.v1.Column
+	(*Const)(nil),           // 14: volley.v1.Const
+	(*Call)(nil),            // 15: volley.v1.Call
+	(*UDF)(nil),             // 16: volley.v1.UDF
+	(*Case)(nil),            // 17: volley.v1.Case
+	(*When)(nil),            // 18: volley.v1.When
+	(*Bool)(nil),            // 19: volley.v1.Bool
+	(*IsTest)(nil),          // 20: volley.v1.IsTest
+	(*Cast)(nil),            // 21: volley.v1.Cast
+	(*Coalesce)(nil),        // 22: volley.v1.Coalesce
+	(*InList)(nil),          // 23: volley.v1.InList
+	(*ArrayExpr)(nil),       // 24: volley.v1.ArrayExpr
+	(*SortKey)(nil),         // 25: volley.v1.SortKey
+	(*AggCall)(nil),         // 26: volley.v1.AggCall
+	(*FrameBound)(nil),      // 27: volley.v1.FrameBound
+	(*Frame)(nil),           // 28: volley.v1.Frame
+	(*WindowCall)(nil),      // 29: volley.v1.WindowCall
+	(*Operator)(nil),        // 30: volley.v1.Operator
+	(*Scan)(nil),            // 31: volley.v1.Scan
+	(*CsvOptions)(nil),      // 32: volley.v1.CsvOptions
+	(*Split)(nil),           // 33: volley.v1.Split
+	(*Values)(nil),          // 34: volley.v1.Values
+	(*Row)(nil),             // 35: volley.v1.Row
+	(*Filter)(nil),          // 36: volley.v1.Filter
+	(*Project)(nil),         // 37: volley.v1.Project
+	(*ProjectSet)(nil),      // 38: volley.v1.ProjectSet
+	(*Limit)(nil),           // 39: volley.v1.Limit
+	(*Sort)(nil),            // 40: volley.v1.Sort
+	(*Aggregate)(nil),       // 41: volley.v1.Aggregate
+	(*Join)(nil),            // 42: volley.v1.Join
+	(*Window)(nil),          // 43: volley.v1.Window
+	(*Union)(nil),           // 44: volley.v1.Union
+	(*GroupedMap)(nil),      // 45: volley.v1.GroupedMap
+	(*TableFunction)(nil),   // 46: volley.v1.TableFunction
+	(*ExchangeRead)(nil),    // 47: volley.v1.ExchangeRead
+	(*SingleRow)(nil),       // 48: volley.v1.SingleRow
+	(*DependentJoin)(nil),   // 49: volley.v1.DependentJoin
+	(*OuterRef)(nil),        // 50: volley.v1.OuterRef
+	(*TableWrite)(nil),      // 51: volley.v1.TableWrite
+	(*VirtualScan)(nil),     // 52: volley.v1.VirtualScan
+	(*RecursiveUnion)(nil),  // 53: volley.v1.RecursiveUnion
+	(*WorkTable)(nil),       // 54: volley.v1.WorkTable
+	(*Stage)(nil),           // 55: volley.v1.Stage
+	(*TaskSplits)(nil),      // 56: volley.v1.TaskSplits
+	(*Partitioning)(nil),    // 57: volley.v1.Partitioning
+	(*Plan)(nil),            // 58: volley.v1.Plan
+	(*QueryContext)(nil),    // 59: volley.v1.QueryContext
+	nil,                     // 60: volley.v1.QueryContext.SettingsEntry
 }
 var file_plan_proto_depIdxs = []int32{
-	9,   // 0: volley.v1.Field.type:type_name -> volley.v1.Type
-	9,   // 1: volley.v1.Expr.type:type_name -> volley.v1.Type
-	12,  // 2: volley.v1.Expr.column:type_name -> volley.v1.Column
-	13,  // 3: volley.v1.Expr.const:type_name -> volley.v1.Const
-	14,  // 4: volley.v1.Expr.call:type_name -> volley.v1.Call
-	16,  // 5: volley.v1.Expr.case:type_name -> volley.v1.Case
-	18,  // 6: volley.v1.Expr.bool:type_name -> volley.v1.Bool
-	19,  // 7: volley.v1.Expr.is:type_name -> volley.v1.IsTest
-	20,  // 8: volley.v1.Expr.cast:type_name -> volley.v1.Cast
-	21,  // 9: volley.v1.Expr.coalesce:type_name -> volley.v1.Coalesce
-	22,  // 10: volley.v1.Expr.in:type_name -> volley.v1.InList
-	23,  // 11: volley.v1.Expr.array:type_name -> volley.v1.ArrayExpr
-	15,  // 12: volley.v1.Call.udf:type_name -> volley.v1.UDF
-	11,  // 13: volley.v1.Call.args:type_name -> volley.v1.Expr
-	9,   // 14: volley.v1.UDF.args:type_name -> volley.v1.Type
-	9,   // 15: volley.v1.UDF.returns:type_name -> volley.v1.Type
-	10,  // 16: volley.v1.UDF.columns:type_name -> volley.v1.Field
-	17,  // 17: volley.v1.Case.whens:type_name -> volley.v1.When
-	11,  // 18: volley.v1.Case.else:type_name -> volley.v1.Expr
-	11,  // 19: volley.v1.When.cond:type_name -> volley.v1.Expr
-	11,  // 20: volley.v1.When.result:type_name -> volley.v1.Expr
+	10,  // 0: volley.v1.Field.type:type_name -> volley.v1.Type
+	10,  // 1: volley.v1.Expr.type:type_name -> volley.v1.Type
+	13,  // 2: volley.v1.Expr.column:type_name -> volley.v1.Column
+	14,  // 3: volley.v1.Expr.const:type_name -> volley.v1.Const
+	15,  // 4: volley.v1.Expr.call:type_name -> volley.v1.Call
+	17,  // 5: volley.v1.Expr.case:type_name -> volley.v1.Case
+	19,  // 6: volley.v1.Expr.bool:type_name -> volley.v1.Bool
+	20,  // 7: volley.v1.Expr.is:type_name -> volley.v1.IsTest
+	21,  // 8: volley.v1.Expr.cast:type_name -> volley.v1.Cast
+	22,  // 9: volley.v1.Expr.coalesce:type_name -> volley.v1.Coalesce
+	23,  // 10: volley.v1.Expr.in:type_name -> volley.v1.InList
+	24,  // 11: volley.v1.Expr.array:type_name -> volley.v1.ArrayExpr
+	16,  // 12: volley.v1.Call.udf:type_name -> volley.v1.UDF
+	12,  // 13: volley.v1.Call.args:type_name -> volley.v1.Expr
+	10,  // 14: volley.v1.UDF.args:type_name -> volley.v1.Type
+	10,  // 15: volley.v1.UDF.returns:type_name -> volley.v1.Type
+	11,  // 16: volley.v1.UDF.columns:type_name -> volley.v1.Field
+	18,  // 17: volley.v1.Case.whens:type_name -> volley.v1.When
+	12,  // 18: volley.v1.Case.else:type_name -> volley.v1.Expr
+	12,  // 19: volley.v1.When.cond:type_name -> volley.v1.Expr
+	12,  // 20: volley.v1.When.result:type_name -> volley.v1.Expr
 	0,   // 21: volley.v1.Bool.op:type_name -> volley.v1.Bool.Op
-	11,  // 22: volley.v1.Bool.args:type_name -> volley.v1.Expr
+	12,  // 22: volley.v1.Bool.args:type_name -> volley.v1.Expr
 	1,   // 23: volley.v1.IsTest.op:type_name -> volley.v1.IsTest.Op
-	11,  // 24: volley.v1.IsTest.arg:type_name -> volley.v1.Expr
-	11,  // 25: volley.v1.IsTest.right:type_name -> volley.v1.Expr
-	11,  // 26: volley.v1.Cast.arg:type_name -> volley.v1.Expr
+	12,  // 24: volley.v1.IsTest.arg:type_name -> volley.v1.Expr
+	12,  // 25: volley.v1.IsTest.right:type_name -> volley.v1.Expr
+	12,  // 26: volley.v1.Cast.arg:type_name -> volley.v1.Expr
 	2,   // 27: volley.v1.Coalesce.op:type_name -> volley.v1.Coalesce.Op
-	11,  // 28: volley.v1.Coalesce.args:type_name -> volley.v1.Expr
-	11,  // 29: volley.v1.InList.arg:type_name -> volley.v1.Expr
-	13,  // 30: volley.v1.InList.values:type_name -> volley.v1.Const
-	11,  // 31: volley.v1.ArrayExpr.elems:type_name -> volley.v1.Expr
-	11,  // 32: volley.v1.SortKey.expr:type_name -> volley.v1.Expr
-	15,  // 33: volley.v1.AggCall.udf:type_name -> volley.v1.UDF
-	11,  // 34: volley.v1.AggCall.args:type_name -> volley.v1.Expr
-	11,  // 35: volley.v1.AggCall.filter:type_name -> volley.v1.Expr
-	24,  // 36: volley.v1.AggCall.order_by:type_name -> volley.v1.SortKey
-	9,   // 37: volley.v1.AggCall.returns:type_name -> volley.v1.Type
-	9,   // 38: volley.v1.AggCall.arg_types:type_name -> volley.v1.Type
+	12,  // 28: volley.v1.Coalesce.args:type_name -> volley.v1.Expr
+	12,  // 29: volley.v1.InList.arg:type_name -> volley.v1.Expr
+	14,  // 30: volley.v1.InList.values:type_name -> volley.v1.Const
+	12,  // 31: volley.v1.ArrayExpr.elems:type_name -> volley.v1.Expr
+	12,  // 32: volley.v1.SortKey.expr:type_name -> volley.v1.Expr
+	16,  // 33: volley.v1.AggCall.udf:type_name -> volley.v1.UDF
+	12,  // 34: volley.v1.AggCall.args:type_name -> volley.v1.Expr
+	12,  // 35: volley.v1.AggCall.filter:type_name -> volley.v1.Expr
+	25,  // 36: volley.v1.AggCall.order_by:type_name -> volley.v1.SortKey
+	10,  // 37: volley.v1.AggCall.returns:type_name -> volley.v1.Type
+	10,  // 38: volley.v1.AggCall.arg_types:type_name -> volley.v1.Type
 	3,   // 39: volley.v1.FrameBound.kind:type_name -> volley.v1.FrameBound.Kind
-	4,   // 40: volley.v1.Frame.mode:type_name -> volley.v1.Frame.Mode
-	26,  // 41: volley.v1.Frame.start:type_name -> volley.v1.FrameBound
-	26,  // 42: volley.v1.Frame.end:type_name -> volley.v1.FrameBound
-	15,  // 43: volley.v1.WindowCall.udf:type_name -> volley.v1.UDF
-	11,  // 44: volley.v1.WindowCall.args:type_name -> volley.v1.Expr
-	27,  // 45: volley.v1.WindowCall.frame:type_name -> volley.v1.Frame
-	9,   // 46: volley.v1.WindowCall.returns:type_name -> volley.v1.Type
-	11,  // 47: volley.v1.WindowCall.filter:type_name -> volley.v1.Expr
-	10,  // 48: volley.v1.Operator.fields:type_name -> volley.v1.Field
-	29,  // 49: volley.v1.Operator.inputs:type_name -> volley.v1.Operator
-	30,  // 50: volley.v1.Operator.scan:type_name -> volley.v1.Scan
-	33,  // 51: volley.v1.Operator.values:type_name -> volley.v1.Values
-	35,  // 52: volley.v1.Operator.filter:type_name -> volley.v1.Filter
-	36,  // 53: volley.v1.Operator.project:type_name -> volley.v1.Project
-	38,  // 54: volley.v1.Operator.limit:type_name -> volley.v1.Limit
-	39,  // 55: volley.v1.Operator.sort:type_name -> volley.v1.Sort
-	40,  // 56: volley.v1.Operator.aggregate:type_name -> volley.v1.Aggregate
-	41,  // 57: volley.v1.Operator.join:type_name -> volley.v1.Join
-	42,  // 58: volley.v1.Operator.window:type_name -> volley.v1.Window
-	43,  // 59: volley.v1.Operator.union:type_name -> volley.v1.Union
-	44,  // 60: volley.v1.Operator.grouped_map:type_name -> volley.v1.GroupedMap
-	45,  // 61: volley.v1.Operator.table_function:type_name -> volley.v1.TableFunction
-	46,  // 62: volley.v1.Operator.exchange_read:type_name -> volley.v1.ExchangeRead
-	47,  // 63: volley.v1.Operator.single_row:type_name -> volley.v1.SingleRow
-	48,  // 64: volley.v1.Operator.dependent_join:type_name -> volley.v1.DependentJoin
-	50,  // 65: volley.v1.Operator.table_write:type_name -> volley.v1.TableWrite
-	51,  // 66: volley.v1.Operator.virtual_scan:type_name -> volley.v1.VirtualScan
-	49,  // 67: volley.v1.Operator.outer_ref:type_name -> volley.v1.OuterRef
-	37,  // 68: volley.v1.Operator.project_set:type_name -> volley.v1.ProjectSet
-	10,  // 69: volley.v1.Scan.file_schema:type_name -> volley.v1.Field
-	31,  // 70: volley.v1.Scan.csv:type_name -> volley.v1.CsvOptions
-	11,  // 71: volley.v1.Scan.filter:type_name -> volley.v1.Expr
-	34,  // 72: volley.v1.Values.rows:type_name -> volley.v1.Row
-	11,  // 73: volley.v1.Row.exprs:type_name -> volley.v1.Expr
-	11,  // 74: volley.v1.Filter.cond:type_name -> volley.v1.Expr
-	11,  // 75: volley.v1.Project.exprs:type_name -> volley.v1.Expr
-	14,  // 76: volley.v1.ProjectSet.calls:type_name -> volley.v1.Call
-	24,  // 77: volley.v1.Sort.keys:type_name -> volley.v1.SortKey
-	5,   // 78: volley.v1.Aggregate.mode:type_name -> volley.v1.Aggregate.Mode
-	11,  // 79: volley.v1.Aggregate.keys:type_name -> volley.v1.Expr
-	25,  // 80: volley.v1.Aggregate.calls:type_name -> volley.v1.AggCall
-	6,   // 81: volley.v1.Join.kind:type_name -> volley.v1.Join.Kind
-	11,  // 82: volley.v1.Join.left_keys:type_name -> volley.v1.Expr
-	11,  // 83: volley.v1.Join.right_keys:type_name -> volley.v1.Expr
-	11,  // 84: volley.v1.Join.residual:type_name -> volley.v1.Expr
-	11,  // 85: volley.v1.Window.partition_by:type_name -> volley.v1.Expr
-	24,  // 86: volley.v1.Window.order_by:type_name -> volley.v1.SortKey
-	28,  // 87: volley.v1.Window.calls:type_name -> volley.v1.WindowCall
-	15,  // 88: volley.v1.GroupedMap.udf:type_name -> volley.v1.UDF
-	11,  // 89: volley.v1.GroupedMap.keys:type_name -> volley.v1.Expr
-	11,  // 90: volley.v1.GroupedMap.args:type_name -> volley.v1.Expr
-	15,  // 91: volley.v1.TableFunction.udf:type_name -> volley.v1.UDF
-	11,  // 92: volley.v1.TableFunction.args:type_name -> volley.v1.Expr
-	24,  // 93: volley.v1.ExchangeRead.merge:type_name -> volley.v1.SortKey
-	7,   // 94: volley.v1.DependentJoin.kind:type_name -> volley.v1.DependentJoin.Kind
-	31,  // 95: volley.v1.TableWrite.csv:type_name -> volley.v1.CsvOptions
-	10,  // 96: volley.v1.TableWrite.schema:type_name -> volley.v1.Field
-	29,  // 97: volley.v1.Stage.root:type_name -> volley.v1.Operator
-	54,  // 98: volley.v1.Stage.output:type_name -> volley.v1.Partitioning
-	53,  // 99: volley.v1.Stage.splits:type_name -> volley.v1.TaskSplits
-	32,  // 100: volley.v1.TaskSplits.splits:type_name -> volley.v1.Split
-	8,   // 101: volley.v1.Partitioning.kind:type_name -> volley.v1.Partitioning.Kind
-	11,  // 102: volley.v1.Partitioning.keys:type_name -> volley.v1.Expr
-	52,  // 103: volley.v1.Plan.stages:type_name -> volley.v1.Stage
-	10,  // 104: volley.v1.Plan.result:type_name -> volley.v1.Field
-	56,  // 105: volley.v1.Plan.context:type_name -> volley.v1.QueryContext
-	57,  // 106: volley.v1.QueryContext.settings:type_name -> volley.v1.QueryContext.SettingsEntry
-	107, // [107:107] is the sub-list for method output_type
-	107, // [107:107] is the sub-list for method input_type
-	107, // [107:107] is the sub-list for extension type_name
-	107, // [107:107] is the sub-list for extension extendee
-	0,   // [0:107] is the sub-list for field type_name
+	12,  // 40: volley.v1.FrameBound.limit:type_name -> volley.v1.Expr
+	12,  // 41: volley.v1.FrameBound.key:type_name -> volley.v1.Expr
+	4,   // 42: volley.v1.Frame.mode:type_name -> volley.v1.Frame.Mode
+	27,  // 43: volley.v1.Frame.start:type_name -> volley.v1.FrameBound
+	27,  // 44: volley.v1.Frame.end:type_name -> volley.v1.FrameBound
+	5,   // 45: volley.v1.Frame.exclude:type_name -> volley.v1.Frame.Exclude
+	16,  // 46: volley.v1.WindowCall.udf:type_name -> volley.v1.UDF
+	12,  // 47: volley.v1.WindowCall.args:type_name -> volley.v1.Expr
+	28,  // 48: volley.v1.WindowCall.frame:type_name -> volley.v1.Frame
+	10,  // 49: volley.v1.WindowCall.returns:type_name -> volley.v1.Type
+	12,  // 50: volley.v1.WindowCall.filter:type_name -> volley.v1.Expr
+	11,  // 51: volley.v1.Operator.fields:type_name -> volley.v1.Field
+	30,  // 52: volley.v1.Operator.inputs:type_name -> volley.v1.Operator
+	31,  // 53: volley.v1.Operator.scan:type_name -> volley.v1.Scan
+	34,  // 54: volley.v1.Operator.values:type_name -> volley.v1.Values
+	36,  // 55: volley.v1.Operator.filter:type_name -> volley.v1.Filter
+	37,  // 56: volley.v1.Operator.project:type_name -> volley.v1.Project
+	39,  // 57: volley.v1.Operator.limit:type_name -> volley.v1.Limit
+	40,  // 58: volley.v1.Operator.sort:type_name -> volley.v1.Sort
+	41,  // 59: volley.v1.Operator.aggregate:type_name -> volley.v1.Aggregate
+	42,  // 60: volley.v1.Operator.join:type_name -> volley.v1.Join
+	43,  // 61: volley.v1.Operator.window:type_name -> volley.v1.Window
+	44,  // 62: volley.v1.Operator.union:type_name -> volley.v1.Union
+	45,  // 63: volley.v1.Operator.grouped_map:type_name -> volley.v1.GroupedMap
+	46,  // 64: volley.v1.Operator.table_function:type_name -> volley.v1.TableFunction
+	47,  // 65: volley.v1.Operator.exchange_read:type_name -> volley.v1.ExchangeRead
+	48,  // 66: volley.v1.Operator.single_row:type_name -> volley.v1.SingleRow
+	49,  // 67: volley.v1.Operator.dependent_join:type_name -> volley.v1.DependentJoin
+	51,  // 68: volley.v1.Operator.table_write:type_name -> volley.v1.TableWrite
+	52,  // 69: volley.v1.Operator.virtual_scan:type_name -> volley.v1.VirtualScan
+	50,  // 70: volley.v1.Operator.outer_ref:type_name -> volley.v1.OuterRef
+	38,  // 71: volley.v1.Operator.project_set:type_name -> volley.v1.ProjectSet
+	53,  // 72: volley.v1.Operator.recursive_union:type_name -> volley.v1.RecursiveUnion
+	54,  // 73: volley.v1.Operator.work_table:type_name -> volley.v1.WorkTable
+	11,  // 74: volley.v1.Scan.file_schema:type_name -> volley.v1.Field
+	32,  // 75: volley.v1.Scan.csv:type_name -> volley.v1.CsvOptions
+	12,  // 76: volley.v1.Scan.filter:type_name -> volley.v1.Expr
+	35,  // 77: volley.v1.Values.rows:type_name -> volley.v1.Row
+	12,  // 78: volley.v1.Row.exprs:type_name -> volley.v1.Expr
+	12,  // 79: volley.v1.Filter.cond:type_name -> volley.v1.Expr
+	12,  // 80: volley.v1.Project.exprs:type_name -> volley.v1.Expr
+	15,  // 81: volley.v1.ProjectSet.calls:type_name -> volley.v1.Call
+	25,  // 82: volley.v1.Sort.keys:type_name -> volley.v1.SortKey
+	6,   // 83: volley.v1.Aggregate.mode:type_name -> volley.v1.Aggregate.Mode
+	12,  // 84: volley.v1.Aggregate.keys:type_name -> volley.v1.Expr
+	26,  // 85: volley.v1.Aggregate.calls:type_name -> volley.v1.AggCall
+	35,  // 86: volley.v1.Aggregate.always:type_name -> volley.v1.Row
+	7,   // 87: volley.v1.Join.kind:type_name -> volley.v1.Join.Kind
+	12,  // 88: volley.v1.Join.left_keys:type_name -> volley.v1.Expr
+	12,  // 89: volley.v1.Join.right_keys:type_name -> volley.v1.Expr
+	12,  // 90: volley.v1.Join.residual:type_name -> volley.v1.Expr
+	12,  // 91: volley.v1.Window.partition_by:type_name -> volley.v1.Expr
+	25,  // 92: volley.v1.Window.order_by:type_name -> volley.v1.SortKey
+	29,  // 93: volley.v1.Window.calls:type_name -> volley.v1.WindowCall
+	16,  // 94: volley.v1.GroupedMap.udf:type_name -> volley.v1.UDF
+	12,  // 95: volley.v1.GroupedMap.keys:type_name -> volley.v1.Expr
+	12,  // 96: volley.v1.GroupedMap.args:type_name -> volley.v1.Expr
+	16,  // 97: volley.v1.TableFunction.udf:type_name -> volley.v1.UDF
+	12,  // 98: volley.v1.TableFunction.args:type_name -> volley.v1.Expr
+	25,  // 99: volley.v1.ExchangeRead.merge:type_name -> volley.v1.SortKey
+	8,   // 100: volley.v1.DependentJoin.kind:type_name -> volley.v1.DependentJoin.Kind
+	32,  // 101: volley.v1.TableWrite.csv:type_name -> volley.v1.CsvOptions
+	11,  // 102: volley.v1.TableWrite.schema:type_name -> volley.v1.Field
+	30,  // 103: volley.v1.Stage.root:type_name -> volley.v1.Operator
+	57,  // 104: volley.v1.Stage.output:type_name -> volley.v1.Partitioning
+	56,  // 105: volley.v1.Stage.splits:type_name -> volley.v1.TaskSplits
+	33,  // 106: volley.v1.TaskSplits.splits:type_name -> volley.v1.Split
+	9,   // 107: volley.v1.Partitioning.kind:type_name -> volley.v1.Partitioning.Kind
+	12,  // 108: volley.v1.Partitioning.keys:type_name -> volley.v1.Expr
+	55,  // 109: volley.v1.Plan.stages:type_name -> volley.v1.Stage
+	11,  // 110: volley.v1.Plan.result:type_name -> volley.v1.Field
+	59,  // 111: volley.v1.Plan.context:type_name -> volley.v1.QueryContext
+	60,  // 112: volley.v1.QueryContext.settings:type_name -> volley.v1.QueryContext.SettingsEntry
+	113, // [113:113] is the sub-list for method output_type
+	113, // [113:113] is the sub-list for method input_type
+	113, // [113:113] is the sub-list for extension type_name
+	113, // [113:113] is the sub-list for extension extendee
+	0,   // [0:113] is the sub-list for field type_name
 }
 
 func init() { file_plan_proto_init() }
@@ -4706,14 +4951,16 @@ func file_plan_proto_init() {
 		(*Operator_VirtualScan)(nil),
 		(*Operator_OuterRef)(nil),
 		(*Operator_ProjectSet)(nil),
+		(*Operator_RecursiveUnion)(nil),
+		(*Operator_WorkTable)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plan_proto_rawDesc), len(file_plan_proto_rawDesc)),
-			NumEnums:      9,
-			NumMessages:   49,
+			NumEnums:      10,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
