@@ -30,6 +30,7 @@ type aggregate struct {
 	out     *aggOutput
 	ended   bool
 	any     bool // a row has been seen, or a result given
+	always  []*proto.Row
 }
 
 // aggCall is the plan of one aggregate call.
@@ -61,7 +62,7 @@ const (
 )
 
 func newAggregate(n *node, op *proto.Aggregate) (Operator, error) {
-	a := &aggregate{n: n, mode: op.Mode, inTs: n.inTypes(0)}
+	a := &aggregate{n: n, mode: op.Mode, inTs: n.inTypes(0), always: op.Always}
 	var err error
 	if a.keys, err = n.compileAll(op.Keys, 0); err != nil {
 		return nil, err
@@ -197,6 +198,11 @@ func (a *aggregate) run(ctx context.Context, in batchSource, level int) error {
 		a.pass = p
 	}
 	p := a.pass
+	if len(a.always) > 0 && len(a.keys) > 0 && level == 0 && p.groups == 0 {
+		if err := p.addGroups(ctx, a.always); err != nil {
+			return err
+		}
+	}
 	full := false
 	for !full {
 		b, err := in.Next(ctx)

@@ -97,6 +97,21 @@ func (s *callState) prepareSort(n *node, grouped bool) {
 	s.sorter = newSorter(n, s.ts, columnKeys(n.env, cols, s.ts, orders), 0)
 }
 
+// addGroups makes groups that have no rows yet.
+func (p *aggPass) addGroups(ctx context.Context, keys []*proto.Row) error {
+	v := &values{rows: keys, types: p.a.keyTs, env: p.a.n.env}
+	for {
+		b, err := v.Next(ctx)
+		if b == nil || err != nil {
+			return err
+		}
+		if _, err := p.table.find(ctx, b.Cols(), b.Rows(), make([]int32, b.Rows()), true); err != nil {
+			return err
+		}
+		p.grow(p.table.n)
+	}
+}
+
 // add folds a batch. full says that a PARTIAL aggregate must give out its states.
 func (p *aggPass) add(ctx context.Context, b *vector.Batch) (full bool, err error) {
 	var groups []int32

@@ -112,7 +112,7 @@ func someRows(n Node) Node {
 			}
 			n = x.In
 		case *Aggregate:
-			if len(x.Keys) == 0 {
+			if len(x.Keys) == 0 || len(x.Always) > 0 {
 				return n
 			}
 			n = x.In
@@ -169,7 +169,7 @@ func (b *binder) pullUp(n Node, outer colSet) (out Node, conds []Expr, ok bool) 
 	case *Join:
 		return b.pullUpJoin(n, outer)
 	case *Aggregate:
-		if len(n.Keys) == 0 {
+		if len(n.Keys) == 0 || len(n.Always) > 0 {
 			return nil, nil, false
 		}
 		return b.pullUpAggregate(n, outer)

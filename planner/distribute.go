@@ -409,7 +409,17 @@ func (p *phys) aggregate(n *Aggregate) (*stream, error) {
 			return nil, err
 		}
 		o := p.node(cols, rows, in)
-		o.Node = &proto.Operator_Aggregate{Aggregate: &proto.Aggregate{Mode: mode, Keys: ks, Calls: calls}}
+		agg := &proto.Aggregate{Mode: mode, Keys: ks, Calls: calls}
+		if mode != proto.Aggregate_FINAL {
+			for _, r := range n.Always {
+				es, err := lowerExprs(r, nil)
+				if err != nil {
+					return nil, err
+				}
+				agg.Always = append(agg.Always, &proto.Row{Exprs: es})
+			}
+		}
+		o.Node = &proto.Operator_Aggregate{Aggregate: agg}
 		f := *in.frag
 		f.pure = false
 		f.volatile = f.volatile || vol || volatileUDF(all...)
@@ -443,10 +453,17 @@ func (p *phys) aggregate(n *Aggregate) (*stream, error) {
 		}
 		return out, nil
 	}
-	if s.single() || len(n.Keys) > 0 && s.partitioned(n.Keys) {
+	if s.single() || len(n.Keys) > 0 && len(n.Always) == 0 && s.partitioned(n.Keys) {
 		return single(s, n.Keys)
 	}
 	if !partial {
+		if len(n.Always) > 0 {
+			// One task has the groups without rows; several would each have them.
+			if s, err = p.gather(s, nil); err != nil {
+				return nil, err
+			}
+			return single(s, n.Keys)
+		}
 		if len(n.Keys) == 0 {
 			if s, err = p.gather(s, nil); err != nil {
 				return nil, err

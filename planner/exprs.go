@@ -65,7 +65,7 @@ func (sc *selectCtx) expr(n *pg.Node) (Expr, error) {
 	case *pg.Node_SetToDefault:
 		return nil, pgerr.New(pgerr.SyntaxError, "DEFAULT is not allowed in this context").At(b.pos(x.SetToDefault.Location))
 	case *pg.Node_GroupingFunc:
-		return nil, b.unsupported(x.GroupingFunc.Location, "GROUPING()")
+		return sc.grouping(x.GroupingFunc)
 	case *pg.Node_NamedArgExpr:
 		return nil, b.unsupported(x.NamedArgExpr.Location, "a named argument here")
 	}
@@ -804,6 +804,8 @@ func figure(n *pg.Node) (string, int) {
 		return "row", 2
 	case *pg.Node_SqlvalueFunction:
 		return strings.TrimSuffix(strings.ToLower(strings.TrimPrefix(x.SqlvalueFunction.Op.String(), "SVFOP_")), "_n"), 2
+	case *pg.Node_GroupingFunc:
+		return "grouping", 2
 	case *pg.Node_SubLink:
 		switch x.SubLink.SubLinkType {
 		case pg.SubLinkType_EXISTS_SUBLINK:

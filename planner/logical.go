@@ -77,12 +77,14 @@ type (
 		In   Node
 		Keys []SortKey
 	}
-	// Aggregate groups by Keys; output is Keys, then Calls.
+	// Aggregate groups by Keys; output is Keys, then Calls. The groups of Always
+	// (constants, one per key) exist without rows, too.
 	Aggregate struct {
-		In    Node
-		Keys  []Expr
-		Calls []*AggCall
-		Out   []Col
+		In     Node
+		Keys   []Expr
+		Calls  []*AggCall
+		Out    []Col
+		Always [][]Expr
 	}
 	// Join joins; Cond is any expression over both sides. For MARK, Mark is the
 	// added column and Left/RightKeys the compared expressions.

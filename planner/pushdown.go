@@ -60,6 +60,9 @@ func (b *binder) pushDown(n Node, conds []Expr) (Node, error) {
 		for _, c := range conds {
 			if keys.has(columnsOf(c)) && !isVolatileMap(by) && len(columnsOf(c)) > 0 {
 				down = append(down, substitute(c, by))
+				if len(n.Always) > 0 { // their groups come back
+					stay = append(stay, c)
+				}
 			} else {
 				stay = append(stay, c)
 			}

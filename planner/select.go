@@ -30,6 +30,7 @@ type selectCtx struct {
 	grouped                   bool // the select list stands above an Aggregate
 	inAgg, inWindow           bool
 	aggs                      []*AggCall
+	groupings                 []groupingCall
 	aggCols                   []Col
 	windows                   []*Window // one per partitioning and ordering
 	srfs                      []*Call
@@ -98,26 +99,10 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 		}
 	}
 	// GROUP BY, over the FROM columns, output names and positions.
-	var keys []Expr
-	var constant Expr
 	sc.aggsOK, sc.windowsOK, sc.srfsOK = false, false, false
-	for _, n := range sel.GroupClause {
-		k, err := sc.groupKey(n, targets)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range k {
-			if isConst(e) {
-				constant = e // one value: groups nothing
-				continue
-			}
-			if !containsExpr(keys, e) {
-				keys = append(keys, e)
-			}
-		}
-	}
-	if len(keys) == 0 && constant != nil {
-		keys = []Expr{constant} // no rows make no group, unlike without GROUP BY
+	groups, err := sc.bindGroupBy(sel, targets)
+	if err != nil {
+		return nil, err
 	}
 	var having Expr
 	if sel.HavingClause != nil {
@@ -161,7 +146,7 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "an aggregate in this place is not supported")
 	}
 	if sc.grouped {
-		if err := sc.aggregate(keys, targets, &having, keysOut, distinctOn); err != nil {
+		if err := sc.aggregate(groups, targets, &having, keysOut, distinctOn); err != nil {
 			return nil, err
 		}
 	}
@@ -488,7 +473,7 @@ func (sc *selectCtx) groupKey(n *pg.Node, targets []*target) ([]Expr, error) {
 		if gs.Kind == pg.GroupingSetKind_GROUPING_SET_EMPTY {
 			return nil, nil
 		}
-		return nil, sc.b.unsupported(gs.Location, "GROUPING SETS, ROLLUP and CUBE").WithHint("Write the groupings as SELECTs and UNION ALL them.")
+		return nil, sc.b.unsupported(gs.Location, "GROUPING SETS, ROLLUP and CUBE here")
 	}
 	if r := n.GetRowExpr(); r != nil {
 		var out []Expr
@@ -555,6 +540,11 @@ func (sc *selectCtx) isAggOrWindowCol(e Expr) bool {
 			return true
 		}
 	}
+	for _, c := range sc.groupings {
+		if cols[c.col.ID] {
+			return true
+		}
+	}
 	for _, w := range sc.windows {
 		for _, c := range w.Out {
 			if cols[c.ID] {
@@ -567,8 +557,9 @@ func (sc *selectCtx) isAggOrWindowCol(e Expr) bool {
 
 // aggregate puts an Aggregate on the plan and rewrites everything above it to
 // read its output.
-func (sc *selectCtx) aggregate(keys []Expr, targets []*target, having *Expr, order []SortKey, on []Expr) error {
+func (sc *selectCtx) aggregate(g *groupBy, targets []*target, having *Expr, order []SortKey, on []Expr) error {
 	b := sc.b
+	keys := g.keys
 	a := &Aggregate{In: sc.plan, Keys: keys, Calls: sc.aggs}
 	made := idsOf(sc.plan.Cols()) // an enclosing query's column gets an ID of its own
 	for _, k := range keys {
@@ -577,6 +568,18 @@ func (sc *selectCtx) aggregate(keys []Expr, targets []*target, having *Expr, ord
 		} else {
 			a.Out = append(a.Out, b.newCol("", k.Type()))
 		}
+	}
+	var gid Col
+	if len(g.sets) > 1 {
+		a.Keys = nil
+		gid = sc.expandSets(g, a)
+		a.Out = append(a.Out, gid)
+	} else if g.sets != nil {
+		a.Keys, a.Out, keys = pickKeys(g.sets[0], a.Keys, a.Out)
+	}
+	groupings, err := sc.groupingValues(g, gid)
+	if err != nil {
+		return err
 	}
 	a.Out = append(a.Out, sc.aggCols...)
 	have := idsOf(a.Out)
@@ -593,9 +596,12 @@ func (sc *selectCtx) aggregate(keys []Expr, targets []*target, having *Expr, ord
 	fix := func(e Expr) Expr {
 		e = rewrite(e, func(e Expr) Expr {
 			for i, k := range keys {
-				if sameExpr(k, e) {
+				if sameKeyExpr(k, e) {
 					return a.Out[i].ref()
 				}
+			}
+			if c, ok := e.(*Column); ok {
+				return groupings[c.ID]
 			}
 			return nil
 		})
