@@ -248,6 +248,9 @@ func (s *setting) normalise(v string) (string, error) {
 	return v, nil
 }
 
+// ParseBytes reads an amount of memory as settings have it: 64MB, 2GB.
+func ParseBytes(v string) (int64, error) { return parseUnits(v, "B") }
+
 // parseUnits reads an integer with an optional unit: 64MB, 2s.
 func parseUnits(v, unit string) (int64, error) {
 	v = strings.TrimSpace(v)

@@ -265,7 +265,37 @@ func addDataFlag(f *pflag.FlagSet) {
 // has, unless GOMEMLIMIT or GOGC say otherwise, and returns the bytes for tasks.
 // Batches are large and live briefly: a collector that runs seldom, under a
 // limit, costs half of what the default does.
-func limitMemory() int64 {
+func limitMemory() int64 { return useMemory(0) }
+
+// memoryFlag is --memory: what this process may use, 0 when it was not given.
+func memoryFlag(f *pflag.FlagSet) (int64, error) {
+	v, _ := f.GetString("memory")
+	if v == "" {
+		return 0, nil
+	}
+	n, err := coordinator.ParseBytes(v)
+	if err == nil && n < 64<<20 {
+		err = errors.New("at least 64MB are needed")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("--memory %q: %w; examples: 512MB, 4GB", v, err)
+	}
+	return n, nil
+}
+
+func addMemoryFlag(f *pflag.FlagSet) {
+	f.String("memory", "", "`bytes` that this process may use, such as 4GB (default: what the cgroup or the machine has)")
+}
+
+// useMemory is limitMemory with a limit of the user's, 0 for none.
+func useMemory(limit int64) int64 {
+	if limit > 0 {
+		debug.SetMemoryLimit(limit / 10 * 7)
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(400)
+		}
+		return limit / 2
+	}
 	total, err := memlimit.FromCgroup()
 	if err != nil || total == 0 || total > math.MaxInt64 {
 		if total, err = memlimit.FromSystem(); err != nil || total == 0 {

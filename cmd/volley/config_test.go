@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 // What is misspelt is refused by name, with what was meant.
@@ -74,5 +76,30 @@ func TestPrecedence(t *testing.T) {
 	t.Setenv("VOLLEY_FORMTA", "x")
 	if _, errs, _ := volley("", "sql", "--data", filepath.Join(dir, "data"), "-c", "SELECT 1"); !strings.Contains(errs, `unknown environment variable VOLLEY_FORMTA ignored; perhaps you meant "VOLLEY_FORMAT"`) {
 		t.Errorf("a misspelt variable: %q", errs)
+	}
+}
+
+func TestMemoryFlag(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want int64
+		err  string
+	}{
+		{"", 0, ""},
+		{"512MB", 512 << 20, ""},
+		{"4GB", 4 << 30, ""},
+		{"1", 0, "at least 64MB"},
+		{"much", 0, "integer"},
+		{"4 parsecs", 0, "parsecs"},
+	} {
+		f := pflag.NewFlagSet("t", pflag.ContinueOnError)
+		addMemoryFlag(f)
+		if err := f.Set("memory", c.in); err != nil {
+			t.Fatal(err)
+		}
+		got, err := memoryFlag(f)
+		if c.err == "" && (err != nil || got != c.want) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("--memory %q: %d, %v", c.in, got, err)
+		}
 	}
 }

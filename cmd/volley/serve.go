@@ -81,6 +81,7 @@ func addServeFlags(cmd *cobra.Command) {
 	f.String("tls-cert", "", "certificate `file` (PEM); clients may then use TLS")
 	f.String("tls-key", "", "private key `file` (PEM)")
 	f.Bool("require-tls", false, "refuse clients without TLS")
+	addMemoryFlag(f)
 	f.Int("slots", 0, "tasks that run at once in this process (default: one per CPU)")
 	f.Int("max-connections", 100, "clients that are connected at once")
 	f.Duration("grace", 10*time.Second, "how long running statements may go on at shutdown")
@@ -88,8 +89,12 @@ func addServeFlags(cmd *cobra.Command) {
 
 func serveCommand(cmd *cobra.Command, runLocally bool) error {
 	f := cmd.Flags()
-	c := serveConfig{runLocally: runLocally, memory: limitMemory()}
-	var err error
+	c := serveConfig{runLocally: runLocally}
+	limit, err := memoryFlag(f)
+	if err != nil {
+		return err
+	}
+	c.memory = useMemory(limit)
 	if c.log, err = newLog(cmd); err != nil {
 		return err
 	}

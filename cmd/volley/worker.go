@@ -46,8 +46,11 @@ or after --grace.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f := cmd.Flags()
-			c := workerConfig{memory: limitMemory()}
-			var err error
+			limit, err := memoryFlag(f)
+			if err != nil {
+				return err
+			}
+			c := workerConfig{memory: useMemory(limit)}
 			if c.log, err = newLog(cmd); err != nil {
 				return err
 			}
@@ -77,6 +80,7 @@ or after --grace.`,
 	f.String("grpc-listen", "127.0.0.1:0", "`address` at which other workers fetch this one's outputs")
 	f.String("http-listen", "", "`address` for /healthz, /readyz and /metrics; empty for none")
 	f.String("advertise", "", "`host:port` at which others reach --grpc-listen, when that is not an address of one interface")
+	addMemoryFlag(f)
 	f.Int("slots", 0, "tasks that run at once (default: one per CPU)")
 	f.Duration("grace", 5*time.Minute, "how long queries may go on using this worker at shutdown")
 	return cmd
