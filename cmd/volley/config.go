@@ -16,6 +16,8 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/volleydb/volley/coordinator"
 )
 
 const envPrefix = "VOLLEY_"
