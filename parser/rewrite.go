@@ -13,8 +13,15 @@ type rewriter struct {
 	toks  []token              // without comments
 	match []int                // of an opening parenthesis, bracket or CASE: the token that closes it, or -1
 	found map[int]*applyClause // by the token its replacement starts at
+	edits map[int]edit         // by the first token that is replaced
 	out   builder
 	none  token
+}
+
+// edit puts text in the place of the tokens up to end, which is exclusive.
+type edit struct {
+	end  int
+	text string
 }
 
 // applyClause is one SELECT with APPLY, as indices of tokens; ends are exclusive.
@@ -50,7 +57,7 @@ func newLevel(kind byte) level {
 
 // rewrite returns the text for libpg_query: sql itself when there is nothing to do.
 func rewrite(src *source) error {
-	r := &rewriter{src: src, found: map[int]*applyClause{}}
+	r := &rewriter{src: src, found: map[int]*applyClause{}, edits: map[int]edit{}}
 	l := lexer{text: src.user}
 	for t := l.next(); t.kind != tokEOF; t = l.next() {
 		if t.open {
@@ -62,7 +69,7 @@ func rewrite(src *source) error {
 	if err := r.find(); err != nil {
 		return err
 	}
-	if len(r.found) == 0 {
+	if len(r.found) == 0 && len(r.edits) == 0 {
 		return nil
 	}
 	r.out.user = src.user
@@ -375,6 +382,21 @@ func (r *rewriter) emit(lo, hi int) error {
 		}
 	}
 	for i := lo; i < hi; i++ {
+		if e, ok := r.edits[i]; ok && e.end <= hi {
+			flush(i)
+			if i > lo && from <= i {
+				r.out.copy(r.toks[i-1].end, r.toks[i].start)
+			}
+			r.out.insert(e.text, r.toks[i].start)
+			from = e.end
+			if e.end > i {
+				if from < hi {
+					r.out.copy(r.toks[from-1].end, r.toks[from].start)
+				}
+				i = e.end - 1
+				continue
+			}
+		}
 		c := r.found[i]
 		if c == nil || c.end > hi {
 			continue

@@ -57,10 +57,32 @@ func (r *rewriter) trap(i int, lv *level) error {
 		}
 	case "ignore", "respect":
 		if last := r.tok(i + 2); next.is("nulls") && !last.is("first") && !last.is("last") {
+			if r.nullTreatment(i) {
+				return nil
+			}
 			return r.notSupported(i, upper(t.word)+" NULLS", "Filter the nulls: an aggregate takes FILTER (WHERE x IS NOT NULL).")
 		}
 	}
 	return nil
+}
+
+// nullTreatment rewrites f(x) IGNORE NULLS OVER … and f(x IGNORE NULLS) OVER … to
+// f(x) FILTER (WHERE volley_ignore_nulls()) OVER …, which the grammar has.
+func (r *rewriter) nullTreatment(i int) bool {
+	text := ""
+	if r.tok(i).is("ignore") {
+		text = "FILTER (WHERE volley_ignore_nulls())"
+	}
+	switch {
+	case r.tok(i-1).is(")") && r.tok(i+2).is("over"):
+		r.edits[i] = edit{i + 2, text}
+	case endsOperand(r.tok(i-1)) && r.tok(i+2).is(")") && r.tok(i+3).is("over"):
+		r.edits[i] = edit{i + 2, ""}
+		r.edits[i+3] = edit{i + 3, text + " "}
+	default:
+		return false
+	}
+	return true
 }
 
 func upper(s string) string {

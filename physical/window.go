@@ -49,6 +49,8 @@ type windowCall struct {
 	make        func(ctx context.Context) (function.Aggregator, error)
 	ignoreNulls bool
 	stream      streamer // when the call can run without looking ahead
+	// ranges are the bounds that are given by a value: start, end.
+	ranges [2]*rangeBound
 }
 
 func newWindow(n *node, op *proto.Window) (Operator, error) {
@@ -62,8 +64,12 @@ func newWindow(n *node, op *proto.Window) (Operator, error) {
 		return nil, err
 	}
 	w.order.exprs = keys.exprs
+	var order keyOrder // of the first key: RANGE with an offset has no other
+	if len(op.OrderBy) > 0 {
+		order = keyOrder{desc: op.OrderBy[0].Desc, nullsFirst: op.OrderBy[0].NullsFirst}
+	}
 	for _, c := range op.Calls {
-		call, err := w.newCall(c)
+		call, err := w.newCall(c, order)
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +93,7 @@ func newWindow(n *node, op *proto.Window) (Operator, error) {
 	return w, nil
 }
 
-func (w *window) newCall(c *proto.WindowCall) (*windowCall, error) {
+func (w *window) newCall(c *proto.WindowCall, order keyOrder) (*windowCall, error) {
 	call := &windowCall{frame: c.Frame, typ: TypeOf(c.Returns), ignoreNulls: c.IgnoreNulls}
 	var err error
 	if call.args, err = w.n.compileAll(c.Args, 0); err != nil {
@@ -103,13 +109,22 @@ func (w *window) newCall(c *proto.WindowCall) (*windowCall, error) {
 			Start: &proto.FrameBound{Kind: proto.FrameBound_UNBOUNDED_PRECEDING},
 			End:   &proto.FrameBound{Kind: proto.FrameBound_CURRENT_ROW}}
 	}
-	if call.frame.Mode == proto.Frame_RANGE {
-		for _, b := range []*proto.FrameBound{call.frame.Start, call.frame.End} {
-			if k := b.GetKind(); k == proto.FrameBound_PRECEDING || k == proto.FrameBound_FOLLOWING {
-				return nil, pgerr.New(pgerr.FeatureNotSupported, "RANGE with an offset is not supported").
-					WithHint("Use ROWS or GROUPS.")
-			}
+	for i, b := range []*proto.FrameBound{call.frame.Start, call.frame.End} {
+		k := b.GetKind()
+		if call.frame.Mode != proto.Frame_RANGE || k != proto.FrameBound_PRECEDING && k != proto.FrameBound_FOLLOWING {
+			continue
 		}
+		if b.Key == nil || b.Limit == nil {
+			return nil, pgerr.New(pgerr.InternalError, "RANGE frame without the values to compare")
+		}
+		r := &rangeBound{end: i == 1, order: order}
+		if r.key, err = w.n.compile(b.Key, 0); err != nil {
+			return nil, err
+		}
+		if r.limit, err = w.n.compile(b.Limit, 0); err != nil {
+			return nil, err
+		}
+		call.ranges[i] = r
 	}
 	ts := make([]types.Type, len(call.args))
 	for i, x := range call.args {
@@ -138,7 +153,7 @@ func (w *window) newCall(c *proto.WindowCall) (*windowCall, error) {
 	}
 	if c.IgnoreNulls {
 		switch f.Name {
-		case "first_value", "last_value", "lag", "lead":
+		case "first_value", "last_value", "nth_value", "lag", "lead":
 		default:
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "IGNORE NULLS is not supported for %s", f.Name)
 		}
@@ -380,70 +395,4 @@ type chunk struct {
 func (c *chunk) part(i int) (from, to int32) {
 	p := c.partOf[i]
 	return c.parts[p], c.parts[p+1]
-}
-
-// frames returns the frame [lo, hi) of every row.
-func (c *chunk) frames(f *proto.Frame) (lo, hi []int32) {
-	lo, hi = make([]int32, c.n), make([]int32, c.n)
-	offset := func(b *proto.FrameBound) int32 { return int32(min(b.Offset, int64(c.n))) }
-	so, eo := offset(f.Start), offset(f.End)
-	rows := f.Mode == proto.Frame_ROWS
-	for i := range c.n {
-		ps, pe := c.part(i)
-		g := c.groupOf[i]
-		firstGroup, lastGroup := c.groupOf[ps], c.groupOf[pe-1]
-		l, h := ps, pe
-		switch f.Start.Kind {
-		case proto.FrameBound_PRECEDING:
-			if rows {
-				l = max(ps, int32(i)-so)
-			} else {
-				l = c.groups[max(firstGroup, g-so)]
-			}
-		case proto.FrameBound_CURRENT_ROW:
-			if rows {
-				l = int32(i)
-			} else {
-				l = c.groups[g]
-			}
-		case proto.FrameBound_FOLLOWING:
-			switch {
-			case rows:
-				l = min(pe, int32(i)+so)
-			case g+so > lastGroup:
-				l = pe
-			default:
-				l = c.groups[g+so]
-			}
-		case proto.FrameBound_UNBOUNDED_FOLLOWING:
-			l = pe
-		}
-		switch f.End.Kind {
-		case proto.FrameBound_PRECEDING:
-			switch {
-			case rows:
-				h = max(ps, int32(i)-eo+1)
-			case g-eo < firstGroup:
-				h = ps
-			default:
-				h = c.groups[g-eo+1]
-			}
-		case proto.FrameBound_CURRENT_ROW:
-			if rows {
-				h = int32(i) + 1
-			} else {
-				h = c.groups[g+1]
-			}
-		case proto.FrameBound_FOLLOWING:
-			if rows {
-				h = min(pe, int32(i)+eo+1)
-			} else {
-				h = c.groups[min(lastGroup, g+eo)+1]
-			}
-		case proto.FrameBound_UNBOUNDED_PRECEDING:
-			h = ps
-		}
-		lo[i], hi[i] = l, max(l, h)
-	}
-	return lo, hi
 }

@@ -2,6 +2,7 @@ package physical
 
 import (
 	"context"
+	"slices"
 
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
@@ -23,8 +24,12 @@ func (c *windowCall) aggregate(ctx context.Context, all *vector.Batch, ch *chunk
 		}
 		keep = trueRows(flat(v))
 	}
-	lo, hi := ch.frames(c.frame)
-	prefix, whole := true, true
+	segs, err := c.segments(ctx, all, ch)
+	if err != nil {
+		return nil, err
+	}
+	lo, hi := segs[0].lo, segs[0].hi
+	prefix, whole := len(segs) == 1, len(segs) == 1
 	for i := range lo {
 		from, to := ch.part(i)
 		prefix = prefix && lo[i] == from
@@ -41,7 +46,7 @@ func (c *windowCall) aggregate(ctx context.Context, all *vector.Batch, ch *chunk
 	case prefix && monotone(ch, hi):
 		return c.growing(ctx, ch, args, keep, hi)
 	}
-	return c.tree(ctx, agg, ch, args, keep, lo, hi)
+	return c.tree(ctx, agg, ch, args, keep, segs)
 }
 
 func monotone(ch *chunk, hi []int32) bool {
@@ -163,7 +168,7 @@ func (c *windowCall) growing(ctx context.Context, ch *chunk, args []*vector.Vect
 
 // tree answers every frame from states of aligned ranges of rows: a node of level
 // k covers 2^k rows.
-func (c *windowCall) tree(ctx context.Context, agg function.Aggregator, ch *chunk, args []*vector.Vector, keep, lo, hi []int32) (*vector.Vector, error) {
+func (c *windowCall) tree(ctx context.Context, agg function.Aggregator, ch *chunk, args []*vector.Vector, keep []int32, segs []segment) (*vector.Vector, error) {
 	n := ch.n
 	// Level 0: every row is a group of its own.
 	leaf, err := c.make(ctx)
@@ -189,56 +194,18 @@ func (c *windowCall) tree(ctx context.Context, agg function.Aggregator, ch *chun
 	if len(level) == 0 {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "%s is not supported over a sliding frame", c.name)
 	}
-	agg.Grow(n)
-	// The nodes of a frame go from left to right: first the right children on the
-	// way up from its start, then, on the way down, the left ones before its end.
-	left := make([]int32, n)
-	right := make([]int32, n)
-	copy(left, lo)
-	copy(right, hi)
-	type pending struct {
-		states []*vector.Vector
-		groups []int32
-	}
-	var down []pending
-	merge := func(states []*vector.Vector, groups, nodes []int32) error {
-		if len(groups) == 0 {
-			return nil
+	longest := int32(0)
+	for _, s := range segs {
+		for i := range n {
+			longest = max(longest, s.hi[i]-s.lo[i])
 		}
-		return agg.Merge(groups, gatherArgs(states, nodes), len(groups))
 	}
-	for size := n; ; {
+	// The levels that the frames can use; each merges pairs of the one below.
+	levels := [][]*vector.Vector{level}
+	for size := n; size > 1 && 1<<len(levels) <= int(longest); {
 		if err := cancelled(ctx); err != nil {
 			return nil, err
 		}
-		var groups, nodes, dGroups, dNodes []int32
-		more := false
-		for i := range n {
-			if left[i] >= right[i] {
-				continue
-			}
-			if left[i]&1 == 1 {
-				groups, nodes = append(groups, int32(i)), append(nodes, left[i])
-				left[i]++
-			}
-			if right[i]&1 == 1 && left[i] < right[i] {
-				right[i]--
-				dGroups, dNodes = append(dGroups, int32(i)), append(dNodes, right[i])
-			}
-			left[i] >>= 1
-			right[i] >>= 1
-			more = more || left[i] < right[i]
-		}
-		if err := merge(level, groups, nodes); err != nil {
-			return nil, err
-		}
-		if len(dGroups) > 0 {
-			down = append(down, pending{gatherArgs(level, dNodes), dGroups})
-		}
-		if !more || size == 1 {
-			break
-		}
-		// The next level merges pairs of nodes.
 		up, err := c.make(ctx)
 		if err != nil {
 			return nil, err
@@ -256,14 +223,65 @@ func (c *windowCall) tree(ctx context.Context, agg function.Aggregator, ch *chun
 		if err != nil {
 			return nil, err
 		}
-		size = next
+		levels, size = append(levels, level), next
 	}
-	for k := len(down) - 1; k >= 0; k-- {
-		if err := agg.Merge(down[k].groups, down[k].states, len(down[k].groups)); err != nil {
+	agg.Grow(n)
+	for _, s := range segs {
+		if err := mergeNodes(ctx, agg, levels, s); err != nil {
 			return nil, err
 		}
 	}
 	return agg.Final(0, n)
+}
+
+// mergeNodes folds the nodes of every row's range, from left to right: first the
+// right children on the way up from its start, then, on the way down, the left ones
+// before its end.
+func mergeNodes(ctx context.Context, agg function.Aggregator, levels [][]*vector.Vector, s segment) error {
+	left, right := slices.Clone(s.lo), slices.Clone(s.hi)
+	type pending struct{ groups, nodes []int32 }
+	down := make([]pending, len(levels))
+	merge := func(level int, groups, nodes []int32) error {
+		if len(groups) == 0 {
+			return nil
+		}
+		return agg.Merge(groups, gatherArgs(levels[level], nodes), len(groups))
+	}
+	for k := range levels {
+		if err := cancelled(ctx); err != nil {
+			return err
+		}
+		var groups, nodes []int32
+		more := false
+		for i := range left {
+			if left[i] >= right[i] {
+				continue
+			}
+			if left[i]&1 == 1 {
+				groups, nodes = append(groups, int32(i)), append(nodes, left[i])
+				left[i]++
+			}
+			if right[i]&1 == 1 && left[i] < right[i] {
+				right[i]--
+				down[k].groups, down[k].nodes = append(down[k].groups, int32(i)), append(down[k].nodes, right[i])
+			}
+			left[i] >>= 1
+			right[i] >>= 1
+			more = more || left[i] < right[i]
+		}
+		if err := merge(k, groups, nodes); err != nil {
+			return err
+		}
+		if !more {
+			break
+		}
+	}
+	for k := len(levels) - 1; k >= 0; k-- {
+		if err := merge(k, down[k].groups, down[k].nodes); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // overChunk takes each row's value where its frame ends.

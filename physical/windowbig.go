@@ -23,7 +23,7 @@ type bigPartition struct {
 
 // isWhole says whether a call's frame is the whole partition for every row.
 func isWhole(c *windowCall, ordered bool) bool {
-	if c.make == nil || c.frame.Start.GetKind() != proto.FrameBound_UNBOUNDED_PRECEDING {
+	if c.make == nil || c.frame.Exclude != proto.Frame_NO_OTHERS || c.frame.Start.GetKind() != proto.FrameBound_UNBOUNDED_PRECEDING {
 		return false
 	}
 	switch c.frame.End.GetKind() {

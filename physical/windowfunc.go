@@ -18,9 +18,9 @@ var windowFuncs = map[string]func(c *windowCall, ch *chunk, args []*vector.Vecto
 	"ntile":        ntile,
 	"lag":          func(c *windowCall, ch *chunk, a []*vector.Vector) (*vector.Vector, error) { return shift(c, ch, a, -1) },
 	"lead":         func(c *windowCall, ch *chunk, a []*vector.Vector) (*vector.Vector, error) { return shift(c, ch, a, 1) },
-	"first_value":  firstValue,
-	"last_value":   lastValue,
-	"nth_value":    nthValue,
+	"first_value":  nil, // frameValue
+	"last_value":   nil,
+	"nth_value":    nil,
 }
 
 func (c *windowCall) compute(ctx context.Context, all *vector.Batch, ch *chunk) (*vector.Vector, error) {
@@ -34,7 +34,10 @@ func (c *windowCall) compute(ctx context.Context, all *vector.Batch, ch *chunk) 
 	if c.make != nil {
 		return c.aggregate(ctx, all, ch, args)
 	}
-	return windowFuncs[c.name](c, ch, args)
+	if f := windowFuncs[c.name]; f != nil {
+		return f(c, ch, args)
+	}
+	return c.frameValue(ctx, all, ch, args)
 }
 
 var (
@@ -216,60 +219,90 @@ func stepNonNull(i, k, from, to int64, before, after []int32) int64 {
 	return i
 }
 
-func firstValue(c *windowCall, ch *chunk, args []*vector.Vector) (*vector.Vector, error) {
-	lo, hi := ch.frames(c.frame)
-	v := args[0].Flatten()
-	var after []int32
+// valueRows is, for every row, the row of its frame that first_value, last_value and
+// nth_value take: the k-th from the start, or from the end for k < 0; -1 for none.
+// k may return 0 for a row without a value.
+func (c *windowCall) valueRows(ctx context.Context, all *vector.Batch, ch *chunk, v *vector.Vector, k func(i int) int64) ([]int32, error) {
+	segs, err := c.segments(ctx, all, ch)
+	if err != nil {
+		return nil, err
+	}
+	// Among rows that are not NULL, positions are ranks among those.
+	var rows, rank []int32
 	if c.ignoreNulls {
-		_, after = nonNull(v, ch.n)
-	}
-	for i, l := range lo {
-		if after != nil && l < hi[i] {
-			l = after[l]
+		rank = make([]int32, ch.n+1)
+		for i := range ch.n {
+			rank[i] = int32(len(rows))
+			if !v.IsNull(i) {
+				rows = append(rows, int32(i))
+			}
 		}
-		lo[i] = l
-		if l >= hi[i] {
-			lo[i] = -1
-		}
+		rank[ch.n] = int32(len(rows))
 	}
-	return vector.GatherNull(v, lo), nil
-}
-
-func lastValue(c *windowCall, ch *chunk, args []*vector.Vector) (*vector.Vector, error) {
-	lo, hi := ch.frames(c.frame)
-	v := args[0].Flatten()
-	var before []int32
-	if c.ignoreNulls {
-		before, _ = nonNull(v, ch.n)
-	}
-	for i, h := range hi {
-		at := h - 1
-		if before != nil && h > lo[i] {
-			at = before[at]
-		}
-		if h <= lo[i] || at < lo[i] {
-			at = -1
-		}
-		hi[i] = at
-	}
-	return vector.GatherNull(v, hi), nil
-}
-
-func nthValue(c *windowCall, ch *chunk, args []*vector.Vector) (*vector.Vector, error) {
-	lo, hi := ch.frames(c.frame)
-	nth := args[1].Flatten()
-	ks := widen(nth)
-	for i, l := range lo {
-		lo[i] = -1
-		if nth.IsNull(i) {
+	out := make([]int32, ch.n)
+	for i := range out {
+		out[i] = -1
+		left := k(i)
+		if left == 0 {
 			continue
 		}
-		if ks[i] <= 0 {
-			return nil, pgerr.New(pgerr.InvalidArgumentForNthValue, "argument of nth_value must be greater than zero")
-		}
-		if at := int64(l) + ks[i] - 1; at < int64(hi[i]) {
-			lo[i] = int32(at)
+		for j := range segs {
+			s := &segs[j]
+			if left < 0 {
+				s = &segs[len(segs)-1-j]
+			}
+			lo, hi := s.lo[i], s.hi[i]
+			if rank != nil {
+				lo, hi = rank[lo], rank[hi]
+			}
+			n := int64(max(hi-lo, 0))
+			if left > n {
+				left -= n
+				continue
+			}
+			if -left > n {
+				left += n
+				continue
+			}
+			at := lo + int32(left) - 1
+			if left < 0 {
+				at = hi + int32(left)
+			}
+			if rank != nil {
+				at = rows[at]
+			}
+			out[i] = at
+			break
 		}
 	}
-	return vector.GatherNull(args[0].Flatten(), lo), nil
+	return out, nil
+}
+
+// frameValue computes first_value, last_value and nth_value.
+func (c *windowCall) frameValue(ctx context.Context, all *vector.Batch, ch *chunk, args []*vector.Vector) (*vector.Vector, error) {
+	v := args[0].Flatten()
+	k := func(int) int64 { return 1 }
+	switch c.name {
+	case "last_value":
+		k = func(int) int64 { return -1 }
+	case "nth_value":
+		nth := args[1].Flatten()
+		ks := widen(nth)
+		for i := range ch.n {
+			if !nth.IsNull(i) && ks[i] <= 0 {
+				return nil, pgerr.New(pgerr.InvalidArgumentForNthValue, "argument of nth_value must be greater than zero")
+			}
+		}
+		k = func(i int) int64 {
+			if nth.IsNull(i) {
+				return 0
+			}
+			return ks[i]
+		}
+	}
+	rows, err := c.valueRows(ctx, all, ch, v, k)
+	if err != nil {
+		return nil, err
+	}
+	return vector.GatherNull(v, rows), nil
 }

@@ -23,7 +23,7 @@ const maxStreamLag = 1 << 14
 // it all rows of a partition are peers.
 func newStreamer(c *windowCall, ordered bool) streamer {
 	f := c.frame
-	fromStart := f.Start.GetKind() == proto.FrameBound_UNBOUNDED_PRECEDING
+	fromStart := f.Start.GetKind() == proto.FrameBound_UNBOUNDED_PRECEDING && f.Exclude == proto.Frame_NO_OTHERS
 	if c.make != nil {
 		if !fromStart || f.End.GetKind() != proto.FrameBound_CURRENT_ROW || f.Mode != proto.Frame_ROWS && !ordered {
 			return nil

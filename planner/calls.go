@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -8,9 +9,7 @@ import (
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/parser"
 	"github.com/volleydb/volley/pgerr"
-	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
-	"github.com/volleydb/volley/vector"
 )
 
 // candidates finds the functions of a name: the user's own before the built-ins.
@@ -406,7 +405,7 @@ func (sc *selectCtx) bindAggOrWindow(fc *pg.FuncCall, kind function.Kind) (Expr,
 func (sc *selectCtx) aggOrWindow(fc *pg.FuncCall, f *function.Function, args []Expr, t types.Type) (Expr, error) {
 	b := sc.b
 	var filter Expr
-	if fc.AggFilter != nil {
+	if fc.AggFilter != nil && !ignoreNulls(fc) {
 		if f.Kind == function.Window {
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "FILTER is not implemented for non-aggregate window functions").At(b.pos(fc.Location))
 		}
@@ -461,6 +460,17 @@ func (sc *selectCtx) aggOrWindow(fc *pg.FuncCall, f *function.Function, args []E
 	sc.aggs = append(sc.aggs, ac)
 	sc.aggCols = append(sc.aggCols, c)
 	return c.ref(), nil
+}
+
+// ignoreNulls tells whether the call was written with IGNORE NULLS, for which the
+// parser puts a filter in its place.
+func ignoreNulls(fc *pg.FuncCall) bool {
+	m := fc.AggFilter.GetFuncCall()
+	if m == nil {
+		return false
+	}
+	_, name := lastName(m.Funcname)
+	return name == "volley_ignore_nulls"
 }
 
 // readsOnlyOuter reports whether all columns that a call reads are of enclosing
@@ -547,11 +557,19 @@ func (sc *selectCtx) window(fc *pg.FuncCall, f *function.Function, args []Expr, 
 		}
 		w.Order = append(w.Order, k)
 	}
-	frame, err := sc.frame(def, len(w.Order) > 0)
+	frame, ranges, err := sc.frame(def, w.Order)
 	if err != nil {
 		return nil, err
 	}
-	call := &WindowCall{F: f, Args: args, Frame: frame, Filter: filter, T: t}
+	call := &WindowCall{F: f, Args: args, Frame: frame, Ranges: ranges, Filter: filter, T: t, IgnoreNulls: ignoreNulls(fc)}
+	if call.IgnoreNulls {
+		switch {
+		case f.Kind != function.Window:
+			return nil, b.unsupported(fc.Location, "IGNORE NULLS of an aggregate").WithHint("Filter the nulls: %s(…) FILTER (WHERE x IS NOT NULL) OVER (…).", f.Name)
+		case !slices.Contains([]string{"first_value", "last_value", "nth_value", "lag", "lead"}, f.Name):
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "function %s does not allow RESPECT NULLS or IGNORE NULLS", f.Name).At(b.pos(fc.Location))
+		}
+	}
 	c := b.newCol(f.Name, t)
 	for _, have := range sc.windows {
 		if sameWindow(have, w) {
@@ -621,107 +639,4 @@ func (sc *selectCtx) windowDef(d *pg.WindowDef) (*pg.WindowDef, error) {
 		out.OrderClause = base.OrderClause
 	}
 	return out, nil
-}
-
-// Bits of WindowDef.frameOptions (parsenodes.h).
-const (
-	frameNonDefault         = 0x00001
-	frameRange              = 0x00002
-	frameRows               = 0x00004
-	frameGroups             = 0x00008
-	frameBetween            = 0x00010
-	frameStartUnboundedPrec = 0x00020
-	frameEndUnboundedPrec   = 0x00040
-	frameStartUnboundedFoll = 0x00080
-	frameEndUnboundedFoll   = 0x00100
-	frameStartCurrent       = 0x00200
-	frameEndCurrent         = 0x00400
-	frameStartOffsetPrec    = 0x00800
-	frameEndOffsetPrec      = 0x01000
-	frameStartOffsetFoll    = 0x02000
-	frameEndOffsetFoll      = 0x04000
-	frameExclusion          = 0x38000
-)
-
-func defaultFrame(ordered bool) *proto.Frame {
-	return &proto.Frame{Mode: proto.Frame_RANGE,
-		Start: &proto.FrameBound{Kind: proto.FrameBound_UNBOUNDED_PRECEDING},
-		End:   &proto.FrameBound{Kind: proto.FrameBound_CURRENT_ROW}}
-}
-
-func (sc *selectCtx) frame(d *pg.WindowDef, ordered bool) (*proto.Frame, error) {
-	b := sc.b
-	o := d.FrameOptions
-	if o&frameNonDefault == 0 {
-		return defaultFrame(ordered), nil
-	}
-	if o&frameExclusion != 0 {
-		return nil, b.unsupported(d.Location, "EXCLUDE in a window frame")
-	}
-	f := &proto.Frame{Mode: proto.Frame_RANGE}
-	switch {
-	case o&frameRows != 0:
-		f.Mode = proto.Frame_ROWS
-	case o&frameGroups != 0:
-		f.Mode = proto.Frame_GROUPS
-		if !ordered {
-			return nil, pgerr.New(pgerr.WindowingError, "GROUPS mode requires an ORDER BY clause").At(b.pos(d.Location))
-		}
-	}
-	offset := func(n *pg.Node, what string) (int64, error) {
-		if f.Mode == proto.Frame_RANGE {
-			return 0, b.unsupported(nodeLocation(n), "RANGE with an offset").WithHint("Use ROWS BETWEEN … or a self-join.")
-		}
-		e, err := sc.expr(n)
-		if err != nil {
-			return 0, err
-		}
-		if e, err = b.coerce(e, types.T(types.Int8), function.Assignment, "frame offset"); err != nil {
-			return 0, err
-		}
-		c, ok := e.(*Const)
-		if !ok {
-			if b.infer {
-				return 0, nil
-			}
-			return 0, b.unsupported(nodeLocation(n), "a frame offset that is not constant")
-		}
-		if c.V == nil {
-			return 0, pgerr.New(pgerr.NullValueNotAllowed, "frame %s offset must not be null", what).At(b.pos(nodeLocation(n)))
-		}
-		v := vector.At[int64](c.V, 0)
-		if v < 0 {
-			return 0, pgerr.New("22013", "frame %s offset must not be negative", what).At(b.pos(nodeLocation(n)))
-		}
-		return v, nil
-	}
-	bound := func(unbPrec, cur, offPrec, offFoll, unbFoll int32, n *pg.Node, what string) (*proto.FrameBound, error) {
-		switch {
-		case o&unbPrec != 0:
-			return &proto.FrameBound{Kind: proto.FrameBound_UNBOUNDED_PRECEDING}, nil
-		case o&unbFoll != 0:
-			return &proto.FrameBound{Kind: proto.FrameBound_UNBOUNDED_FOLLOWING}, nil
-		case o&offPrec != 0:
-			v, err := offset(n, what)
-			return &proto.FrameBound{Kind: proto.FrameBound_PRECEDING, Offset: v}, err
-		case o&offFoll != 0:
-			v, err := offset(n, what)
-			return &proto.FrameBound{Kind: proto.FrameBound_FOLLOWING, Offset: v}, err
-		}
-		return &proto.FrameBound{Kind: proto.FrameBound_CURRENT_ROW}, nil
-	}
-	var err error
-	switch {
-	case o&frameStartUnboundedFoll != 0:
-		return nil, pgerr.New(pgerr.WindowingError, "frame start cannot be UNBOUNDED FOLLOWING").At(b.pos(d.Location))
-	case o&frameEndUnboundedPrec != 0 && o&frameBetween != 0:
-		return nil, pgerr.New(pgerr.WindowingError, "frame end cannot be UNBOUNDED PRECEDING").At(b.pos(d.Location))
-	}
-	if f.Start, err = bound(frameStartUnboundedPrec, frameStartCurrent, frameStartOffsetPrec, frameStartOffsetFoll, frameStartUnboundedFoll, d.StartOffset, "starting"); err != nil {
-		return nil, err
-	}
-	if f.End, err = bound(frameEndUnboundedPrec, frameEndCurrent, frameEndOffsetPrec, frameEndOffsetFoll, frameEndUnboundedFoll, d.EndOffset, "ending"); err != nil {
-		return nil, err
-	}
-	return f, nil
 }

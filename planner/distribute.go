@@ -661,6 +661,11 @@ func (p *phys) window(n *Window) (*stream, error) {
 	var args []Expr
 	for _, c := range n.Calls {
 		args = append(append(args, c.Args...), c.Filter)
+		for _, r := range c.Ranges {
+			if r != nil {
+				args = append(args, r.Key, r.Limit)
+			}
+		}
 	}
 	if s, err = p.ensure(s, args...); err != nil {
 		return nil, err

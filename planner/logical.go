@@ -167,6 +167,7 @@ type WindowCall struct {
 	F           *function.Function
 	Args        []Expr
 	Frame       *proto.Frame
+	Ranges      [2]*RangeBound // start and end of RANGE with offsets
 	Filter      Expr
 	IgnoreNulls bool
 	T           types.Type
@@ -283,6 +284,12 @@ func nodeExprs(n Node, f func(Expr)) {
 		for _, c := range n.Calls {
 			list(c.Args)
 			opt(c.Filter)
+			for _, r := range c.Ranges {
+				if r != nil {
+					f(r.Key)
+					f(r.Limit)
+				}
+			}
 		}
 	case *GroupedMap:
 		list(n.Keys)

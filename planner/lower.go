@@ -192,9 +192,30 @@ func lowerWindowCall(c *WindowCall, in layout) (*proto.WindowCall, error) {
 		return nil, err
 	}
 	if c.Filter != nil {
-		out.Filter, err = lowerExpr(c.Filter, in)
+		if out.Filter, err = lowerExpr(c.Filter, in); err != nil {
+			return nil, err
+		}
 	}
-	return out, err
+	for i, r := range c.Ranges {
+		if r == nil {
+			continue
+		}
+		if i == 0 || c.Ranges[0] == nil {
+			out.Frame = &proto.Frame{Mode: c.Frame.Mode, Start: c.Frame.Start, End: c.Frame.End, Exclude: c.Frame.Exclude}
+		}
+		at := &out.Frame.Start
+		if i == 1 {
+			at = &out.Frame.End
+		}
+		*at = &proto.FrameBound{Kind: (*at).Kind}
+		if (*at).Key, err = lowerExpr(r.Key, in); err != nil {
+			return nil, err
+		}
+		if (*at).Limit, err = lowerExpr(r.Limit, in); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func fieldsOf(cols []Col) []*proto.Field {

@@ -635,6 +635,11 @@ func (sc *selectCtx) aggregate(g *groupBy, targets []*target, having *Expr, orde
 				c.Args[i] = fix(c.Args[i])
 			}
 			c.Filter = fix(c.Filter)
+			for _, r := range c.Ranges {
+				if r != nil {
+					r.Key, r.Limit = fix(r.Key), fix(r.Limit)
+				}
+			}
 		}
 	}
 	for i, c := range sc.srfs {
