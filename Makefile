@@ -1,4 +1,4 @@
-# make build | demo | test | test-race | lint | bench | fuzz | fuzz-sql | proto | clean
+# make build | demo | test | test-race | lint | bench | bench-peers | fuzz | fuzz-sql | proto | clean
 #
 # Go alone is enough. With a C compiler, `build` makes the SQL parser several
 # times faster (tag pgquery_cgo); the tests run the build without, and the parser's
@@ -22,7 +22,7 @@ PROTOC_GEN_GO := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 PROTOC_GEN_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 FUZZTIME ?= 60s
 
-.PHONY: build build-plain demo test vet test-go test-cgo test-race lint bench fuzz fuzz-sql proto clean
+.PHONY: build build-plain demo test vet test-go test-cgo test-race lint bench bench-peers fuzz fuzz-sql proto clean
 
 build:
 	$(BUILD_ENV) $(GO) build -trimpath $(BUILD_TAGS) -o $(BIN) ./cmd/volley
@@ -54,6 +54,10 @@ lint: vet
 # Against DuckDB and plain Go loops; ARGS=-short for a quick look.
 bench:
 	cd bench && $(GO) run . $(ARGS)
+
+# The queries of TPC-H, TPC-DS, ClickBench and H2O against DuckDB: make bench-peers ARGS='-suite tpch -sf 1'
+bench-peers:
+	cd bench && $(GO) run . $(or $(ARGS),-suite tpch -sf 0.1)
 
 # Every fuzz target in turn, for FUZZTIME each.
 fuzz:

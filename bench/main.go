@@ -31,6 +31,8 @@ type config struct {
 	// single also measures the UDF lines with one CPU, in a child process.
 	single bool
 	volley bool // skip the peers' repetitions
+	// timeout ends a query of a suite.
+	timeout time.Duration
 }
 
 func main() {
@@ -46,6 +48,9 @@ func main() {
 	flag.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile of Volley's repetitions to this `file`")
 	flag.BoolVar(&c.single, "single", true, "also measure the UDF lines on one CPU")
 	flag.BoolVar(&c.volley, "volley-only", false, "measure Volley alone, after the answers have been compared")
+	suite := flag.String("suite", "", "run the queries of this `suite` on both engines instead: tpch, tpcds, clickbench, h2o")
+	scale := flag.Float64("sf", 0.1, "scale factor of the suite; of clickbench and h2o: millions of rows")
+	flag.DurationVar(&c.timeout, "timeout", 2*time.Minute, "a suite's query fails after this `time`")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "bench: unknown argument %q\n", flag.Arg(0))
@@ -56,7 +61,14 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, c, os.Stdout, os.Stderr); err != nil {
+	var err error
+	if *suite != "" {
+		c.threads, c.reps = max(c.threads, 1), max(c.reps, 1)
+		err = runSuite(ctx, c, *suite, *scale, os.Stdout, os.Stderr)
+	} else {
+		err = run(ctx, c, os.Stdout, os.Stderr)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

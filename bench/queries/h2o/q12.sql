@@ -1,0 +1,1 @@
+SELECT count(*), sum(v1), sum(v2) FROM (SELECT j.*, m.id1 AS medium_id1, m.id4 AS medium_id4, m.id5 AS medium_id5, v2 FROM j JOIN medium m USING (id2)) t;
