@@ -1,15 +1,18 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/schema"
 
 	"github.com/volleydb/volley/vector"
@@ -213,5 +216,51 @@ func TestPlanCacheFooter(t *testing.T) {
 	}
 	if _, err := cache.PlanParquet(t.Context(), []string{path}); err == nil {
 		t.Error("a removed file is planned")
+	}
+}
+
+// A footer is read once while its file stays the same, and anew for another file
+// of the same name, size and time.
+func TestFooterCache(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "f.parquet"), filepath.Join(dir, "g.parquet")
+	then := time.Now().Add(-time.Hour)
+	meta := func() *metadata.FileMetaData {
+		t.Helper()
+		p, err := openParquetFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.close()
+		return p.rd.MetaData()
+	}
+	writeMixed(t, path, 100, 10, 0)
+	if a, b := meta(), meta(); a == b {
+		t.Error("a footer that may still change is kept")
+	}
+	if err := os.Chtimes(path, then, then); err != nil {
+		t.Fatal(err)
+	}
+	first := meta()
+	if meta() != first {
+		t.Error("the footer of an unchanged file is read again")
+	}
+	writeMixed(t, other, 100, 10, 0)
+	if err := errors.Join(os.Chtimes(other, then, then), os.Rename(other, path)); err != nil {
+		t.Fatal(err)
+	}
+	if meta() == first {
+		t.Error("another file is read by the old one's footer")
+	}
+	c := footerCache{kept: map[string]*parsedFooter{}}
+	st, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 * maxFooterBytes / first.Size() {
+		c.put(fmt.Sprint(i), &parsedFooter{file: st, meta: first})
+	}
+	if c.bytes > maxFooterBytes || c.bytes != len(c.kept)*first.Size() {
+		t.Errorf("%d footers of %d bytes are kept", len(c.kept), c.bytes)
 	}
 }

@@ -60,8 +60,16 @@ func openParquetFile(path string) (p *parquetFile, err error) {
 			f.Close()
 		}
 	}()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
 		return nil, pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a regular file", path)
+	}
+	if kept := footers.get(path, st); kept != nil {
+		rd, err := file.NewParquetReader(f, file.WithMetadata(kept.meta))
+		if err != nil {
+			return nil, damaged(path, err)
+		}
+		return &parquetFile{path: path, f: f, rd: rd, fields: kept.fields}, nil
 	}
 	rd, err := file.NewParquetReader(f)
 	if err != nil {
@@ -71,6 +79,7 @@ func openParquetFile(path string) (p *parquetFile, err error) {
 	if err != nil {
 		return nil, err
 	}
+	footers.put(path, &parsedFooter{file: st, meta: rd.MetaData(), fields: fields})
 	return &parquetFile{path: path, f: f, rd: rd, fields: fields}, nil
 }
 
