@@ -199,6 +199,7 @@ func registerAggregates(r *registry) {
 	registerStatistics(r)
 	registerCollectors(r)
 	registerApproximate(r)
+	registerOrderedSets(r)
 }
 
 func registerBits[T signed](r *registry, typ string) {

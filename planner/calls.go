@@ -190,6 +190,7 @@ func (sc *selectCtx) hasAggregate(sel *pg.SelectStmt) bool {
 			return !found
 		}
 		schema, name := lastName(fc.Funcname)
+		found = found || fc.AggWithinGroup
 		if fc.Over == nil {
 			for _, f := range sc.b.candidates(schema, name) {
 				if f.Kind == function.Aggregate {
@@ -221,7 +222,10 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 		return nil, b.unsupported(fc.Location, "OVERLAPS").WithHint("Compare the ends: start1 < end2 AND start2 < end1.")
 	}
 	if fc.AggWithinGroup {
-		return nil, b.unsupported(fc.Location, "WITHIN GROUP")
+		return sc.withinGroup(fc, name)
+	}
+	if function.OrderedSet(name) && (schema == "" || schema == "pg_catalog") {
+		return nil, pgerr.New(pgerr.WrongObjectType, "WITHIN GROUP is required for ordered-set aggregate %s", name).At(b.pos(fc.Location))
 	}
 	if fc.AggStar {
 		if name != "count" {
@@ -451,15 +455,20 @@ func (sc *selectCtx) aggOrWindow(fc *pg.FuncCall, f *function.Function, args []E
 		return nil, b.unsupported(fc.Location, "an aggregate of an outer query's columns alone").
 			WithHint("In standard SQL it belongs to the outer query: write it there.")
 	}
+	return sc.addAgg(ac), nil
+}
+
+// addAgg enters an aggregate, once if there is the same already.
+func (sc *selectCtx) addAgg(ac *AggCall) Expr {
 	for i, have := range sc.aggs {
 		if sameAgg(have, ac) {
-			return sc.aggCols[i].ref(), nil
+			return sc.aggCols[i].ref()
 		}
 	}
-	c := b.newCol(f.Name, t)
+	c := sc.b.newCol(ac.F.Name, ac.T)
 	sc.aggs = append(sc.aggs, ac)
 	sc.aggCols = append(sc.aggCols, c)
-	return c.ref(), nil
+	return c.ref()
 }
 
 // ignoreNulls tells whether the call was written with IGNORE NULLS, for which the

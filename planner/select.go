@@ -31,6 +31,7 @@ type selectCtx struct {
 	inAgg, inWindow           bool
 	aggs                      []*AggCall
 	groupings                 []groupingCall
+	direct                    []Expr // arguments before WITHIN GROUP, which may only read group keys
 	aggCols                   []Col
 	windows                   []*Window // one per partitioning and ordering
 	srfs                      []*Call
@@ -612,6 +613,9 @@ func (sc *selectCtx) aggregate(g *groupBy, targets []*target, having *Expr, orde
 			return true
 		})
 		return e
+	}
+	for _, e := range sc.direct {
+		fix(e)
 	}
 	for _, t := range targets {
 		t.e = fix(t.e)
