@@ -2,6 +2,7 @@ package physical
 
 import (
 	"context"
+	"slices"
 
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
@@ -85,6 +86,13 @@ func newAggregate(n *node, op *proto.Aggregate) (Operator, error) {
 	if op.Mode == proto.Aggregate_FINAL && at != len(a.inTs) {
 		return nil, pgerr.New(pgerr.InternalError, "final aggregation of %d columns, expected %d", len(a.inTs), at)
 	}
+	every := slices.Clone(a.keys) // what is evaluated for all rows
+	for _, c := range a.calls {
+		if c.filter == nil {
+			every = append(every, c.args...)
+		}
+	}
+	n.ins[0] = pipelined(n.ins[0], every)
 	return a, nil
 }
 

@@ -1,6 +1,7 @@
 package physical
 
 import (
+	"context"
 	"time"
 
 	"github.com/volleydb/volley/function"
@@ -193,10 +194,30 @@ type udfCall struct {
 	ref    *proto.UDF
 	stats  *OperatorStats
 	stream UDFScalar
+
+	pending []udfTicket // see ahead
+	unpiped bool        // stream is no UDFPipeline
+}
+
+func (x *udfCall) open(ctx context.Context) (err error) {
+	if x.stream != nil {
+		return nil
+	}
+	if x.stream, err = x.env.UDF.Scalar(ctx, x.ref); err != nil {
+		x.stream = nil
+		return err
+	}
+	x.env.onClose(x.stream.Close)
+	return nil
 }
 
 func (x *udfCall) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error) {
 	n := b.Rows()
+	if len(x.pending) > 0 {
+		if out, ok, err := x.collect(fc.Context, b); err != nil || ok {
+			return out, err
+		}
+	}
 	args, constant, done, err := x.evalArgs(fc, b)
 	if err != nil || done != nil {
 		return done, err
@@ -204,11 +225,8 @@ func (x *udfCall) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error
 	if n == 0 {
 		return vector.New(x.typ, 0), nil
 	}
-	if x.stream == nil {
-		if x.stream, err = x.env.UDF.Scalar(fc.Context, x.ref); err != nil {
-			return nil, positioned(err, x.pos)
-		}
-		x.env.onClose(x.stream.Close)
+	if err := x.open(fc.Context); err != nil {
+		return nil, positioned(err, x.pos)
 	}
 	rows := n
 	constant = constant && x.volatility != function.Volatile
@@ -228,12 +246,17 @@ func (x *udfCall) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error
 	if err != nil {
 		return nil, positioned(err, x.pos)
 	}
+	if out, err = x.checked(out, rows); err == nil && constant {
+		out = vector.NewConst(out, n)
+	}
+	return out, err
+}
+
+// checked is a result of rows rows as the type that the plan says.
+func (x *udfCall) checked(out *vector.Vector, rows int) (*vector.Vector, error) {
 	if out.Len != rows || out.Type.Phys() != x.typ.Phys() {
 		return nil, pgerr.New(pgerr.ExternalRoutineInvocationError,
 			"function %s returned %d rows of %s for %d rows of %s", x.ref.Display, out.Len, out.Type, rows, x.typ)
 	}
-	if out = out.Retype(x.typ); constant {
-		out = vector.NewConst(out, n)
-	}
-	return out, nil
+	return out.Retype(x.typ), nil
 }

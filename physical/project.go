@@ -32,6 +32,7 @@ func newProject(n *node, op *proto.Project) (Operator, error) {
 		}
 		p.cols[i] = c.i
 	}
+	p.in = pipelined(p.in, p.exprs)
 	return p, nil
 }
 

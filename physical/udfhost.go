@@ -32,6 +32,14 @@ type UDFScalar interface {
 	Close() error
 }
 
+// UDFPipeline is a UDFScalar that works on batches while its caller does other
+// things; see udf.ScalarStream. udf.MaxSubmitted batches may be under way.
+type UDFPipeline interface {
+	UDFScalar
+	Submit(ctx context.Context, args []*vector.Vector, n int) error
+	Collect(ctx context.Context) (*vector.Vector, error)
+}
+
 // GroupedMapStream is udf.GroupedMapStream; see there.
 type GroupedMapStream interface {
 	Send(ctx context.Context, cols []*vector.Vector, n int, ends []int32) error

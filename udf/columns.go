@@ -289,21 +289,25 @@ type badRow struct {
 
 func (e *badRow) Error() string { return e.what }
 
-// collector puts the results of the pieces of one call together.
+// collector puts the results of the pieces of one call together; a single piece
+// is the result.
 type collector struct {
+	t  types.Type
+	n  int
 	v  *vector.Vector
 	at int
 }
 
-func newCollector(t types.Type, n int) *collector {
-	return &collector{v: vector.New(t, n)}
-}
+func newCollector(t types.Type, n int) *collector { return &collector{t: t, n: n} }
 
 // add appends rows; the total is that of newCollector.
 func (c *collector) add(p *vector.Vector) error {
-	if c.at == 0 && p.Len == c.v.Len {
+	if c.at == 0 && p.Len == c.n {
 		c.v, c.at = p, p.Len
 		return nil
+	}
+	if c.v == nil {
+		c.v = vector.New(c.t, c.n)
 	}
 	if w := vector.Width(p.Type.Phys()); w > 0 {
 		copy(c.v.Raw()[c.at*w:], p.Raw())

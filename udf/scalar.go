@@ -20,7 +20,9 @@ const (
 )
 
 // ScalarStream calls one scalar function; vectorised or per row is the plugin's
-// choice. It belongs to one goroutine.
+// choice. It belongs to one goroutine. Call computes one batch; Submit and
+// Collect have up to MaxSubmitted of them under way, so that the plugin works
+// while its caller prepares the next batch.
 type ScalarStream struct {
 	h       *Host
 	ref     *proto.UDF
@@ -29,6 +31,31 @@ type ScalarStream struct {
 	s       *stream // nil after it was lost
 	closed  bool
 	nsRow   float64 // measured cost of a row, 0 = unknown
+
+	queue  []*scalarCall       // submitted, not collected; oldest first
+	pieces map[uint64]callPart // in flight, by their sequence numbers in s
+	failed error               // of sending in Submit: the next Collect's
+}
+
+// MaxSubmitted is how many batches a ScalarStream takes ahead of Collect: one
+// that is computed and one that waits, which is what there are slots for.
+const MaxSubmitted = wire.InSlots
+
+// scalarCall is one batch on its way through the function.
+type scalarCall struct {
+	args  []*vector.Vector // of the rows to call
+	n     int              // rows to call
+	rows  []int32          // their numbers in the batch, nil for 0 … n-1
+	total int              // rows of the batch
+	ahead bool             // other work goes on meanwhile: it need not be cut to overlap
+	sent  int
+	out   *collector
+}
+
+// callPart is a piece of a call: its rows begin at row begin of the call's.
+type callPart struct {
+	call  *scalarCall
+	begin int
 }
 
 // Scalar opens a stream to a scalar function.
@@ -46,6 +73,10 @@ func (s *ScalarStream) open(ctx context.Context) error {
 		return err
 	}
 	s.s, s.notNull = st, notNull(s.ref, f)
+	s.pieces, s.failed = map[uint64]callPart{}, nil
+	for _, c := range s.queue {
+		c.sent, c.out = 0, newCollector(s.returns, c.n)
+	}
 	return nil
 }
 
@@ -91,43 +122,87 @@ const lostAttempts = 3
 // flight. When the child is lost through no fault of this call it is repeated on
 // a fresh one.
 func (s *ScalarStream) Call(ctx context.Context, args []*vector.Vector, n int) (*vector.Vector, error) {
-	if s.closed {
-		return nil, pgerr.New(pgerr.InternalError, "function %s: the stream is closed", s.ref.GetDisplay())
+	if len(s.queue) > 0 {
+		return nil, pgerr.New(pgerr.InternalError, "function %s: Call before Collect", s.ref.GetDisplay())
 	}
-	if len(args) != len(s.ref.GetArgs()) {
-		return nil, pgerr.New(pgerr.InternalError, "function %s called with %d arguments, want %d", s.ref.GetDisplay(), len(args), len(s.ref.GetArgs()))
-	}
-	if n == 0 {
-		return vector.New(s.returns, 0), nil
-	}
-	rows := rowsToCall(args, s.notNull, n)
-	if rows == nil {
-		return s.attempt(ctx, args, n, nil)
-	}
-	if len(rows) == 0 {
-		return vector.NewNull(s.returns, n), nil
-	}
-	sub := make([]*vector.Vector, len(args))
-	for i, a := range args {
-		sub[i] = vector.Gather(a, rows)
-	}
-	v, err := s.attempt(ctx, sub, len(rows), rows)
-	if err != nil {
+	if err := s.enqueue(args, n, false); err != nil {
 		return nil, err
 	}
-	idx := make([]int32, n)
+	return s.Collect(ctx)
+}
+
+// Submit is the first half of Call: it sends what there is room for and does not
+// wait. Each Submit needs its Collect, which also has the errors of the batch;
+// the vectors of args must stay as they are until then. At most MaxSubmitted
+// batches can be under way.
+func (s *ScalarStream) Submit(ctx context.Context, args []*vector.Vector, n int) error {
+	if len(s.queue) >= MaxSubmitted {
+		return pgerr.New(pgerr.InternalError, "function %s: more than %d batches submitted", s.ref.GetDisplay(), MaxSubmitted)
+	}
+	if err := s.enqueue(args, n, true); err != nil {
+		return err
+	}
+	if s.s != nil && s.failed == nil && ctx.Err() == nil {
+		s.failed = s.pump()
+	}
+	return nil
+}
+
+func (s *ScalarStream) enqueue(args []*vector.Vector, n int, ahead bool) error {
+	if s.closed {
+		return pgerr.New(pgerr.InternalError, "function %s: the stream is closed", s.ref.GetDisplay())
+	}
+	if len(args) != len(s.ref.GetArgs()) {
+		return pgerr.New(pgerr.InternalError, "function %s called with %d arguments, want %d", s.ref.GetDisplay(), len(args), len(s.ref.GetArgs()))
+	}
+	c := &scalarCall{args: args, n: n, total: n, ahead: ahead}
+	if rows := rowsToCall(args, s.notNull, n); rows != nil {
+		c.rows, c.n, c.args = rows, len(rows), make([]*vector.Vector, len(args))
+		for i, a := range args {
+			c.args[i] = vector.Gather(a, rows)
+		}
+	}
+	c.out = newCollector(s.returns, c.n)
+	s.queue = append(s.queue, c)
+	return nil
+}
+
+// Collect returns the result of the oldest batch submitted. After an error that
+// is not one of ctx the batches submitted later can still be collected: they are
+// computed again.
+func (s *ScalarStream) Collect(ctx context.Context) (*vector.Vector, error) {
+	if s.closed || len(s.queue) == 0 {
+		return nil, pgerr.New(pgerr.InternalError, "function %s: nothing to collect", s.ref.GetDisplay())
+	}
+	c := s.queue[0]
+	v := vector.New(s.returns, 0)
+	if c.n > 0 {
+		var err error
+		v, err = s.attempt(ctx, c)
+		if err != nil {
+			s.queue = s.queue[1:]
+			return nil, err
+		}
+	}
+	s.queue = s.queue[1:]
+	switch {
+	case c.rows == nil:
+		return v, nil
+	case c.n == 0:
+		return vector.NewNull(s.returns, c.total), nil
+	}
+	idx := make([]int32, c.total)
 	for i := range idx {
 		idx[i] = -1
 	}
-	for k, r := range rows {
+	for k, r := range c.rows {
 		idx[r] = int32(k)
 	}
 	return vector.GatherNull(v, idx), nil
 }
 
-// attempt runs the call, again when the child was lost. rows are the caller's
-// numbers of the rows, nil for 0 … n-1.
-func (s *ScalarStream) attempt(ctx context.Context, args []*vector.Vector, n int, rows []int32) (*vector.Vector, error) {
+// attempt runs the oldest call, again when the child was lost.
+func (s *ScalarStream) attempt(ctx context.Context, c *scalarCall) (*vector.Vector, error) {
 	for try := 1; ; try++ {
 		var v *vector.Vector
 		var err error
@@ -135,7 +210,7 @@ func (s *ScalarStream) attempt(ctx context.Context, args []*vector.Vector, n int
 			err = s.open(ctx)
 		}
 		if err == nil {
-			v, err = s.run(ctx, args, n)
+			v, err = s.run(ctx, c)
 		}
 		if err == nil {
 			return v, nil
@@ -148,8 +223,8 @@ func (s *ScalarStream) attempt(ctx context.Context, args []*vector.Vector, n int
 			continue
 		}
 		var ce *CallError
-		if rows != nil && errors.As(err, &ce) && ce.Row >= 0 && int(ce.Row) < len(rows) {
-			ce.setRow(int64(rows[ce.Row]))
+		if c.rows != nil && errors.As(err, &ce) && ce.Row >= 0 && int(ce.Row) < len(c.rows) {
+			ce.setRow(int64(c.rows[ce.Row]))
 		}
 		return nil, err
 	}
@@ -159,15 +234,25 @@ func (s *ScalarStream) attempt(ctx context.Context, args []*vector.Vector, n int
 // about 20 µs do not show; with less than two pieces per call nothing overlaps.
 const pieceNanos = 250e3
 
+// aheadNanos is the same for a batch whose caller does not wait for it: it is
+// sent as one piece up to here, so that the result of a long one does not come
+// late.
+const aheadNanos = 2e6
+
 // firstPiece is the rows of a piece while the cost of a row is unknown.
 const firstPiece = 64
 
-// piece returns the rows of the next piece of n that are left.
-func (s *ScalarStream) piece(n int) int {
+// piece returns the rows of the next piece of c.
+func (s *ScalarStream) piece(c *scalarCall) int {
+	n := c.n - c.sent
 	if s.nsRow == 0 {
 		return min(n, firstPiece)
 	}
-	rows := max(1, int(min(pieceNanos/s.nsRow, 1<<20)))
+	nanos := pieceNanos
+	if c.ahead {
+		nanos = aheadNanos
+	}
+	rows := max(1, int(min(nanos/s.nsRow, 1<<20)))
 	if rows >= n {
 		return n
 	}
@@ -176,61 +261,85 @@ func (s *ScalarStream) piece(n int) int {
 	return (n + k - 1) / k
 }
 
-func (s *ScalarStream) run(ctx context.Context, args []*vector.Vector, n int) (*vector.Vector, error) {
+// pump sends what there is to send and room for.
+func (s *ScalarStream) pump() error {
 	st := s.s
-	out := newCollector(s.returns, n)
-	sent := 0
-	starts := map[uint64]int{} // first row of the pieces in flight
-	for out.at < n {
+	for _, c := range s.queue {
+		for c.sent < c.n {
+			if s.nsRow == 0 && len(s.pieces) > 0 {
+				return nil // what a row costs is about to be known
+			}
+			st.mu.Lock()
+			slot := st.nextSlot()
+			st.mu.Unlock()
+			if slot < 0 {
+				return nil
+			}
+			to := fit(c.args, c.sent, c.n, s.piece(c))
+			seq, err := st.send(slot, wire.OpRows, c.args, c.sent, to, nil, 0, 0)
+			if err != nil {
+				return err
+			}
+			s.pieces[seq] = callPart{c, c.sent}
+			c.sent = to
+		}
+	}
+	return nil
+}
+
+// run computes c, the oldest call. The child answers in order, so what it sends
+// before an error of a later call is c's.
+func (s *ScalarStream) run(ctx context.Context, c *scalarCall) (*vector.Vector, error) {
+	st := s.s
+	st.rested()
+	out := c.out
+	for out.at < c.n {
 		if err := ctx.Err(); err != nil {
 			st.close()
 			return nil, pgerr.From(context.Cause(ctx))
 		}
-		if sent < n {
-			st.mu.Lock()
-			slot := st.nextSlot()
-			st.mu.Unlock()
-			if slot >= 0 {
-				to := fit(args, sent, n, s.piece(n-sent))
-				seq, err := st.send(slot, wire.OpRows, args, sent, to, nil, 0, 0)
-				if err != nil {
-					return nil, s.place(err, starts)
-				}
-				starts[seq] = sent
-				sent = to
-				continue
-			}
+		err := s.failed
+		if err == nil {
+			err = s.pump()
 		}
 		// Credits travel with the next batch, but the child may need them for the
 		// batches that it has.
 		st.mu.Lock()
-		stuck := len(st.results) == 0 && st.inflight > 0 && len(st.buf) > 0
+		waiting := len(st.results) > 0
+		stuck := !waiting && st.inflight > 0 && len(st.buf) > 0
 		st.mu.Unlock()
+		if err != nil && !waiting {
+			return nil, s.place(err)
+		}
 		if stuck {
 			if err := st.flush(); err != nil {
 				return nil, err
 			}
 		}
-		err := st.wait(ctx, receiver, func() bool { return len(st.results) > 0 })
+		err = st.wait(ctx, receiver, func() bool { return len(st.results) > 0 })
 		if err != nil {
-			return nil, s.place(err, starts)
+			return nil, s.place(err)
 		}
 		r, cols, _, err := st.receive(true)
 		if err != nil {
-			return nil, s.place(err, starts)
+			return nil, s.place(err)
 		}
-		if out.at+cols[0].Len > n || out.at+cols[0].Len > sent {
-			return nil, st.broken(fmt.Errorf("%d rows too many", out.at+cols[0].Len-sent), 0)
+		if out.at+cols[0].Len > c.sent {
+			return nil, st.broken(fmt.Errorf("%d rows too many", out.at+cols[0].Len-c.sent), 0)
 		}
 		if err := out.add(cols[0]); err != nil {
 			return nil, err
 		}
 		if r.last {
-			begin, rows := starts[r.seq], out.at
-			delete(starts, r.seq)
-			s.measured(float64(max(r.msg.Done, 0)) / float64(max(rows-begin, 1)))
-			if begin, ok := starts[r.seq+1]; ok && begin != out.at || !ok && out.at != sent {
-				return nil, st.broken(fmt.Errorf("%d rows, want %d", out.at, sent), 0)
+			part := s.pieces[r.seq]
+			delete(s.pieces, r.seq)
+			s.measured(float64(max(r.msg.Done, 0)) / float64(max(out.at-part.begin, 1)))
+			want := c.sent
+			if next, ok := s.pieces[r.seq+1]; ok && next.call == c {
+				want = next.begin
+			}
+			if part.call != c || out.at != want {
+				return nil, st.broken(fmt.Errorf("%d rows, want %d", out.at, want), 0)
 			}
 		}
 	}
@@ -248,17 +357,17 @@ func (s *ScalarStream) measured(ns float64) {
 }
 
 // place turns a row of a piece into a row of the call.
-func (s *ScalarStream) place(err error, starts map[uint64]int) error {
+func (s *ScalarStream) place(err error) error {
 	var ce *CallError
 	if errors.As(err, &ce) && ce.Row >= 0 {
-		ce.setRow(ce.Row + int64(starts[ce.seq]))
+		ce.setRow(ce.Row + int64(s.pieces[ce.seq].begin))
 	}
 	return err
 }
 
 // Close ends the stream.
 func (s *ScalarStream) Close() error {
-	s.closed = true
+	s.closed, s.queue = true, nil
 	if s.s != nil {
 		s.s.close()
 		s.s = nil

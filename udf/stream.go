@@ -138,6 +138,14 @@ func appendFrame(dst []byte, h wire.Header, payload []byte) []byte {
 	return append(append(dst, b[:]...), payload...)
 }
 
+// rested says that the caller was busy elsewhere: that the child waited for it
+// is not a lack of progress.
+func (s *stream) rested() {
+	s.mu.Lock()
+	s.advance = time.Now()
+	s.mu.Unlock()
+}
+
 // wait blocks until ready, which is called with mu held, or until the stream or
 // ctx ends. A stream that makes no progress for its timeout ends here.
 func (s *stream) wait(ctx context.Context, role int, ready func() bool) error {
@@ -326,16 +334,20 @@ func fit(cols []*vector.Vector, from, n, limit int) int {
 func (s *stream) receive(lazy bool) (result, []*vector.Vector, []int32, error) {
 	s.memMu.RLock()
 	defer s.memMu.RUnlock()
-	if err := s.ended(); err != nil {
-		return result{}, nil, nil, err
-	}
 	s.mu.Lock()
 	r := s.results[0]
 	s.results = append(s.results[:0], s.results[1:]...)
+	ended := s.err
+	closed := s.closed
 	s.mu.Unlock()
 	s.outMu.Lock()
 	mem := s.out[r.slot].mem
 	s.outMu.Unlock()
+	// What was answered before an error of a later batch counts, as long as the
+	// slots are there.
+	if ended != nil && (closed || mem == nil) {
+		return result{}, nil, nil, ended
+	}
 	rows := int(r.msg.Rows)
 	if len(r.msg.Cols) != len(s.outs) {
 		return r, nil, nil, s.broken(fmt.Errorf("%d columns, want %d", len(r.msg.Cols), len(s.outs)), r.seq)
@@ -353,6 +365,9 @@ func (s *stream) receive(lazy bool) (result, []*vector.Vector, []int32, error) {
 			return r, nil, nil, s.broken(fmt.Errorf("%d group numbers for %d rows", n, rows), r.seq)
 		}
 		groups = append([]int32(nil), int32s(mem, r.msg.GroupsAt, n)...)
+	}
+	if ended != nil {
+		return r, cols, groups, nil
 	}
 	credit := wire.Header{Type: wire.Credit, Stream: s.id, Slot: uint16(r.slot)}
 	if lazy {
