@@ -12,8 +12,8 @@ import (
 func (b *binder) pushDown(n Node, conds []Expr) (Node, error) {
 	switch n := n.(type) {
 	case *Filter:
-		terms := conjuncts(nil, n.Cond)
-		for _, t := range terms {
+		list := terms(n.Cond)
+		for _, t := range list {
 			if isVolatile(t) {
 				// Terms before and after may not pass it either: how often it
 				// is evaluated would change.
@@ -21,7 +21,7 @@ func (b *binder) pushDown(n Node, conds []Expr) (Node, error) {
 				return filter(&Filter{In: in, Cond: n.Cond}, conds), err
 			}
 		}
-		return b.pushDown(n.In, append(terms, conds...))
+		return b.pushDown(n.In, append(list, conds...))
 	case *Project:
 		for _, e := range n.Exprs {
 			if isVolatile(e) {
@@ -138,7 +138,9 @@ func (b *binder) pushDown(n Node, conds []Expr) (Node, error) {
 		var stay []Expr
 		for _, c := range conds {
 			if n.Limit == 0 && own.has(columnsOf(c)) && !hasUDF(c) {
-				s.Filter = and(s.Filter, c)
+				if !contains(conjuncts(nil, s.Filter), c) {
+					s.Filter = and(s.Filter, c)
+				}
 			} else {
 				stay = append(stay, c)
 			}
@@ -211,15 +213,17 @@ func substitute(e Expr, by map[ColID]Expr) Expr {
 func (b *binder) pushJoin(n *Join, conds []Expr) (Node, error) {
 	j := *n
 	left, right := idsOf(n.Left.Cols()), idsOf(n.Right.Cols())
+	j.Kind = innerKind(n.Kind, conds, left, right)
+	kind := j.Kind
 	var toLeft, toRight, on, stay []Expr
-	for _, c := range conjuncts(nil, n.Cond) {
+	for _, c := range terms(n.Cond) {
 		cs := columnsOf(c)
 		switch {
 		case isVolatile(c):
 			on = append(on, c)
-		case right.has(cs) && len(cs) > 0 && (n.Kind == proto.Join_INNER || n.Kind == proto.Join_CROSS || n.Kind == proto.Join_LEFT || n.Kind == proto.Join_SEMI || n.Kind == proto.Join_ANTI):
+		case right.has(cs) && len(cs) > 0 && (kind == proto.Join_INNER || kind == proto.Join_CROSS || kind == proto.Join_LEFT || kind == proto.Join_SEMI || kind == proto.Join_ANTI):
 			toRight = append(toRight, c)
-		case left.has(cs) && len(cs) > 0 && (n.Kind == proto.Join_INNER || n.Kind == proto.Join_CROSS || n.Kind == proto.Join_RIGHT || n.Kind == proto.Join_SEMI):
+		case left.has(cs) && len(cs) > 0 && (kind == proto.Join_INNER || kind == proto.Join_CROSS || kind == proto.Join_RIGHT || kind == proto.Join_SEMI):
 			toLeft = append(toLeft, c)
 		default:
 			on = append(on, c)
@@ -227,13 +231,13 @@ func (b *binder) pushJoin(n *Join, conds []Expr) (Node, error) {
 	}
 	for _, c := range conds {
 		cs := columnsOf(c)
-		inner := n.Kind == proto.Join_INNER || n.Kind == proto.Join_CROSS
+		inner := kind == proto.Join_INNER || kind == proto.Join_CROSS
 		switch {
 		case isVolatile(c) || len(cs) == 0:
 			stay = append(stay, c)
-		case left.has(cs) && n.Kind != proto.Join_RIGHT && n.Kind != proto.Join_FULL:
+		case left.has(cs) && kind != proto.Join_RIGHT && kind != proto.Join_FULL:
 			toLeft = append(toLeft, c)
-		case right.has(cs) && (inner || n.Kind == proto.Join_RIGHT):
+		case right.has(cs) && (inner || kind == proto.Join_RIGHT):
 			toRight = append(toRight, c)
 		case inner && both(left, right).has(cs):
 			on = append(on, c)
@@ -241,11 +245,21 @@ func (b *binder) pushJoin(n *Join, conds []Expr) (Node, error) {
 			stay = append(stay, c)
 		}
 	}
+	if kind == proto.Join_INNER || kind == proto.Join_CROSS {
+		for _, c := range on {
+			if e := impliedBy(c, left); e != nil {
+				toLeft = append(toLeft, e)
+			}
+			if e := impliedBy(c, right); e != nil {
+				toRight = append(toRight, e)
+			}
+		}
+	}
 	j.Cond = nil
 	var rest []Expr
 	for _, c := range on {
 		l, r, safe, ok := b.equalKey(c, left, right)
-		if ok && n.Kind != proto.Join_MARK {
+		if ok && kind != proto.Join_MARK {
 			j.LeftKeys = append(j.LeftKeys[:len(j.LeftKeys):len(j.LeftKeys)], l)
 			j.RightKeys = append(j.RightKeys[:len(j.RightKeys):len(j.RightKeys)], r)
 			j.NullSafe = append(j.NullSafe[:len(j.NullSafe):len(j.NullSafe)], safe)
