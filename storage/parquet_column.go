@@ -44,11 +44,25 @@ type fixedDecoder[P any, T vector.Fixed] struct {
 	maxDef int16
 	rd     pageReader[P]
 	conv   func(P) (T, error) // nil when P and T are one type
+	plain  wholeReader        // not nil if rd can serve whole batches
 	buf    []P
 	def    []int16
 }
 
+// wholeReader is a pageReader that can hand out values without a look at each.
+type wholeReader interface {
+	// whole returns the next n values, nil if they need decoding.
+	whole(n int) ([]byte, error)
+}
+
 func (d *fixedDecoder[P, T]) read(n int) (*vector.Vector, error) {
+	if d.plain != nil && n > 0 {
+		if raw, err := d.plain.whole(n); err != nil {
+			return nil, err
+		} else if raw != nil {
+			return vector.FromRaw(d.typ, raw, n), nil
+		}
+	}
 	v := vector.New(d.typ, n)
 	out := vector.Values[T](v)
 	if len(d.def) < n {
@@ -271,14 +285,16 @@ func (d *listDecoder) decode() error {
 
 // openColumn makes the decoder of a column of a row group, and what is to be
 // closed after it.
-func openColumn(f *parquetField, rg *file.RowGroupReader) (columnDecoder, io.Closer, error) {
-	if ownPages(rg, f) {
-		pr, err := rg.GetColumnPageReader(f.index)
-		if err != nil {
-			return nil, nil, err
+func (p *parquetFile) openColumn(f *parquetField, rg *file.RowGroupReader) (columnDecoder, io.Closer, error) {
+	cc, err := rg.MetaData().ColumnChunk(f.index)
+	if err != nil {
+		return nil, nil, err
+	}
+	if ownPages(cc, f) {
+		if rd, ok := newChunkReader(p, cc); ok {
+			d, err := newPageDecoder(f, rd)
+			return d, rd, err
 		}
-		d, err := newPageDecoder(f, pr)
-		return d, pr, err
 	}
 	chunk, err := rg.Column(f.index)
 	if err != nil {
@@ -391,7 +407,11 @@ func int64Decoder(f *parquetField, rd pageReader[int64]) (columnDecoder, error) 
 }
 
 func fixed[P any, T vector.Fixed](f *parquetField, rd pageReader[P], conv func(P) (T, error)) columnDecoder {
-	return &fixedDecoder[P, T]{typ: f.leaf.sql, maxDef: f.maxDef, rd: rd, conv: conv}
+	d := &fixedDecoder[P, T]{typ: f.leaf.sql, maxDef: f.maxDef, rd: rd, conv: conv}
+	if _, same := any(([]T)(nil)).([]P); same && conv == nil {
+		d.plain, _ = rd.(wholeReader)
+	}
+	return d
 }
 
 func decimal64(x int64, scale int32) types.Decimal {

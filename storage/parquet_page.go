@@ -7,15 +7,14 @@ import (
 	"unsafe"
 
 	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
 
-// The page decoders below read the pages that arrow-go decompresses, for the
-// encodings that most files have: plain and dictionary. Fixed-width values go
+// The page decoders below read the pages of column chunks for the encodings that most files have: plain and dictionary. Fixed-width values go
 // from the page into the vector in one step, and text with few distinct values
 // stays dictionary-encoded, so that comparisons and group keys work on codes.
 // Lists, booleans, int96 and other encodings are left to arrow-go's decoders.
@@ -25,7 +24,7 @@ import (
 const maxKeptDict = vector.DefaultRows / 2
 
 // ownPages reports whether the page decoders can read a column chunk.
-func ownPages(rg *file.RowGroupReader, f *parquetField) bool {
+func ownPages(cc *metadata.ColumnChunkMetaData, f *parquetField) bool {
 	if f.list {
 		return false
 	}
@@ -36,10 +35,6 @@ func ownPages(rg *file.RowGroupReader, f *parquetField) bool {
 			return false
 		}
 	default:
-		return false
-	}
-	cc, err := rg.MetaData().ColumnChunk(f.index)
-	if err != nil {
 		return false
 	}
 	for _, e := range cc.Encodings() {
@@ -53,7 +48,7 @@ func ownPages(rg *file.RowGroupReader, f *parquetField) bool {
 }
 
 // newPageDecoder makes the decoder of a column chunk for which ownPages holds.
-func newPageDecoder(f *parquetField, pr file.PageReader) (columnDecoder, error) {
+func newPageDecoder(f *parquetField, pr *chunkReader) (columnDecoder, error) {
 	p := pages{rd: pr, maxDef: f.maxDef}
 	switch f.leaf.phys {
 	case parquet.Types.Int32:
@@ -71,38 +66,39 @@ func newPageDecoder(f *parquetField, pr file.PageReader) (columnDecoder, error) 
 
 // pages walks the data pages of a column chunk.
 type pages struct {
-	rd     file.PageReader
-	maxDef int16
-	left   int    // rows left in the page
-	levels hybrid // definition levels, when maxDef > 0
-	coded  bool   // the page's values are dictionary codes
-	codes  hybrid
-	plain  []byte // else the values that are left
+	rd      *chunkReader
+	page    chunkPage
+	entries int // of the dictionary
+	maxDef  int16
+	left    int    // rows left in the page
+	levels  hybrid // definition levels, when maxDef > 0
+	coded   bool   // the page's values are dictionary codes
+	codes   hybrid
+	plain   []byte // else the values that are left
 }
 
-// next moves to the next data page with rows, handing a dictionary to dict; false
-// at the end of the chunk.
+// next moves to the next data page with rows, handing a dictionary to dict; false at the end of the chunk.
 func (p *pages) next(dict func(data []byte, n int) error) (bool, error) {
 	for p.left == 0 {
-		if !p.rd.Next() {
-			return false, p.rd.Err()
+		page := &p.page
+		if more, err := p.rd.next(page); err != nil || !more {
+			return false, err
 		}
-		page := p.rd.Page()
-		data := page.Data()
-		levels := []byte(nil)
-		switch page := page.(type) {
-		case *file.DictionaryPage:
-			if e := parquet.Encoding(page.Encoding()); e != parquet.Encodings.Plain && e != parquet.Encodings.PlainDict {
+		data, levels := page.data, page.levels
+		switch page.kind {
+		case pageDict:
+			if e := page.encoding; e != parquet.Encodings.Plain && e != parquet.Encodings.PlainDict {
 				return false, pgerr.New(pgerr.DataCorrupted, "a dictionary page has the encoding %s", e)
 			}
-			if err := dict(data, int(page.NumValues())); err != nil {
+			if err := dict(data, int(page.values)); err != nil {
 				return false, err
 			}
+			p.entries = int(page.values)
 			continue
-		case *file.DataPageV1:
+		case pageData:
 			if p.maxDef > 0 {
-				if page.DefinitionLevelEncoding() != parquet.Encodings.RLE {
-					return false, pgerr.New(pgerr.DataCorrupted, "definition levels have the encoding %s", page.DefinitionLevelEncoding())
+				if page.levelEncoding != parquet.Encodings.RLE {
+					return false, pgerr.New(pgerr.DataCorrupted, "definition levels have the encoding %s", page.levelEncoding)
 				}
 				if len(data) < 4 || uint64(binary.LittleEndian.Uint32(data)) > uint64(len(data)-4) {
 					return false, errTruncated
@@ -110,32 +106,24 @@ func (p *pages) next(dict func(data []byte, n int) error) (bool, error) {
 				n := binary.LittleEndian.Uint32(data)
 				levels, data = data[4:4+n], data[4+n:]
 			}
-		case *file.DataPageV2:
-			rep, def := int(page.RepetitionLevelByteLen()), int(page.DefinitionLevelByteLen())
-			if rep < 0 || def < 0 || rep+def > len(data) {
-				return false, errTruncated
-			}
-			levels, data = data[rep:rep+def], data[rep+def:]
-		default:
-			continue
 		}
-		p.left = int(page.NumValues())
+		p.left = int(page.values)
 		if p.maxDef > 0 {
 			p.levels = newHybrid(levels, bits.Len16(uint16(p.maxDef)))
 		}
-		switch e := parquet.Encoding(page.Encoding()); e {
+		switch page.encoding {
 		case parquet.Encodings.Plain:
 			p.coded, p.plain = false, data
 		case parquet.Encodings.PlainDict, parquet.Encodings.RLEDict:
-			p.coded, p.codes = true, hybrid{}
+			p.coded, p.codes = true, hybrid{entries: p.entries, coded: true}
 			if len(data) > 0 {
 				if data[0] > 32 {
 					return false, errTruncated
 				}
-				p.codes = newHybrid(data[1:], int(data[0]))
+				p.codes.data, p.codes.width = data[1:], int(data[0])
 			}
 		default:
-			return false, pgerr.New(pgerr.DataCorrupted, "a data page has the encoding %s, which the footer does not name", e)
+			return false, pgerr.New(pgerr.DataCorrupted, "a data page has the encoding %s, which the footer does not name", page.encoding)
 		}
 	}
 	return true, nil
@@ -165,7 +153,7 @@ func (p *pages) defined(n int, def []int16) (int, error) {
 type fixedPages[P int32 | int64 | float32 | float64] struct {
 	pages
 	dict  []P
-	index []uint32
+	index [1024]uint32 // codes on their way
 }
 
 func (d *fixedPages[P]) setDict(data []byte, n int) error {
@@ -199,21 +187,37 @@ func (d *fixedPages[P]) ReadBatchInPage(batch int64, values []P, def, _ []int16)
 		d.plain = d.plain[size:]
 		return int64(n), k, nil
 	}
-	if len(d.index) < k {
-		d.index = make([]uint32, max(k, vector.DefaultRows))
-	}
-	index := d.index[:k]
-	if err := readHybrid(&d.codes, index); err != nil {
-		return 0, 0, err
-	}
-	if err := checkCodes(index, len(d.dict)); err != nil {
-		return 0, 0, err
-	}
-	dict := d.dict
-	for i, c := range index {
-		values[i] = dict[c]
+	dict, out := d.dict, values[:k]
+	for len(out) > 0 {
+		index := d.index[:min(len(out), len(d.index))]
+		if err := readHybrid(&d.codes, index); err != nil {
+			return 0, 0, err
+		}
+		for i, c := range index {
+			out[i] = dict[c]
+		}
+		out = out[len(index):]
 	}
 	return int64(n), k, nil
+}
+
+// whole returns the next n values as a buffer of their own, nil if they are not
+// plain, of one page and without NULL. Appending copies into memory that was not
+// cleared first.
+func (d *fixedPages[P]) whole(n int) ([]byte, error) {
+	more, err := d.next(d.setDict)
+	if err != nil || !more {
+		return nil, err
+	}
+	var z P
+	size := n * int(unsafe.Sizeof(z))
+	if d.coded || d.left < n || len(d.plain) < size || d.maxDef > 0 && !d.levels.skipRun(n, uint32(d.maxDef)) {
+		return nil, nil
+	}
+	d.left -= n
+	out := append([]byte(nil), d.plain[:size]...)
+	d.plain = d.plain[size:]
+	return out, nil
 }
 
 // copyPlain fills dst from little-endian values, which is what memory holds on
@@ -224,15 +228,29 @@ func copyPlain[P any](dst []P, data []byte) {
 	}
 }
 
-func checkCodes(codes []uint32, n int) error {
-	top := uint32(0)
-	for _, c := range codes {
-		top = max(top, c)
+// checkCodes reports a code that is not of the dictionary.
+func checkCodes[T int16 | int32 | uint32](codes []T, n int) error {
+	// Four maxima, so that one step need not wait for the other.
+	var m [4]uint32
+	i := 0
+	for ; i+4 <= len(codes); i += 4 {
+		c := codes[i : i+4 : i+4]
+		m[0] = max(m[0], uint32(c[0]))
+		m[1] = max(m[1], uint32(c[1]))
+		m[2] = max(m[2], uint32(c[2]))
+		m[3] = max(m[3], uint32(c[3]))
 	}
-	if len(codes) > 0 && int(top) >= n {
-		return pgerr.New(pgerr.DataCorrupted, "a dictionary of %d values has no value %d", n, top)
+	for ; i < len(codes); i++ {
+		m[0] = max(m[0], uint32(codes[i]))
+	}
+	if top := max(m[0], m[1], m[2], m[3]); len(codes) > 0 && int(top) >= n {
+		return errCode(n, top)
 	}
 	return nil
+}
+
+func errCode(n int, code uint32) error {
+	return pgerr.New(pgerr.DataCorrupted, "a dictionary of %d values has no value %d", n, code)
 }
 
 // textPages reads byte arrays.
@@ -242,7 +260,7 @@ type textPages struct {
 	check bool
 	dict  *vector.Vector
 	def   []int16
-	codes []uint32
+	codes []int32
 	size  int // bytes of the last batch, to size the next
 }
 
@@ -295,7 +313,7 @@ func takeTexts(data []byte, n int, offs []int32, text []byte) ([]byte, []int32, 
 // else the text itself.
 func (d *textPages) read(n int) (*vector.Vector, error) {
 	if len(d.def) < n {
-		d.def, d.codes = make([]int16, n), make([]uint32, n)
+		d.def, d.codes = make([]int16, n), make([]int32, n)
 	}
 	var valid []byte
 	var kept []int32 // codes of the rows before at, while all rows have one
@@ -330,24 +348,26 @@ func (d *textPages) read(n int) (*vector.Vector, error) {
 			}
 		}
 		codes := d.codes[:k]
+		if keep {
+			if kept == nil {
+				kept = make([]int32, 0, n)
+			}
+			codes = kept[len(kept) : len(kept)+k] // where they stay unless there are NULLs between
+		}
 		if d.coded {
+			if d.dict == nil && k > 0 {
+				return nil, errCode(0, 0)
+			}
 			if err := readHybrid(&d.pages.codes, codes); err != nil {
-				return nil, err
-			}
-			size := 0
-			if d.dict != nil {
-				size = d.dict.Len
-			}
-			if err := checkCodes(codes, size); err != nil {
 				return nil, err
 			}
 		}
 		switch {
 		case keep:
-			if kept == nil {
-				kept = make([]int32, 0, n)
+			kept = kept[:len(kept)+m]
+			if k < m {
+				spreadCodes(kept[len(kept)-m:], k, def, d.maxDef)
 			}
-			kept = appendCodes(kept, codes, def, d.maxDef)
 		case d.coded:
 			offs, text = appendOfDict(offs, text, d.dict, codes, def, d.maxDef)
 		case k == m:
@@ -389,27 +409,20 @@ func (d *textPages) read(n int) (*vector.Vector, error) {
 	return v.WithValid(valid), nil
 }
 
-// appendCodes spreads codes over the rows; a NULL row gets code 0.
-func appendCodes(dst []int32, codes []uint32, def []int16, maxDef int16) []int32 {
-	if len(codes) == len(def) {
-		for _, c := range codes {
-			dst = append(dst, int32(c))
-		}
-		return dst
-	}
-	k := 0
-	for _, l := range def {
+// spreadCodes moves the first k codes to the rows that have one, from the back; a
+// NULL row gets code 0.
+func spreadCodes(out []int32, k int, def []int16, maxDef int16) {
+	for i := len(out) - 1; i >= 0; i-- {
 		c := int32(0)
-		if l == maxDef {
-			c = int32(codes[k])
-			k++
+		if def[i] == maxDef {
+			k--
+			c = out[k]
 		}
-		dst = append(dst, c)
+		out[i] = c
 	}
-	return dst
 }
 
-func appendOfDict(offs []int32, text []byte, dict *vector.Vector, codes []uint32, def []int16, maxDef int16) ([]int32, []byte) {
+func appendOfDict(offs []int32, text []byte, dict *vector.Vector, codes []int32, def []int16, maxDef int16) ([]int32, []byte) {
 	if len(codes) == len(def) {
 		o, b := dict.Offs, dict.Bytes
 		for _, c := range codes {
@@ -427,107 +440,4 @@ func appendOfDict(offs []int32, text []byte, dict *vector.Vector, codes []uint32
 		offs = append(offs, int32(len(text)))
 	}
 	return offs, text
-}
-
-// hybrid reads Parquet's mix of run-length and bit-packed integers.
-type hybrid struct {
-	data  []byte
-	width int
-	run   int    // values left in a run of value
-	value uint32 //
-	pack  int    // values left in bit-packed data
-	bit   int    // of the next one
-}
-
-func newHybrid(data []byte, width int) hybrid { return hybrid{data: data, width: width} }
-
-// header starts the next run.
-func (h *hybrid) header() error {
-	x, n := binary.Uvarint(h.data)
-	if n <= 0 || x>>1 > math.MaxInt32 || x>>1 == 0 {
-		return errTruncated
-	}
-	h.data = h.data[n:]
-	if x&1 == 1 {
-		// The last group may be cut off where its values are not needed.
-		h.pack, h.bit = int(x>>1)*8, 0
-		return nil
-	}
-	h.run = int(x >> 1)
-	size := (h.width + 7) / 8
-	if len(h.data) < size {
-		return errTruncated
-	}
-	h.value = 0
-	for i := range size {
-		h.value |= uint32(h.data[i]) << (8 * i)
-	}
-	h.data = h.data[size:]
-	return nil
-}
-
-// skipRun passes n values if a run of v has that many left.
-func (h *hybrid) skipRun(n int, v uint32) bool {
-	if h.run == 0 && h.pack == 0 && n > 0 {
-		at := *h
-		if at.header() != nil {
-			return false
-		}
-		*h = at
-	}
-	if h.run < n || h.value != v {
-		return false
-	}
-	h.run -= n
-	return true
-}
-
-// readHybrid fills dst.
-func readHybrid[T int16 | uint32](h *hybrid, dst []T) error {
-	for len(dst) > 0 {
-		switch {
-		case h.run > 0:
-			n := min(h.run, len(dst))
-			v := T(h.value)
-			for i := range dst[:n] {
-				dst[i] = v
-			}
-			h.run -= n
-			dst = dst[n:]
-		case h.pack > 0:
-			n := min(h.pack, len(dst))
-			if (h.bit+n*h.width+7)/8 > len(h.data) {
-				return errTruncated
-			}
-			unpack(dst[:n], h.data, h.bit, h.width)
-			h.bit += n * h.width
-			h.pack -= n
-			dst = dst[n:]
-			if h.pack == 0 {
-				h.data = h.data[min(len(h.data), (h.bit+7)/8):]
-			}
-		default:
-			if err := h.header(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// unpack reads values of width bits from bit on.
-func unpack[T int16 | uint32](dst []T, data []byte, bit, width int) {
-	mask := uint64(1)<<width - 1
-	i := 0
-	// Eight bytes hold a value wherever it starts in the first of them.
-	for ; i < len(dst) && bit>>3+8 <= len(data); i++ {
-		dst[i] = T(binary.LittleEndian.Uint64(data[bit>>3:]) >> (bit & 7) & mask)
-		bit += width
-	}
-	for ; i < len(dst); i++ {
-		var last [8]byte
-		copy(last[:], data[min(len(data), bit>>3):])
-		dst[i] = T(binary.LittleEndian.Uint64(last[:]) >> (bit & 7) & mask)
-		bit += width
-	}
 }

@@ -506,7 +506,7 @@ func (r *parquetReader) nextGroup() (bool, error) {
 		}
 	}
 	for _, f := range fields {
-		d, closer, err := openColumn(f, rg)
+		d, closer, err := r.file.openColumn(f, rg)
 		if err != nil {
 			return false, damaged(r.file.path, err)
 		}
