@@ -482,7 +482,11 @@ func (c *child) retire() bool {
 		c.used = time.Now()
 		return false
 	}
-	if c.ended || time.Since(c.used) < c.host.cfg.IdleTimeout {
+	idle := time.Since(c.used)
+	if !c.ended && idle > keepTime {
+		c.mem.trim()
+	}
+	if c.ended || idle < c.host.cfg.IdleTimeout {
 		return false
 	}
 	// From here on no stream is added: whoever comes starts another child.

@@ -3,7 +3,9 @@ package udf
 import (
 	"math/bits"
 	"os"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/udf/sdk/wire"
@@ -13,16 +15,28 @@ import (
 // are powers of two from here on, so that a freed one fits the next user.
 const minRegion = 64 << 10
 
+// keepBytes is how much of a child's memory that no stream uses stays as it is,
+// mapped and with its pages: every task opens streams of its own, and to fault
+// fresh pages in, on both sides, costs more than to copy a batch. What is above
+// goes at once, the rest when the child has been idle for keepTime.
+const (
+	keepBytes = 64 << 20
+	keepTime  = 3 * time.Second
+)
+
 // sharedMemory is the memory that a child shares with the host: one sealed
 // memfd, handed out in regions. Without a file (no memfd on the platform, or the
 // host was told so) regions are plain memory and their content travels over the
-// socket.
+// socket. A region keeps its offset and size for ever, so that children may keep
+// their mappings too; what is in it is what its last user left.
 type sharedMemory struct {
 	file *os.File // nil = none
 
-	mu   sync.Mutex
-	size int64
-	free map[int][]int64 // offsets by size
+	mu     sync.Mutex
+	closed bool
+	size   int64
+	kept   int              // bytes of mapped regions in free
+	free   map[int][]region // by size; mem is nil for those without pages
 }
 
 // region is a piece of shared memory, mapped in the host.
@@ -32,7 +46,7 @@ type region struct {
 }
 
 func newSharedMemory(plain bool) *sharedMemory {
-	m := &sharedMemory{free: map[int][]int64{}}
+	m := &sharedMemory{free: map[int][]region{}}
 	if !plain {
 		// Failing is not an error: then there is no shared memory.
 		m.file, _ = memfd("volley-udf")
@@ -54,23 +68,27 @@ func (m *sharedMemory) alloc(n int) (region, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var off int64
+	r := region{off: m.size}
 	if f := m.free[size]; len(f) > 0 {
-		off = f[len(f)-1]
+		r = f[len(f)-1]
 		m.free[size] = f[:len(f)-1]
+		if r.mem != nil {
+			m.kept -= size
+			return r, nil
+		}
 	} else {
-		off = m.size
-		if err := m.file.Truncate(off + int64(size)); err != nil {
+		if err := m.file.Truncate(r.off + int64(size)); err != nil {
 			return region{}, pgerr.Wrap(err, pgerr.OutOfMemory, "could not enlarge the memory shared with a plugin")
 		}
 		m.size += int64(size)
 	}
-	mem, err := mapShared(m.file, off, size)
+	mem, err := mapShared(m.file, r.off, size)
 	if err != nil {
-		m.free[size] = append(m.free[size], off)
+		m.free[size] = slices.Insert(m.free[size], 0, r)
 		return region{}, pgerr.Wrap(err, pgerr.OutOfMemory, "could not map the memory shared with a plugin")
 	}
-	return region{off, mem}, nil
+	r.mem = mem
+	return r, nil
 }
 
 // release gives a region back; nobody uses it any more.
@@ -81,13 +99,49 @@ func (m *sharedMemory) release(r region) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	size := len(r.mem)
+	if !m.closed && m.kept+size <= keepBytes {
+		m.kept += size
+		m.free[size] = append(m.free[size], r) // the end is taken first
+		return
+	}
+	m.discard(&r)
+	m.free[size] = slices.Insert(m.free[size], 0, r)
+}
+
+// discard gives the pages of a region back; mu is held.
+func (m *sharedMemory) discard(r *region) {
+	size := len(r.mem)
 	unmapShared(r.mem)
-	punchHole(m.file, r.off, size)
-	m.free[size] = append(m.free[size], r.off)
+	r.mem = nil
+	if !m.closed {
+		punchHole(m.file, r.off, size)
+	}
+}
+
+// trim gives back the pages of the regions that nobody uses.
+func (m *sharedMemory) trim() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.kept == 0 {
+		return
+	}
+	for _, f := range m.free {
+		for i := range f {
+			if f[i].mem != nil {
+				m.discard(&f[i])
+			}
+		}
+	}
+	m.kept = 0
 }
 
 func (m *sharedMemory) close() {
-	if m.file != nil {
-		m.file.Close()
+	if m.file == nil {
+		return
 	}
+	m.trim()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	m.file.Close()
 }

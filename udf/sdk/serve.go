@@ -60,6 +60,8 @@ type server struct {
 	sendMu sync.Mutex
 	buf    []byte
 
+	maps map[uint64][]byte // of the shared memory, by offset; of serve
+
 	mu      sync.Mutex
 	byID    map[uint32]*stream
 	streams sync.WaitGroup
@@ -87,6 +89,7 @@ func (srv *server) initialise() error {
 
 func (srv *server) serve() error {
 	srv.byID = map[uint32]*stream{}
+	srv.maps = map[uint64][]byte{}
 	if err := srv.sendJSON(wire.Header{Type: wire.Hello}, wire.HelloMsg{Magic: wire.Magic, ABI: wire.ABI, Manifest: srv.plugin.manifest()}); err != nil {
 		return err
 	}
@@ -213,15 +216,14 @@ func (s *stream) define(h wire.Header, payload []byte) error {
 	}
 	sl := &slots[h.Slot]
 	first := sl.mem == nil
-	sl.release()
 	if s.srv.shared {
-		mem, err := syscall.Mmap(wire.MemoryFD, int64(m.Off), int(m.Size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+		mem, err := s.srv.mapped(m.Off, m.Size)
 		if err != nil {
 			return err
 		}
-		*sl = slot{mem, true}
+		sl.mem = mem
 	} else {
-		*sl = slot{make([]byte, m.Size), false}
+		sl.mem = make([]byte, m.Size)
 	}
 	if m.Out {
 		if first {
@@ -233,11 +235,17 @@ func (s *stream) define(h wire.Header, payload []byte) error {
 	return nil
 }
 
-func (sl *slot) release() {
-	if sl.mapped {
-		_ = syscall.Munmap(sl.mem) // the address range is ours: it cannot fail
+// mapped maps a region of the shared memory. A mapping stays for ever: the host
+// gives the same regions out again and again, and frees their pages itself.
+func (srv *server) mapped(off, size uint64) ([]byte, error) {
+	if mem := srv.maps[off]; len(mem) == int(size) {
+		return mem, nil
 	}
-	*sl = slot{}
+	mem, err := syscall.Mmap(wire.MemoryFD, int64(off), int(size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err == nil {
+		srv.maps[off] = mem
+	}
+	return mem, err
 }
 
 // reportProgress tells the host which streams' user code advances, so that it

@@ -66,8 +66,7 @@ type frame struct {
 
 // slot is a piece of shared memory, or of the heap where there is none.
 type slot struct {
-	mem    []byte
-	mapped bool
+	mem []byte
 }
 
 func newStream(srv *server, id uint32, fn *function, o *wire.OpenMsg) (*stream, error) {
@@ -127,12 +126,7 @@ func (s *stream) run() {
 	})
 	for range s.work {
 	}
-	for i := range s.in {
-		s.in[i].release()
-	}
-	for i := range s.outSl {
-		s.outSl[i].release()
-	}
+	s.in, s.outSl = [wire.InSlots]slot{}, [wire.OutSlots]slot{}
 	s.send(wire.Header{Type: wire.Closed}, nil, nil)
 }
 
