@@ -20,7 +20,7 @@ func TestSubmitAhead(t *testing.T) {
 			t.Fatal(detail(err))
 		}
 		batch := func(k int) *vector.Vector {
-			v := vector.New(types.T(types.Int8), 1+k*700)
+			v := vector.New(types.T(types.Int8), 1+k*40)
 			for i := range vector.Values[int64](v) {
 				vector.Values[int64](v)[i] = int64(k*100000 + i)
 			}
