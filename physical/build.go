@@ -43,6 +43,10 @@ func (b *builder) make(n *node) (Operator, error) {
 		return newDependentJoin(n, op.DependentJoin)
 	case *proto.Operator_OuterRef:
 		return newOuterRef(n, op.OuterRef)
+	case *proto.Operator_RecursiveUnion:
+		return newRecursiveUnion(n, op.RecursiveUnion)
+	case *proto.Operator_WorkTable:
+		return newWorkTable(n, op.WorkTable)
 	case *proto.Operator_TableWrite:
 		return newTableWrite(n, op.TableWrite)
 	case *proto.Operator_VirtualScan:
@@ -58,9 +62,9 @@ func (b *builder) make(n *node) (Operator, error) {
 func arity(op *proto.Operator) int {
 	switch op.Node.(type) {
 	case *proto.Operator_Scan, *proto.Operator_Values, *proto.Operator_ExchangeRead,
-		*proto.Operator_VirtualScan, *proto.Operator_OuterRef:
+		*proto.Operator_VirtualScan, *proto.Operator_OuterRef, *proto.Operator_WorkTable:
 		return 0
-	case *proto.Operator_Join, *proto.Operator_DependentJoin:
+	case *proto.Operator_Join, *proto.Operator_DependentJoin, *proto.Operator_RecursiveUnion:
 		return 2
 	case *proto.Operator_Union, *proto.Operator_TableFunction:
 		return -1
@@ -109,6 +113,10 @@ func operatorName(op *proto.Operator) string {
 		return "OuterRef"
 	case *proto.Operator_ProjectSet:
 		return "ProjectSet"
+	case *proto.Operator_RecursiveUnion:
+		return "RecursiveUnion"
+	case *proto.Operator_WorkTable:
+		return "WorkTable"
 	}
 	return "Operator"
 }

@@ -50,6 +50,7 @@ type Env struct {
 
 	fc      *function.Ctx
 	outer   map[uint32]*vector.Batch // the row bound by each enclosing DependentJoin, by level
+	work    map[uint32]*workRows     // of the enclosing RecursiveUnions, by table
 	stats   *OperatorStats           // of the operator being built
 	closers []func() error           // streams to user code
 	sites   map[int]*int64           // rows so far of each volatile call, in this task
@@ -201,8 +202,12 @@ func (b *builder) build(op *proto.Operator) (Operator, error) {
 		}
 		return nil, err
 	}
-	// A DependentJoin builds its inner plan itself, once per outer row.
+	// A DependentJoin builds its inner plan itself, once per outer row, and a
+	// RecursiveUnion once per round.
 	_, dependent := op.Node.(*proto.Operator_DependentJoin)
+	if _, ok := op.Node.(*proto.Operator_RecursiveUnion); ok {
+		dependent = true
+	}
 	for i, in := range op.Inputs {
 		if dependent && i == 1 {
 			break

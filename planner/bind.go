@@ -47,6 +47,8 @@ type FileSet struct {
 	Bytes  int64
 	// Schema are all columns of the files; csv needs them to find a column.
 	Schema []vector.Field
+	// Stats are what is known about the columns, in any order, for estimates.
+	Stats []storage.ColumnStats
 }
 
 // Catalog is what the planner asks about names. Implementations answer from an
@@ -129,6 +131,7 @@ type binder struct {
 	params []types.Type
 	next   *ColID
 	sites  *int
+	tables *uint32 // working tables of recursive queries so far
 	depth  int
 	views  int // nesting of views, against a view of itself
 	// infer says that parameters have no values yet.
@@ -160,7 +163,7 @@ func Bind(ctx context.Context, st *parser.Statement, node *pg.Node, want []types
 }
 
 func newBinder(ctx context.Context, st *parser.Statement, o *Options) *binder {
-	b := &binder{ctx: ctx, o: o, st: st, next: new(ColID), sites: new(int)}
+	b := &binder{ctx: ctx, o: o, st: st, next: new(ColID), sites: new(int), tables: new(uint32)}
 	b.params = append([]types.Type(nil), o.ParamTypes...)
 	b.infer = o.Params == nil
 	return b
@@ -196,7 +199,9 @@ type cteEnv struct {
 	refs  int
 	// shared is set at the second use.
 	shared *SharedPlan
-	up     *cteEnv
+	// work is set inside the recursive term: the name means the rows of the last round.
+	work *RecursiveUnion
+	up   *cteEnv
 }
 
 func (e *cteEnv) find(name string) *cteEnv {
@@ -250,19 +255,15 @@ func (b *binder) query(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, qo qu
 // with enters the WITH list. A name used once is inlined; used more often it is
 // computed once and read by all its users, as in Postgres.
 func (b *binder) with(w *pg.WithClause, outer *selectCtx, ctes *cteEnv) (*cteEnv, error) {
+	list := w.Ctes
 	if w.Recursive {
-		for i, n := range w.Ctes {
-			c := n.GetCommonTableExpr()
-			for _, later := range w.Ctes[i:] { // itself, or ahead
-				if !refersTo(c.Ctequery, later.GetCommonTableExpr().Ctename) {
-					continue
-				}
-				return nil, b.unsupported(c.Location, "WITH RECURSIVE").WithHint("generate_series() covers many uses of a recursive query.")
-			}
+		var err error
+		if list, err = b.cteOrder(w.Ctes); err != nil {
+			return nil, err
 		}
 	}
 	seen := map[string]bool{}
-	for _, n := range w.Ctes {
+	for _, n := range list {
 		c := n.GetCommonTableExpr()
 		if seen[c.Ctename] {
 			return nil, pgerr.New(pgerr.DuplicateAlias, "WITH query name %q specified more than once", c.Ctename).At(b.pos(c.Location))
@@ -270,6 +271,13 @@ func (b *binder) with(w *pg.WithClause, outer *selectCtx, ctes *cteEnv) (*cteEnv
 		seen[c.Ctename] = true
 		if c.SearchClause != nil || c.CycleClause != nil {
 			return nil, b.unsupported(c.Location, "SEARCH and CYCLE")
+		}
+		if w.Recursive && refersTo(c.Ctequery, c.Ctename) {
+			var err error
+			if ctes, err = b.recursiveCTE(c, outer, ctes); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		sel := c.Ctequery.GetSelectStmt()
 		if sel == nil {
@@ -302,6 +310,15 @@ func refersTo(n *pg.Node, name string) bool {
 
 // cteRef returns the plan of a use of a CTE with column IDs of its own.
 func (b *binder) cteRef(e *cteEnv) (Node, []outCol) {
+	if e.work != nil {
+		e.refs++
+		n := &WorkTable{Name: e.name, Table: e.work.Table}
+		var cols []outCol
+		for _, c := range e.cols {
+			n.Out = append(n.Out, b.newCol(c.Name, c.T))
+		}
+		return n, append(cols, visible(n.Out)...)
+	}
 	if e.shared == nil {
 		e.shared = &SharedPlan{Name: e.name, In: e.query.plan}
 	}

@@ -130,6 +130,10 @@ func (p *phys) lower(n Node) (*stream, error) {
 		return p.dependent(n)
 	case *Shared:
 		return p.sharedRead(n)
+	case *RecursiveUnion:
+		return p.recursiveUnion(n)
+	case *WorkTable:
+		return p.workTable(n), nil
 	}
 	return nil, pgerr.New(pgerr.InternalError, "node %T cannot be planned", n)
 }

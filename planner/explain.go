@@ -172,6 +172,13 @@ func (x *explainer) operator(st *proto.Stage, op *proto.Operator, depth int) {
 		title = "Dependent join (" + strings.ToLower(n.DependentJoin.Kind.String()) + ")"
 	case *proto.Operator_OuterRef:
 		title = "Outer row"
+	case *proto.Operator_RecursiveUnion:
+		title = "Recursive union"
+		if !n.RecursiveUnion.Distinct {
+			title += " all"
+		}
+	case *proto.Operator_WorkTable:
+		title = "Working table"
 	case *proto.Operator_TableWrite:
 		title = "Write " + n.TableWrite.Table
 	case *proto.Operator_VirtualScan:

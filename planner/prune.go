@@ -175,6 +175,12 @@ func prune(n Node, need colSet) Node {
 		return &g
 	case *SingleRow:
 		return &SingleRow{In: prune(n.In, need)}
+	case *RecursiveUnion:
+		// Every column decides which rows the next round sees.
+		r := *n
+		b, c := n.Base.Cols(), n.Rec.Cols()
+		r.Base, r.Rec = exactly(prune(n.Base, idsOf(b)), b), exactly(prune(n.Rec, idsOf(c)), c)
+		return &r
 	case *Dependent:
 		d := *n
 		// The inner plan keeps its shape: its columns are few, and EXISTS and

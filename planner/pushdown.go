@@ -385,6 +385,10 @@ func (b *binder) mapInputs(n Node, f func(Node) (Node, error)) (Node, error) {
 		c := *n
 		c.Left, c.Right = one(n.Left), one(n.Right)
 		return &c, err
+	case *RecursiveUnion:
+		c := *n
+		c.Base, c.Rec = exactly(one(n.Base), n.Base.Cols()), exactly(one(n.Rec), n.Rec.Cols())
+		return &c, err
 	}
 	return n, nil
 }
