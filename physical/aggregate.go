@@ -31,6 +31,9 @@ type aggregate struct {
 	out     *aggOutput
 	ended   bool
 	any     bool // a row has been seen, or a result given
+	canPass bool // PARTIAL: see passAfter
+	passing bool
+	seq     []int32 // 0, 1, 2, …
 	always  []*proto.Row
 }
 
@@ -46,6 +49,8 @@ type aggCall struct {
 	order     []*Expr
 	orders    []keyOrder
 	unordered bool // the result does not depend on the order of the rows
+	same      bool // the state of a single row is its argument
+	rows      bool // count(*)
 }
 
 // aggPart is rows that wait on disk.
@@ -83,6 +88,7 @@ func newAggregate(n *node, op *proto.Aggregate) (Operator, error) {
 		}
 		a.calls = append(a.calls, call)
 	}
+	a.canPass = a.passable()
 	if op.Mode == proto.Aggregate_FINAL && at != len(a.inTs) {
 		return nil, pgerr.New(pgerr.InternalError, "final aggregation of %d columns, expected %d", len(a.inTs), at)
 	}
@@ -148,7 +154,9 @@ func (a *aggregate) newCall(c *proto.AggCall) (*aggCall, error) {
 		if f.StateTypes == nil {
 			return nil, pgerr.New(pgerr.InternalError, "aggregate %s has no partial states", f.ID)
 		}
-		call.states = len(f.StateTypes(ts))
+		states := f.StateTypes(ts)
+		call.states = len(states)
+		call.single(f.Name, states)
 	}
 	call.make = func(context.Context) (function.Aggregator, error) { return f.NewAggregate(ts), nil }
 	switch f.Name {
@@ -172,6 +180,20 @@ func (a *aggregate) Next(ctx context.Context) (*vector.Batch, error) {
 		}
 		if a.ended && len(a.pending) == 0 {
 			return nil, nil
+		}
+		if a.passing && !a.ended {
+			b, err := a.n.ins[0].Next(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if b == nil {
+				a.ended = true
+				return nil, nil
+			}
+			if b.Rows() > 0 {
+				return a.through(ctx, b)
+			}
+			continue
 		}
 		var err error
 		if !a.ended {
@@ -224,6 +246,9 @@ func (a *aggregate) run(ctx context.Context, in batchSource, level int) error {
 		a.any = true
 		if full, err = p.add(ctx, b); err != nil {
 			return err
+		}
+		if !full && p.useless() {
+			full, a.passing = true, true
 		}
 	}
 	parts, err := p.parts(ctx)

@@ -54,6 +54,8 @@ func refGroup(ts []types.Type, rows [][]any, k int) (keys [][]any, groups [][][]
 // Grouping against a reference, over key types, batch sizes, phases and budgets.
 // Columns: the keys, x int4, s text.
 func TestAggregate(t *testing.T) {
+	was := passAfter
+	defer func() { passAfter = was }()
 	r := rand.New(rand.NewPCG(5, 5))
 	for trial := range 60 {
 		k := r.IntN(4)
@@ -122,6 +124,7 @@ func TestAggregate(t *testing.T) {
 		}
 		partial := aggPlan(proto.Aggregate_PARTIAL, read(0, ts), keys, states, plain...)
 		partial.Id = 2
+		passAfter = []int64{1 << 16, 20}[r.IntN(2)]
 		got = in.must(t, aggPlan(proto.Aggregate_FINAL, partial, finalKeys, outPlain, plain...))
 		compare(t, what+", two phases", got, plainWant)
 	}
@@ -211,6 +214,43 @@ func TestAggregateDictionaries(t *testing.T) {
 		if row[2] != n {
 			t.Errorf("%v, want %d", row, n)
 		}
+	}
+}
+
+// A partial aggregate stops grouping when its first rows are nearly all
+// different, and only then.
+func TestPartialPassesThrough(t *testing.T) {
+	was := passAfter
+	defer func() { passAfter = was }()
+	passAfter = 1000
+	for _, c := range []struct {
+		domain, rows, want int
+	}{
+		{1000, 3000, 3000}, // all rows of the first 1000 differ, the rest repeats them
+		{500, 3000, 500},
+	} {
+		var in []*vector.Batch
+		for from := 0; from < c.rows; from += 250 {
+			ks, xs := make([]int64, 250), make([]float64, 250)
+			for i := range ks {
+				ks[i], xs[i] = int64((from+i)%c.domain), float64(from+i)
+			}
+			in = append(in, vector.NewBatch([]*vector.Vector{vector.FromSlice(tInt8, ks), vector.FromSlice(tFloat8, xs)}, 250))
+		}
+		x := col(1, tFloat8)
+		odd := aggCallOf(t, "count")
+		odd.Filter = callOf(t, ">", x, lit(tFloat8, 100.0))
+		calls := []*proto.AggCall{aggCallOf(t, "count"), aggCallOf(t, "max", x), aggCallOf(t, "sum", x), odd}
+		states := []types.Type{tInt8, tInt8, tFloat8, tFloat8, tInt8}
+		plan := aggPlan(proto.Aggregate_PARTIAL, read(0, []types.Type{tInt8, tFloat8}), []*proto.Expr{col(0, tInt8)}, states, calls...)
+		s := setup{inputs: [][]*vector.Batch{in}}
+		if got := s.must(t, plan); len(got) != c.want {
+			t.Errorf("%d keys, %d rows: %d groups", c.domain, c.rows, len(got))
+		}
+		plan.Id = 2
+		got := s.must(t, aggPlan(proto.Aggregate_FINAL, plan, []*proto.Expr{col(0, tInt8)}, states, calls...))
+		want := s.must(t, aggPlan(proto.Aggregate_SINGLE, read(0, []types.Type{tInt8, tFloat8}), []*proto.Expr{col(0, tInt8)}, states, calls...))
+		same(t, "two phases", got, want)
 	}
 }
 

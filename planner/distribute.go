@@ -374,7 +374,11 @@ func (p *phys) sortNode(n *Sort, top int64) (*stream, error) {
 // spread partitions s by keys unless rows with equal keys are together already
 // and the work fits a task.
 func (p *phys) spread(s *stream, keys []Expr) (*stream, error) {
-	n := p.tasksFor(s.rows, 0)
+	return p.spreadOver(s, keys, p.tasksFor(s.rows, 0))
+}
+
+// spreadOver is spread with the number of tasks.
+func (p *phys) spreadOver(s *stream, keys []Expr, n int) (*stream, error) {
 	if s.partitioned(keys) && (!s.single() || n == 1) {
 		return s, nil
 	}
@@ -504,7 +508,9 @@ func (p *phys) aggregate(n *Aggregate) (*stream, error) {
 	if len(keys) == 0 {
 		part, err = p.gather(part, nil)
 	} else {
-		part, err = p.spread(part, keys)
+		// A guess of many groups that is wrong costs some empty tasks; one of few
+		// makes one task merge everybody's groups in a table beyond the caches.
+		part, err = p.spreadOver(part, keys, p.tasksFor(max(groups, s.rows/2), 0))
 	}
 	if err != nil {
 		return nil, err
