@@ -51,6 +51,7 @@ func (s *sortOp) Close() error {
 // In memory: the keys are packed into 64 bits where their ranges allow and sorted
 // by radix, else encoded as bytes, sorted by radix on the first eight that differ
 // and by comparison among equals; then the columns are gathered batch by batch.
+// A single key with few values is not sorted but counted: see sortGroups.
 // Over budget, sorted runs go to disk and are merged, 32 at a time. With a limit
 // only the first rows are kept, and a row that sorts behind the last of them is
 // dropped at once.
@@ -68,6 +69,7 @@ type sorter struct {
 	sorted *vector.Batch // the rows in memory
 	order  []int32
 	at     int
+	pieces []sortPiece // in place of sorted, where sortGroups applies
 	merge  *merger
 	ready  bool
 	left   int64 // rows still to give, with a limit
@@ -257,6 +259,15 @@ func (s *sorter) Next(ctx context.Context) (*vector.Batch, error) {
 		}
 		return b, nil
 	}
+	if len(s.pieces) > 0 {
+		b := s.nextPiece(s.n.env.batchRows())
+		if len(s.pieces) == 0 {
+			s.pieces = nil
+			s.n.mem.Shrink(s.held)
+			s.held = 0
+		}
+		return b, nil
+	}
 	to := min(s.at+s.n.env.batchRows(), len(s.order))
 	if to == s.at {
 		return nil, nil
@@ -274,6 +285,13 @@ func (s *sorter) Next(ctx context.Context) (*vector.Batch, error) {
 func (s *sorter) finish(ctx context.Context) error {
 	var err error
 	if len(s.runs) == 0 {
+		if s.limit == 0 && len(s.buf) > 1 {
+			var ok bool
+			if s.pieces, ok, err = s.keys.sortGroups(ctx, s.buf); ok || err != nil {
+				s.buf, s.rows = nil, 0
+				return err
+			}
+		}
 		s.sorted, s.order, err = s.load(ctx)
 		return err
 	}
@@ -347,7 +365,7 @@ func (s *sorter) close() {
 	for _, r := range s.runs {
 		r.close()
 	}
-	s.runs, s.buf, s.sorted, s.order, s.merge = nil, nil, nil, nil, nil
+	s.runs, s.buf, s.sorted, s.order, s.pieces, s.merge = nil, nil, nil, nil, nil, nil
 	s.n.mem.Shrink(s.held)
 	s.held = 0
 }
