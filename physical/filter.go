@@ -22,11 +22,7 @@ func newFilter(n *node, op *proto.Filter) (Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := n.ins[0]
-	if len(conds) > 0 {
-		in = pipelined(in, conds[:1]) // the others are for the rows that are left
-	}
-	return &filter{in: in, conds: conds}, nil
+	return &filter{in: n.ins[0], conds: conds}, nil
 }
 
 func (f *filter) Next(ctx context.Context) (*vector.Batch, error) {
@@ -51,25 +47,42 @@ func (f *filter) Close() error { return f.in.Close() }
 
 // filterBatch returns the rows of b for which all conditions are true.
 func filterBatch(ctx context.Context, conds []*Expr, b *vector.Batch) (*vector.Batch, error) {
+	rows, err := filterRows(ctx, conds, b)
+	if err != nil || rows == nil {
+		return b, err
+	}
+	return b.Select(rows), nil
+}
+
+// filterRows returns the rows of b for which all conditions are true, nil if
+// that is all of them.
+func filterRows(ctx context.Context, conds []*Expr, b *vector.Batch) ([]int32, error) {
+	var passed []int32
+	all := b
 	for _, c := range conds {
 		v, err := c.Eval(ctx, b)
 		if err != nil {
 			return nil, err
 		}
-		var rows []int32
 		if v.Form == vector.Dict {
 			v = v.Flatten()
 		}
-		rows = trueRows(v)
+		rows := trueRows(v)
 		if len(rows) == b.Rows() {
 			continue
 		}
-		b = b.Select(rows)
+		for i, r := range rows {
+			if passed != nil {
+				rows[i] = passed[r]
+			}
+		}
+		passed = rows
 		if len(rows) == 0 {
 			break
 		}
+		b = all.Select(rows)
 	}
-	return b, nil
+	return passed, nil
 }
 
 // conjuncts splits nested ANDs.

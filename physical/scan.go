@@ -2,6 +2,7 @@ package physical
 
 import (
 	"context"
+	"slices"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
@@ -17,6 +18,11 @@ type scan struct {
 	conds []*Expr
 	in    storage.Reader
 	left  int64 // rows until the limit, -1 = all
+
+	// Of a reader that can, the columns of the filter are read first, the others
+	// for the rows that pass.
+	late  storage.LateReader
+	first []bool
 }
 
 func newScan(n *node, op *proto.Scan) (Operator, error) {
@@ -28,6 +34,11 @@ func newScan(n *node, op *proto.Scan) (Operator, error) {
 		var err error
 		if s.conds, err = compileConjuncts(n, op.Filter, n.types); err != nil {
 			return nil, err
+		}
+		s.first = make([]bool, max(len(n.types), len(op.Columns)))
+		markColumns(op.Filter, s.first)
+		if !slices.Contains(s.first[:len(op.Columns)], false) {
+			s.first = nil
 		}
 		if op.Limit > 0 {
 			// The limit counts rows that pass the filter; the reader must not stop early.
@@ -55,20 +66,16 @@ func (s *scan) Next(ctx context.Context) (*vector.Batch, error) {
 			s.in = nil
 			return nil, err
 		}
+		if s.first != nil {
+			s.late, _ = s.in.(storage.LateReader)
+		}
 	}
 	for s.left != 0 {
 		if err := cancelled(ctx); err != nil {
 			return nil, err
 		}
-		b, err := s.in.Next(ctx)
+		b, err := s.filtered(ctx)
 		if b == nil || err != nil {
-			return nil, err
-		}
-		if b.NumCols() != len(s.n.types) {
-			return nil, pgerr.New(pgerr.InternalError, "scan of %s gave %d columns instead of %d", s.op.Name, b.NumCols(), len(s.n.types))
-		}
-		b = retypeBatch(b, s.n.types)
-		if b, err = filterBatch(ctx, s.conds, b); err != nil {
 			return nil, err
 		}
 		if b.Rows() == 0 {
@@ -83,6 +90,73 @@ func (s *scan) Next(ctx context.Context) (*vector.Batch, error) {
 		return b, nil
 	}
 	return nil, nil
+}
+
+// filtered reads a batch and applies the filter, which may leave no row of it.
+func (s *scan) filtered(ctx context.Context) (*vector.Batch, error) {
+	if s.late != nil {
+		return s.filteredLate(ctx)
+	}
+	b, err := s.in.Next(ctx)
+	if b == nil || err != nil {
+		return nil, err
+	}
+	if err := s.checkWidth(b.NumCols()); err != nil {
+		return nil, err
+	}
+	return filterBatch(ctx, s.conds, retypeBatch(b, s.n.types))
+}
+
+func (s *scan) checkWidth(n int) error {
+	if n != len(s.n.types) {
+		return pgerr.New(pgerr.InternalError, "scan of %s gave %d columns instead of %d", s.op.Name, n, len(s.n.types))
+	}
+	return nil
+}
+
+func (s *scan) filteredLate(ctx context.Context) (*vector.Batch, error) {
+	cols, n, err := s.late.Begin(ctx, s.first)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	if err := s.checkWidth(len(cols)); err != nil {
+		return nil, err
+	}
+	retype := func() {
+		for i, c := range cols {
+			if c != nil {
+				cols[i] = c.Retype(s.n.types[i])
+			}
+		}
+	}
+	retype()
+	rows, err := filterRows(ctx, s.conds, vector.NewBatch(cols, n))
+	if err != nil {
+		return nil, err
+	}
+	if rows != nil && len(rows) <= n/2 {
+		// Few rows: what is read now has these only, and the rest follows.
+		for i, c := range cols {
+			if c != nil {
+				cols[i] = vector.Gather(c, rows)
+			}
+		}
+		err := s.late.Rest(ctx, cols, rows)
+		if err != nil || len(rows) == 0 {
+			return vector.NewBatch(nil, 0), err
+		}
+		retype()
+		return vector.NewBatch(cols, len(rows)), nil
+	}
+	if err := s.late.Rest(ctx, cols, nil); err != nil {
+		return nil, err
+	}
+	retype()
+	b := vector.NewBatch(cols, n)
+	if rows != nil {
+		b = b.Select(rows)
+	}
+	return b, nil
 }
 
 func (s *scan) Close() error {

@@ -17,6 +17,20 @@ type Reader interface {
 	Progress() (done, total int64)
 }
 
+// LateReader is a Reader that can decode some columns first and the others only
+// for the rows that are wanted then. Calls of Begin and Rest alternate, in place
+// of Next.
+type LateReader interface {
+	Reader
+	// Begin starts the next batch of n rows, n = 0 at the end, and returns its
+	// columns, of which those are nil that want does not name.
+	Begin(ctx context.Context, want []bool) (cols []*vector.Vector, n int, err error)
+	// Rest fills in the columns that are nil: all n rows, or those that rows
+	// names, ascending, if it is not nil. Of no rows it reads as little as it can,
+	// and may leave columns nil.
+	Rest(ctx context.Context, cols []*vector.Vector, rows []int32) error
+}
+
 // Writer writes one file. It belongs to one goroutine. Exactly one of Close and
 // Abort ends it; Abort after Close is a no-op.
 type Writer interface {

@@ -128,12 +128,14 @@ func (c *chunkReader) fill(n int) error {
 // chunkPage is a page with its parts, which are valid until the next one is read.
 type chunkPage struct {
 	pageHeader
-	levels []byte // version 2: of definition
-	data   []byte // decompressed
+	levels  []byte // version 2: of definition
+	data    []byte // decompressed
+	skipped bool   // neither is there
 }
 
-// next reads the next page; false at the end of the chunk.
-func (c *chunkReader) next(p *chunkPage) (bool, error) {
+// next reads the next page; false at the end of the chunk. A data page of no more
+// than skip values is passed over.
+func (c *chunkReader) next(p *chunkPage, skip int) (bool, error) {
 	for c.values > 0 {
 		size, known := 0, false
 		for want := 512; ; want *= 2 {
@@ -155,8 +157,19 @@ func (c *chunkReader) next(p *chunkPage) (bool, error) {
 		}
 		c.window = c.window[size:]
 		packed, plain := int(p.packed), int(p.plain)
+		p.skipped = false
 		if packed < 0 || plain < 0 || plain > maxPageBytes || p.values < 0 {
 			return false, pgerr.New(pgerr.DataCorrupted, "a page header is not valid")
+		}
+		if (p.kind == pageData || p.kind == pageDataV2) && int(p.values) <= skip {
+			if int64(packed) > int64(len(c.window))+c.end-c.pos {
+				return false, errTruncated
+			}
+			n := min(packed, len(c.window))
+			c.window, c.pos = c.window[n:], c.pos+int64(packed-n)
+			c.values -= int64(p.values)
+			p.skipped = true
+			return true, nil
 		}
 		if err := c.fill(packed); err != nil {
 			return false, err

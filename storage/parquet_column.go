@@ -28,6 +28,74 @@ type pageReader[P any] interface {
 	ReadBatchInPage(batch int64, values []P, def, rep []int16) (levels int64, n int, err error)
 }
 
+// readRows returns those of the next n rows that rows names, ascending: from
+// decoders that can with little work for the others.
+func readRows(d columnDecoder, n int, rows []int32) (*vector.Vector, error) {
+	if len(rows) > 0 {
+		if p, ok := d.(interface {
+			pick(n int, rows []int32) (*vector.Vector, error)
+		}); ok {
+			if v, err := p.pick(n, rows); err != nil || v != nil {
+				return v, err
+			}
+		}
+	}
+	v, err := d.read(n)
+	if err != nil {
+		return nil, err
+	}
+	return vector.Gather(v, rows), nil
+}
+
+// skipRows passes n rows; false if the decoder has to read them for that.
+func skipRows(d columnDecoder, n int) bool {
+	s, ok := d.(interface{ skipRows(n int) bool })
+	return ok && s.skipRows(n)
+}
+
+// skipRows leaves the rows to the next read, which may find whole pages of them.
+func (p *pages) skipRows(n int) bool {
+	p.debt += n
+	return true
+}
+
+// pagePicker is a pageReader that can look at single values.
+type pagePicker[P any] interface {
+	pick(n int, rows []int32, out []P) (bool, error)
+	skipRows(n int) bool
+}
+
+func (d *fixedDecoder[P, T]) skipRows(n int) bool {
+	return d.picks != nil && d.picks.skipRows(n)
+}
+
+func (d *fixedDecoder[P, T]) pick(n int, rows []int32) (*vector.Vector, error) {
+	if d.picks == nil {
+		return nil, nil
+	}
+	v := vector.New(d.typ, len(rows))
+	out := vector.Values[T](v)
+	buf, same := any(out).([]P)
+	if !same || d.conv != nil {
+		if len(d.buf) < len(rows) {
+			d.buf = make([]P, n)
+		}
+		buf, same = d.buf[:len(rows)], false
+	}
+	if ok, err := d.picks.pick(n, rows, buf); err != nil || !ok {
+		return nil, err
+	}
+	if !same {
+		for i, p := range buf {
+			var err error
+			if out[i], err = d.conv(p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return v, nil
+}
+
 // elements is a decoder's view for lists: values one by one.
 type elements interface {
 	// page reads up to len(def) levels, all of one page, and their values.
@@ -45,6 +113,7 @@ type fixedDecoder[P any, T vector.Fixed] struct {
 	rd     pageReader[P]
 	conv   func(P) (T, error) // nil when P and T are one type
 	plain  wholeReader        // not nil if rd can serve whole batches
+	picks  pagePicker[P]      // not nil if rd can
 	buf    []P
 	def    []int16
 }
@@ -411,6 +480,7 @@ func fixed[P any, T vector.Fixed](f *parquetField, rd pageReader[P], conv func(P
 	if _, same := any(([]T)(nil)).([]P); same && conv == nil {
 		d.plain, _ = rd.(wholeReader)
 	}
+	d.picks, _ = rd.(pagePicker[P])
 	return d
 }
 

@@ -102,6 +102,53 @@ func readHybrid[T int16 | int32 | uint32](h *hybrid, dst []T) error {
 	return nil
 }
 
+// pick passes n values and reads those at rows, ascending, into out.
+func (h *hybrid) pick(n int, rows []int32, out []uint32) error {
+	mask := uint64(1)<<h.width - 1
+	for base := 0; base < n; {
+		if h.run == 0 && h.pack == 0 {
+			if err := h.header(); err != nil {
+				return err
+			}
+		}
+		m := min(h.run, n-base)
+		if m > 0 {
+			h.run -= m
+			base += m
+			i := 0
+			for ; i < len(rows) && int(rows[i]) < base; i++ {
+				out[i] = h.value
+			}
+			rows, out = rows[i:], out[i:]
+			continue
+		}
+		m = min(h.pack, n-base)
+		if (h.bit+m*h.width+7)/8 > len(h.data) {
+			return errTruncated
+		}
+		i := 0
+		for ; i < len(rows) && int(rows[i]) < base+m; i++ {
+			bit := h.bit + (int(rows[i])-base)*h.width
+			at := bit >> 3
+			if at+8 <= len(h.data) {
+				out[i] = uint32(binary.LittleEndian.Uint64(h.data[at:]) >> (bit & 7) & mask)
+				continue
+			}
+			var last [8]byte
+			copy(last[:], h.data[min(len(h.data), at):])
+			out[i] = uint32(binary.LittleEndian.Uint64(last[:]) >> (bit & 7) & mask)
+		}
+		rows, out = rows[i:], out[i:]
+		h.bit += m * h.width
+		h.pack -= m
+		base += m
+		if h.pack == 0 {
+			h.data = h.data[min(len(h.data), (h.bit+7)/8):]
+		}
+	}
+	return nil
+}
+
 // unpack reads values of width bits from bit on.
 func unpack[T int16 | int32 | uint32](dst []T, data []byte, bit, width int) {
 	mask := uint64(1)<<width - 1

@@ -49,7 +49,10 @@ func ownPages(cc *metadata.ColumnChunkMetaData, f *parquetField) bool {
 
 // newPageDecoder makes the decoder of a column chunk for which ownPages holds.
 func newPageDecoder(f *parquetField, pr *chunkReader) (columnDecoder, error) {
-	p := pages{rd: pr, maxDef: f.maxDef}
+	p := pages{rd: pr, maxDef: f.maxDef, width: f.leaf.phys.ByteSize()}
+	if f.leaf.phys == parquet.Types.ByteArray {
+		p.width = 0
+	}
 	switch f.leaf.phys {
 	case parquet.Types.Int32:
 		return int32Decoder(f, &fixedPages[int32]{pages: p})
@@ -75,14 +78,29 @@ type pages struct {
 	coded   bool   // the page's values are dictionary codes
 	codes   hybrid
 	plain   []byte // else the values that are left
+	width   int    // of a plain value in bytes, 0 for text
+	debt    int    // rows that are to be skipped before anything is read
+	skipDef []int16
 }
 
 // next moves to the next data page with rows, handing a dictionary to dict; false at the end of the chunk.
 func (p *pages) next(dict func(data []byte, n int) error) (bool, error) {
-	for p.left == 0 {
+	for p.left == 0 || p.debt > 0 {
+		if p.left > 0 {
+			n := min(p.left, p.debt)
+			p.debt -= n
+			if err := p.skip(n); err != nil {
+				return false, err
+			}
+			continue
+		}
 		page := &p.page
-		if more, err := p.rd.next(page); err != nil || !more {
+		if more, err := p.rd.next(page, p.debt); err != nil || !more {
 			return false, err
+		}
+		if page.skipped {
+			p.debt -= int(page.values)
+			continue
 		}
 		data, levels := page.data, page.levels
 		switch page.kind {
@@ -115,7 +133,7 @@ func (p *pages) next(dict func(data []byte, n int) error) (bool, error) {
 		case parquet.Encodings.Plain:
 			p.coded, p.plain = false, data
 		case parquet.Encodings.PlainDict, parquet.Encodings.RLEDict:
-			p.coded, p.codes = true, hybrid{entries: p.entries, coded: true}
+			p.coded, p.codes = true, hybrid{entries: p.entries, coded: p.width == 0}
 			if len(data) > 0 {
 				if data[0] > 32 {
 					return false, errTruncated
@@ -148,12 +166,107 @@ func (p *pages) defined(n int, def []int16) (int, error) {
 	return values, nil
 }
 
+// skip passes n rows of the page.
+func (p *pages) skip(n int) error {
+	if len(p.skipDef) == 0 && p.maxDef > 0 {
+		p.skipDef = make([]int16, vector.DefaultRows)
+	}
+	for n > 0 {
+		m := n
+		if p.maxDef > 0 {
+			m = min(n, len(p.skipDef))
+		}
+		n -= m
+		k, err := p.defined(m, p.skipDef)
+		switch {
+		case err != nil:
+			return err
+		case p.coded:
+			if err := p.codes.pick(k, nil, nil); err != nil {
+				return err
+			}
+		case p.width > 0:
+			if len(p.plain) < k*p.width {
+				return errTruncated
+			}
+			p.plain = p.plain[k*p.width:]
+		default:
+			for range k {
+				if len(p.plain) < 4 {
+					return errTruncated
+				}
+				size := uint64(binary.LittleEndian.Uint32(p.plain))
+				if size > uint64(len(p.plain)-4) {
+					return errTruncated
+				}
+				p.plain = p.plain[4+size:]
+			}
+		}
+	}
+	return nil
+}
+
+// inPage moves to the next page if need be and takes n rows from it that all
+// have a value; false, with nothing taken, if there are not as many.
+func (p *pages) inPage(n int, dict func(data []byte, n int) error) (bool, error) {
+	more, err := p.next(dict)
+	if err != nil || !more || p.left < n || p.maxDef > 0 && !p.levels.skipRun(n, uint32(p.maxDef)) {
+		return false, err
+	}
+	p.left -= n
+	return true, nil
+}
+
+// pick reads those of the next n values that rows names into out; false, with
+// nothing read, if they are not of one page or some are NULL.
+func (d *fixedPages[P]) pick(n int, rows []int32, out []P) (bool, error) {
+	if ok, err := d.inPage(n, d.setDict); err != nil || !ok {
+		return false, err
+	}
+	if d.coded {
+		if len(d.picked) < len(rows) {
+			d.picked = make([]uint32, max(len(rows), vector.DefaultRows/2))
+		}
+		codes := d.picked[:len(rows)]
+		if err := d.codes.pick(n, rows, codes); err != nil {
+			return false, err
+		}
+		return true, d.entriesOf(codes, out)
+	}
+	if len(d.plain) < n*d.width {
+		return false, errTruncated
+	}
+	if n > 0 {
+		// Pages are aligned to bytes only, which holds for no type with pointers.
+		src := unsafe.Slice((*P)(unsafe.Pointer(&d.plain[0])), n)
+		for i, r := range rows {
+			out[i] = src[r]
+		}
+	}
+	d.plain = d.plain[n*d.width:]
+	return true, nil
+}
+
+// entriesOf looks codes up in the dictionary.
+func (d *fixedPages[P]) entriesOf(codes []uint32, out []P) error {
+	dict := d.dict
+	out = out[:len(codes)]
+	for i, c := range codes {
+		if uint(c) >= uint(len(dict)) {
+			return errCode(len(dict), c)
+		}
+		out[i] = dict[c]
+	}
+	return nil
+}
+
 // fixedPages reads fixed-width values; it is a pageReader. Levels are written
 // only if some value is missing.
 type fixedPages[P int32 | int64 | float32 | float64] struct {
 	pages
-	dict  []P
-	index [1024]uint32 // codes on their way
+	dict   []P
+	index  [1024]uint32 // codes on their way
+	picked []uint32
 }
 
 func (d *fixedPages[P]) setDict(data []byte, n int) error {
@@ -187,14 +300,14 @@ func (d *fixedPages[P]) ReadBatchInPage(batch int64, values []P, def, _ []int16)
 		d.plain = d.plain[size:]
 		return int64(n), k, nil
 	}
-	dict, out := d.dict, values[:k]
+	out := values[:k]
 	for len(out) > 0 {
 		index := d.index[:min(len(out), len(d.index))]
 		if err := readHybrid(&d.codes, index); err != nil {
 			return 0, 0, err
 		}
-		for i, c := range index {
-			out[i] = dict[c]
+		if err := d.entriesOf(index, out); err != nil {
+			return 0, 0, err
 		}
 		out = out[len(index):]
 	}
@@ -275,6 +388,35 @@ func (d *textPages) checked(v *vector.Vector) (*vector.Vector, error) {
 	return v, nil
 }
 
+// pick reads those of the next n values that rows names, as codes; nil, with
+// nothing read, if they are not codes of a small dictionary and of one page, or
+// some are NULL.
+func (d *textPages) pick(n int, rows []int32) (*vector.Vector, error) {
+	if more, err := d.next(d.setDict); err != nil || !more || !d.keeps() {
+		return nil, err
+	}
+	if ok, err := d.inPage(n, d.setDict); err != nil || !ok {
+		return nil, err
+	}
+	codes := make([]uint32, len(rows))
+	if err := d.pages.codes.pick(n, rows, codes); err != nil {
+		return nil, err
+	}
+	out := make([]int32, len(rows))
+	for i, c := range codes {
+		if uint(c) >= uint(d.dict.Len) {
+			return nil, errCode(d.dict.Len, c)
+		}
+		out[i] = int32(c)
+	}
+	return vector.FromDict(d.typ, out, d.dict), nil
+}
+
+// keeps reports that the page's text stays dictionary-encoded.
+func (d *textPages) keeps() bool {
+	return d.coded && d.dict != nil && d.dict.Len > 0 && d.dict.Len <= maxKeptDict
+}
+
 func (d *textPages) setDict(data []byte, n int) (err error) {
 	if n < 0 || n > len(data)/4 {
 		return errTruncated
@@ -336,7 +478,7 @@ func (d *textPages) read(n int) (*vector.Vector, error) {
 			valid = vector.NewValid(n)
 		}
 		def := d.def[:m]
-		keep := d.coded && d.dict != nil && d.dict.Len > 0 && d.dict.Len <= maxKeptDict && offs == nil
+		keep := d.keeps() && offs == nil
 		if !keep && offs == nil {
 			offs = append(make([]int32, 0, n+1), 0)
 			text = make([]byte, 0, d.size+d.size/8)

@@ -185,6 +185,8 @@ func TestHybridDamaged(t *testing.T) {
 		}
 		h := newHybrid(data, rng.IntN(33))
 		_ = readHybrid(&h, dst)
+		p := newHybrid(data, rng.IntN(33))
+		_ = p.pick(len(dst), []int32{0, 7, 8, 40, 99}, dst)
 	}
 	for _, c := range []struct {
 		data  []byte

@@ -370,6 +370,7 @@ type parquetReader struct {
 	cols      []columnDecoder
 	chunks    []io.Closer
 	left      int64 // rows left in the row group
+	begun     int   // rows of the batch that Begin started
 	row       int64 // ordinal of the next row
 	done      int64
 	total     int64
@@ -399,54 +400,88 @@ func (r *parquetReader) splitBytes(s *proto.Split) int64 {
 	return max(1, s.GetRows()) * int64(max(1, len(r.scan.GetColumns()))) * 8
 }
 
-func (r *parquetReader) Next(ctx context.Context) (b *vector.Batch, err error) {
+func (r *parquetReader) Next(ctx context.Context) (*vector.Batch, error) {
+	cols, n, err := r.Begin(ctx, nil)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	return vector.NewBatch(cols, n), nil
+}
+
+// guard makes errors and panics of decoders ones that name the file, and lasting.
+func (r *parquetReader) guard(err *error) {
+	if p := recover(); p != nil {
+		if r.file == nil {
+			panic(p)
+		}
+		*err = damaged(r.file.path, fmt.Errorf("%v", p))
+	}
+	if *err != nil {
+		r.err = *err
+	}
+}
+
+// Begin reads the columns that want names, all if it is nil, of the next rows.
+func (r *parquetReader) Begin(ctx context.Context, want []bool) (cols []*vector.Vector, n int, err error) {
 	if r.err != nil || r.limit == 0 {
-		return nil, r.err
+		return nil, 0, r.err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, pgerr.From(err)
+		return nil, 0, pgerr.From(err)
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			if r.file == nil {
-				panic(p)
-			}
-			err = damaged(r.file.path, fmt.Errorf("%v", p))
-		}
-		if err != nil {
-			r.err, b = err, nil
-		}
-	}()
+	defer r.guard(&err)
 	for r.left == 0 {
 		more, err := r.nextGroup()
 		if err != nil || !more {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	n := min(int(r.left), r.batchRows)
+	n = min(int(r.left), r.batchRows)
 	if r.limit >= 0 {
 		n = min(n, int(r.limit))
 		r.limit -= int64(n)
 	}
-	vs := make([]*vector.Vector, 0, len(r.cols)+1)
-	for _, c := range r.cols {
-		v, err := c.read(n)
-		if err != nil {
-			return nil, damaged(r.file.path, err)
+	cols = make([]*vector.Vector, len(r.cols), len(r.cols)+1)
+	for i, c := range r.cols {
+		if want != nil && !want[i] {
+			continue
 		}
-		vs = append(vs, v)
+		if cols[i], err = c.read(n); err != nil {
+			return nil, 0, damaged(r.file.path, err)
+		}
 	}
 	if r.scan.GetRowId() {
 		ids := make([]int64, n)
 		for i := range ids {
 			ids[i] = r.row + int64(i)
 		}
-		vs = append(vs, vector.FromSlice(types.T(types.Int8), ids))
+		cols = append(cols, vector.FromSlice(types.T(types.Int8), ids))
 	}
+	r.begun = n
 	r.row += int64(n)
 	r.left -= int64(n)
 	r.done += int64(n) * int64(max(1, len(r.scan.GetColumns()))) * 8
-	return vector.NewBatch(vs, n), nil
+	return cols, n, nil
+}
+
+// Rest reads the columns that Begin left out.
+func (r *parquetReader) Rest(_ context.Context, cols []*vector.Vector, rows []int32) (err error) {
+	defer r.guard(&err)
+	n := r.begun
+	for i, c := range r.cols {
+		switch {
+		case cols[i] != nil:
+		case rows == nil:
+			cols[i], err = c.read(n)
+		case len(rows) == 0 && skipRows(c, n):
+		default:
+			cols[i], err = readRows(c, n, rows)
+		}
+		if err != nil {
+			return damaged(r.file.path, err)
+		}
+	}
+	return nil
 }
 
 // nextGroup opens the next row group.
