@@ -162,15 +162,13 @@ func (sc *selectCtx) subLink(x *pg.SubLink) (Expr, error) {
 	case pg.SubLinkType_ANY_SUBLINK, pg.SubLinkType_ALL_SUBLINK:
 		_, op := lastName(x.OperName)
 		any := x.SubLinkType == pg.SubLinkType_ANY_SUBLINK
-		if op != "" && !(any && op == "=") && !(!any && op == "<>") {
-			return nil, b.unsupported(x.Location, "operator %s with ANY or ALL of a subquery", op).WithHint("Compare with (SELECT min(…) …) or (SELECT max(…) …).")
+		hashes := op == "" || any && op == "=" || !any && op == "<>"
+		if !hashes || correlated {
+			return sc.quantified(x, q, cols, op, any)
 		}
 		left, right, err := sc.inOperands(x, cols)
 		if err != nil {
 			return nil, err
-		}
-		if correlated {
-			return nil, b.unsupported(x.Location, "a correlated IN in this place").WithHint("Write EXISTS (SELECT … WHERE inner = outer).")
 		}
 		mark := b.newCol("in", boolType)
 		rp, rk := projectKeys(b, q.plan, right)
@@ -186,6 +184,90 @@ func (sc *selectCtx) subLink(x *pg.SubLink) (Expr, error) {
 		return mark.ref(), nil
 	}
 	return nil, b.unsupported(x.Location, "this kind of subquery")
+}
+
+// quantified binds x op ANY|ALL (subquery) by what decides it: whether there is a row
+// for which the comparison is true (ANY) or false (ALL), and if not, whether there
+// is one for which it is NULL.
+func (sc *selectCtx) quantified(x *pg.SubLink, q *Query, cols []Col, op string, any bool) (Expr, error) {
+	b := sc.b
+	if op == "" {
+		op = "="
+	}
+	ns := []*pg.Node{x.Testexpr}
+	if r := x.Testexpr.GetRowExpr(); r != nil {
+		ns = r.Args
+	}
+	left, err := sc.exprs(ns)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(left) < len(cols):
+		return nil, pgerr.New(pgerr.SyntaxError, "subquery has too many columns").At(b.pos(x.Location))
+	case len(left) > len(cols):
+		return nil, pgerr.New(pgerr.SyntaxError, "subquery has too few columns").At(b.pos(x.Location))
+	case len(left) > 1 && op != "=" && op != "<>":
+		return nil, b.unsupported(x.Location, "operator %s of rows with ANY or ALL", op)
+	}
+	for _, e := range left {
+		if isVolatile(e) {
+			return nil, b.unsupported(x.Location, "a volatile function before %s ANY or ALL of a subquery", op)
+		}
+	}
+	if anyVolatile(q.plan) {
+		return nil, b.unsupported(x.Location, "a volatile function in a subquery of %s ANY or ALL", op)
+	}
+	// Rows are equal when all their fields are, and differ otherwise.
+	compare := func(cols []Col) (Expr, error) {
+		o := op
+		if len(left) > 1 {
+			o = "="
+		}
+		var terms []Expr
+		for i := range left {
+			e, err := b.operator(o, []Expr{left[i], cols[i].ref()}, x.Location)
+			if err != nil {
+				return nil, err
+			}
+			if e.Type().ID != types.Bool {
+				return nil, pgerr.New(pgerr.WrongObjectType, "op ANY/ALL (array) requires operator to yield boolean").At(b.pos(x.Location))
+			}
+			terms = append(terms, e)
+		}
+		if e := and(terms...); o == op {
+			return e, nil
+		} else {
+			return b.not(e), nil
+		}
+	}
+	if _, err := compare(cols); err != nil {
+		return nil, err
+	}
+	again, cols2, _, err := sc.subPlan(x.Subselect) // a plan of its own: columns have one place
+	if err != nil {
+		return nil, err
+	}
+	decided, unknown := b.newCol("", boolType), b.newCol("", boolType)
+	f := func(in Node) (Node, error) {
+		cmp, err := compare(cols)
+		if err != nil {
+			return nil, err
+		}
+		if !any {
+			cmp = b.not(cmp)
+		}
+		null, err := compare(cols2)
+		if err != nil {
+			return nil, err
+		}
+		in = &Dependent{Kind: proto.DependentJoin_EXISTS, Left: in, Right: &Filter{In: q.plan, Cond: cmp}, Out: []Col{decided}}
+		return &Dependent{Kind: proto.DependentJoin_EXISTS, Left: in, Right: &Filter{In: again.plan, Cond: &Is{Op: proto.IsTest_NULL, Arg: null}}, Out: []Col{unknown}}, nil
+	}
+	if err := sc.attachComparison(x, left, f); err != nil {
+		return nil, err
+	}
+	return &Case{T: boolType, Whens: []When{{Cond: decided.ref(), Result: boolConst(any)}, {Cond: unknown.ref(), Result: &Const{T: boolType}}}, Else: boolConst(!any)}, nil
 }
 
 // projectKeys computes the compared expressions of an IN's right side.
