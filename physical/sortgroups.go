@@ -195,6 +195,7 @@ func (s *sorter) nextPiece(target int) *vector.Batch {
 	cols := make([]*vector.Vector, len(s.ts))
 	for c, t := range s.ts {
 		a := vector.NewAppender(t)
+		a.Expect(rows)
 		for _, p := range take {
 			idx := p.rows
 			if idx == nil {

@@ -34,6 +34,9 @@ func NewAppender(t types.Type) *Appender {
 	return a
 }
 
+// Expect says that the vector being built will have about n rows.
+func (a *Appender) Expect(n int) { a.lastRows = n }
+
 // Len is the number of rows so far.
 func (a *Appender) Len() int { return a.n }
 
@@ -168,7 +171,12 @@ func (a *Appender) appendValues(v *Vector, idx []int32) {
 		at := len(a.buf)
 		need := at + len(idx)*a.width
 		if need > cap(a.buf) {
-			nb := alignedBytes(max(2*cap(a.buf), need, 256, slack(a.lastRows)*a.width))
+			size := max(2*cap(a.buf), need, 256, slack(a.lastRows)*a.width)
+			alloc := dirtyBytes
+			if a.width > 16 {
+				alloc = alignedBytes // Decimals have padding
+			}
+			nb := alloc(size)
 			copy(nb, a.buf)
 			a.buf = nb[:at]
 		}

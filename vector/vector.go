@@ -3,6 +3,7 @@ package vector
 import (
 	"fmt"
 	"math/bits"
+	"strings"
 	"unsafe"
 
 	"github.com/volleydb/volley/types"
@@ -67,6 +68,19 @@ func alignedBytes(n int) []byte {
 	}
 	w := make([]uint64, (n+7)/8)
 	return unsafe.Slice((*byte)(unsafe.Pointer(&w[0])), n)
+}
+
+// dirtyBytes is alignedBytes for memory that is about to be overwritten: it holds
+// anything. To clear what every shuffle copies over is a tenth of its time, and a
+// strings.Builder is the way to memory that the runtime has not cleared.
+func dirtyBytes(n int) []byte {
+	if n < 32<<10 {
+		return alignedBytes(n) // small objects need not be aligned
+	}
+	var b strings.Builder
+	b.Grow(n)
+	b.WriteByte(0)
+	return unsafe.Slice(unsafe.StringData(b.String()), n)
 }
 
 // New makes a Flat vector of n rows whose values are zero and valid. For
