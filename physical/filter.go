@@ -22,7 +22,11 @@ func newFilter(n *node, op *proto.Filter) (Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &filter{in: n.ins[0], conds: conds}, nil
+	in := n.ins[0]
+	if len(conds) > 0 {
+		in = pipelined(in, conds[:1]) // the others are for the rows that are left
+	}
+	return &filter{in: in, conds: conds}, nil
 }
 
 func (f *filter) Next(ctx context.Context) (*vector.Batch, error) {
