@@ -76,7 +76,7 @@ func tableFiles(store *catalog.Store, r *catalog.Relation) (*planner.FileSet, er
 	if err != nil {
 		return nil, err
 	}
-	return &planner.FileSet{Format: "parquet", Splits: p.Splits, Rows: p.Rows, Bytes: r.Bytes, Schema: p.Schema}, nil
+	return &planner.FileSet{Format: "parquet", Splits: p.Splits, Rows: p.Rows, Bytes: r.Bytes, Schema: p.Schema, Stats: p.Stats}, nil
 }
 
 func (n *names) RelationNames() []string {
@@ -164,7 +164,7 @@ func (f files) Parquet(ctx context.Context, pattern string) (*planner.FileSet, e
 	if err != nil {
 		return nil, err
 	}
-	return &planner.FileSet{Format: "parquet", Splits: p.Splits, Rows: p.Rows, Schema: p.Schema}, nil
+	return &planner.FileSet{Format: "parquet", Splits: p.Splits, Rows: p.Rows, Schema: p.Schema, Stats: p.Stats}, nil
 }
 
 func openArtifact(store *udf.Store, digest string) (io.ReadCloser, error) {

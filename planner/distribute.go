@@ -16,6 +16,7 @@ type phys struct {
 	stages []*proto.Stage
 	nextOp uint32
 	shared map[*SharedPlan]*sharedStage
+	est    *estimator
 	// serial is set inside a Dependent's inner plan: it runs as a part of one task, once
 	// per outer row, so nothing in it is cut.
 	serial int
@@ -71,6 +72,15 @@ func (p *phys) outerRef(level int) *stream {
 
 // lower plans a node.
 func (p *phys) lower(n Node) (*stream, error) {
+	s, err := p.lowerNode(n)
+	if err == nil {
+		s.rows = p.est.of(n).rows
+		s.op.RowsEstimate = s.rows
+	}
+	return s, err
+}
+
+func (p *phys) lowerNode(n Node) (*stream, error) {
 	if err := p.b.ctx.Err(); err != nil {
 		return nil, pgerr.From(err)
 	}
@@ -406,10 +416,7 @@ func (p *phys) aggregate(n *Aggregate) (*stream, error) {
 		}
 		vol = vol || c.F.UDF != nil && c.F.Volatility == function.Volatile
 	}
-	groups := 1.0
-	if len(n.Keys) > 0 {
-		groups = max(1, math.Pow(s.rows, 0.75))
-	}
+	groups := p.est.of(n).rows
 	keysOut := n.Out[:len(n.Keys)]
 	op := func(in *stream, mode proto.Aggregate_Mode, keys []Expr, calls []*proto.AggCall, cols []Col, rows float64) (*stream, error) {
 		ks, err := lowerExprs(keys, in.layout())

@@ -50,7 +50,7 @@ func (q *Query) Plan(ctx context.Context, w *Write) (*proto.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &phys{b: b, shared: map[*SharedPlan]*sharedStage{}}
+	p := &phys{b: b, est: newEstimator(), shared: map[*SharedPlan]*sharedStage{}}
 	s, err := p.lower(root)
 	if err != nil {
 		return nil, err
@@ -90,33 +90,37 @@ func (b *binder) optimise(n Node, need colSet) (Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n, err = b.decorrelate(n); err != nil {
+	est := newEstimator()
+	// Shared plans first: how many rows they give decides about what reads them.
+	err = sharedPlans(n, map[*SharedPlan]bool{}, func(s *SharedPlan) error {
+		cols := s.In.Cols()
+		in, err := b.rules(s.In, idsOf(cols), est)
+		if err != nil {
+			return err
+		}
+		s.In = inOrder(in, cols)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.rules(n, need, est)
+}
+
+func (b *binder) rules(n Node, need colSet, est *estimator) (Node, error) {
+	n, err := b.decorrelate(n)
+	if err != nil {
 		return nil, err
 	}
 	if n, err = b.pushDown(n, nil); err != nil {
 		return nil, err
 	}
+	// Pruning turns mark joins into semi joins, which the ordering moves.
 	n = prune(n, need)
-	err = sharedPlans(n, map[*SharedPlan]bool{}, func(s *SharedPlan) error {
-		cols := s.In.Cols()
-		in, err := b.decorrelate(s.In)
-		if err != nil {
-			return err
-		}
-		if in, err = b.pushDown(in, nil); err != nil {
-			return err
-		}
-		s.In = narrow(prune(in, idsOf(cols)), cols)
-		if !sameCols(s.In.Cols(), cols) {
-			p := &Project{In: s.In, Out: cols}
-			for _, c := range cols {
-				p.Exprs = append(p.Exprs, c.ref())
-			}
-			s.In = p
-		}
-		return nil
-	})
-	return n, err
+	if n, err = b.orderJoins(n, est); err != nil {
+		return nil, err
+	}
+	return prune(n, need), nil
 }
 
 // Assign makes the query give exactly the columns of a table: source[i] is the
