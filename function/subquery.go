@@ -18,4 +18,17 @@ func registerSubqueries(r *registry) {
 		}
 		return args[0], nil
 	}, called, doc("the value of a subquery that has at most one row"))
+	// row_limit(n, offset) is n, the value of a LIMIT, or of an OFFSET.
+	r.scalar("row_limit(int8,bool) int8", func(_ *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
+		for i := 0; i < n; i++ {
+			if args[0].IsNull(i) || vector.At[int64](args[0], i) >= 0 {
+				continue
+			}
+			if vector.At[bool](args[1], i) {
+				return nil, pgerr.New(pgerr.InvalidRowCountInOffset, "OFFSET must not be negative")
+			}
+			return nil, pgerr.New(pgerr.InvalidRowCountInLimit, "LIMIT must not be negative")
+		}
+		return args[0], nil
+	}, called, doc("the number of rows that LIMIT or OFFSET stands for"))
 }

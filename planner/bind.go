@@ -519,9 +519,7 @@ func (b *binder) orderLimit(sel *pg.SelectStmt, in Node, cols []outCol, outer *s
 
 // limit applies LIMIT and OFFSET.
 func (b *binder) limit(sel *pg.SelectStmt, in Node, outer *selectCtx, ctes *cteEnv) (Node, error) {
-	if sel.LimitOption == pg.LimitOption_LIMIT_OPTION_WITH_TIES {
-		return nil, b.unsupported(nodeLocation(sel.LimitCount), "FETCH FIRST … WITH TIES")
-	}
+	var dynamic [2]*limitValue // count and offset that are known at run time only
 	value := func(n *pg.Node, what, code string) (int64, bool, error) {
 		if n == nil {
 			return 0, false, nil
@@ -537,15 +535,17 @@ func (b *binder) limit(sel *pg.SelectStmt, in Node, outer *selectCtx, ctes *cteE
 		if e, err = b.coerce(e, types.T(types.Int8), function.Assignment, what); err != nil {
 			return 0, false, err
 		}
-		if _, ok := sc.plan.(*Values); !ok {
-			return 0, false, b.unsupported(nodeLocation(n), "a subquery in %s", what)
-		}
 		c, ok := e.(*Const)
 		if !ok {
-			if b.infer {
+			if _, plain := sc.plan.(*Values); plain && b.infer {
 				return 0, false, nil // a parameter
 			}
-			return 0, false, b.unsupported(nodeLocation(n), "an expression that is not constant in %s", what)
+			i := 0
+			if what == "OFFSET" {
+				i = 1
+			}
+			dynamic[i] = &limitValue{plan: sc.plan, e: e}
+			return 0, true, nil
 		}
 		if c.V == nil {
 			return 0, false, nil
@@ -564,8 +564,19 @@ func (b *binder) limit(sel *pg.SelectStmt, in Node, outer *selectCtx, ctes *cteE
 	if err != nil {
 		return nil, err
 	}
+	ties := sel.LimitOption == pg.LimitOption_LIMIT_OPTION_WITH_TIES && hasCount
+	if _, ok := in.(*Sort); ties && !ok {
+		return nil, pgerr.New(pgerr.SyntaxError, "WITH TIES cannot be specified without ORDER BY clause").At(b.pos(nodeLocation(sel.LimitCount)))
+	}
 	if !hasCount && !hasOffset {
 		return in, nil
+	}
+	if ties || dynamic[0] != nil || dynamic[1] != nil {
+		values := [2]Expr{&Const{T: types.T(types.Int8)}, constInt8(offset)}
+		if hasCount {
+			values[0] = constInt8(count)
+		}
+		return b.numberedLimit(in, values, dynamic, ties)
 	}
 	l := &Limit{In: in, Count: -1, Offset: offset}
 	if hasCount {
