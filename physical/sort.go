@@ -65,6 +65,8 @@ type sorter struct {
 	held   int64 // bytes charged
 	runs   []*spillFile
 	cutoff []byte // with a limit: keys not below it are of no use
+	// cutPrefix is the prefix of the cutoff.
+	cutPrefix uint64
 
 	sorted *vector.Batch // the rows in memory
 	order  []int32
@@ -89,15 +91,9 @@ func newSorter(n *node, ts []types.Type, keys *sortKeys, limit int64) *sorter {
 
 func (s *sorter) add(ctx context.Context, b *vector.Batch) error {
 	if s.cutoff != nil {
-		k, err := s.keys.encode(ctx, b)
+		rows, err := s.below(ctx, b)
 		if err != nil {
 			return err
-		}
-		rows := make([]int32, 0, 64)
-		for i := range b.Rows() {
-			if string(k.at(i)) < string(s.cutoff) {
-				rows = append(rows, int32(i))
-			}
 		}
 		if len(rows) == 0 {
 			return nil
@@ -136,9 +132,43 @@ func (s *sorter) add(ctx context.Context, b *vector.Batch) error {
 	return nil
 }
 
+// below returns the rows whose keys are below the cutoff.
+func (s *sorter) below(ctx context.Context, b *vector.Batch) ([]int32, error) {
+	n := b.Rows()
+	vs, err := evalAll(ctx, s.keys.exprs, b)
+	if err != nil {
+		return nil, err
+	}
+	p := keyPrefixes(vs, s.keys.orders, n)
+	var rows []int32
+	tied := 0
+	for i, k := range p.bits {
+		if k <= s.cutPrefix {
+			rows = append(rows, int32(i))
+			if k == s.cutPrefix {
+				tied++
+			}
+		}
+	}
+	if tied == 0 {
+		return rows, nil
+	}
+	for c := range vs {
+		vs[c] = vector.Gather(vs[c], rows)
+	}
+	k := encodeKeys(vs, s.keys.orders, len(rows))
+	kept := rows[:0]
+	for i, r := range rows {
+		if string(k.at(i)) < string(s.cutoff) {
+			kept = append(kept, r)
+		}
+	}
+	return kept, nil
+}
+
 // load concatenates what is buffered and sorts it.
 func (s *sorter) load(ctx context.Context) (*vector.Batch, []int32, error) {
-	all := concatAndDrop(s.ts, s.buf)
+	all := dropInto(s.ts, s.buf, vector.Join)
 	s.buf, s.rows = nil, 0
 	order, err := s.keys.sortRows(ctx, all)
 	if err != nil {
@@ -153,6 +183,11 @@ func (s *sorter) load(ctx context.Context) (*vector.Batch, []int32, error) {
 // concatAndDrop concatenates column by column and drops each input column at
 // once, so that the rows are held twice for one column only.
 func concatAndDrop(ts []types.Type, bs []*vector.Batch) *vector.Batch {
+	return dropInto(ts, bs, vector.Concat)
+}
+
+// dropInto is concatAndDrop with Concat or Join.
+func dropInto(ts []types.Type, bs []*vector.Batch, concat func([]*vector.Vector) *vector.Vector) *vector.Batch {
 	n := 0
 	parts := make([][]*vector.Vector, len(ts))
 	for i, b := range bs {
@@ -168,7 +203,7 @@ func concatAndDrop(ts []types.Type, bs []*vector.Batch) *vector.Batch {
 			cols[c] = vector.New(t, 0)
 			continue
 		}
-		cols[c] = vector.Concat(parts[c])
+		cols[c] = concat(parts[c])
 		parts[c] = nil
 	}
 	return vector.NewBatch(cols, n)
@@ -188,6 +223,11 @@ func (s *sorter) prune(ctx context.Context) error {
 			return err
 		}
 		s.cutoff = append([]byte(nil), k.at(0)...)
+		vs, err := evalAll(ctx, s.keys.exprs, last)
+		if err != nil {
+			return err
+		}
+		s.cutPrefix = keyPrefixes(vs, s.keys.orders, 1).bits[0]
 	}
 	s.n.mem.Shrink(s.held)
 	s.held = batchBytes(b) + int64(b.Rows())*sortRowBytes

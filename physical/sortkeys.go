@@ -269,8 +269,8 @@ func radixSort(ctx context.Context, recs []rec, width int) error {
 	return nil
 }
 
-// sortEncoded sorts by the first eight bytes that differ, then by comparing
-// whole keys where those are equal.
+// sortEncoded sorts by the first eight bytes that differ, then rows that are
+// equal in those by the next eight, and so on.
 func sortEncoded(ctx context.Context, k encodedKeys, n int) ([]int32, error) {
 	if n == 0 {
 		return nil, nil
@@ -295,29 +295,50 @@ func sortEncoded(ctx context.Context, k encodedKeys, n int) ([]int32, error) {
 	if err := radixSort(ctx, recs, 64); err != nil {
 		return nil, err
 	}
-	for from := 0; from < n; {
-		to := from + 1
-		for to < n && recs[to].key == recs[from].key {
-			to++
-		}
-		if to-from > 1 {
-			if err := cancelled(ctx); err != nil && to-from > 1024 {
-				return nil, err
-			}
-			slices.SortFunc(recs[from:to], func(a, b rec) int {
-				if c := bytes.Compare(k.at(int(a.row))[skip:], k.at(int(b.row))[skip:]); c != 0 {
-					return c
-				}
-				return int(a.row - b.row)
-			})
-		}
-		from = to
+	if err := sortTies(ctx, recs, &k, skip+8); err != nil {
+		return nil, err
 	}
 	out := make([]int32, n)
 	for i := range recs {
 		out[i] = recs[i].row
 	}
 	return out, nil
+}
+
+// sortTies sorts runs of equal keys by the bytes of the encoded keys from depth.
+// No encoded key is the beginning of another, so zeros may stand for what is
+// behind the end of one.
+func sortTies(ctx context.Context, recs []rec, k *encodedKeys, depth int) error {
+	for from := 0; from < len(recs); {
+		to := from + 1
+		for to < len(recs) && recs[to].key == recs[from].key {
+			to++
+		}
+		run := recs[from:to]
+		from = to
+		if len(run) == 1 {
+			continue
+		}
+		more := false
+		for i := range run {
+			key := k.at(int(run[i].row))
+			run[i].key = 0
+			if len(key) > depth {
+				run[i].key = prefix64(key[depth:])
+				more = true
+			}
+		}
+		if !more {
+			continue
+		}
+		if err := radixSort(ctx, run, 64); err != nil {
+			return err
+		}
+		if err := sortTies(ctx, run, k, depth+8); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func prefix64(b []byte) uint64 {

@@ -214,6 +214,54 @@ func sliceValid(valid []byte, from, to int) []byte {
 	return out
 }
 
+// Join is Concat that keeps dictionaries where they are small against the rows:
+// the result's dictionary is then the pieces' one after the other, each once.
+func Join(vs []*Vector) *Vector {
+	n, size := 0, 0
+	base := map[*Vector]int{}
+	var dicts []*Vector
+	anyNull := false
+	for _, v := range vs {
+		if v.Form != Dict {
+			return Concat(vs)
+		}
+		n += v.Len
+		anyNull = anyNull || v.Valid != nil
+		if _, ok := base[v.Child]; !ok {
+			base[v.Child] = size
+			dicts = append(dicts, v.Child)
+			size += v.Child.Len
+		}
+	}
+	if len(vs) < 2 || size > n/4 {
+		return Concat(vs)
+	}
+	out := &Vector{Type: vs[0].Type, Form: Dict, Len: n, Child: dicts[0], Codes: make([]int32, n)}
+	if len(dicts) > 1 {
+		out.Child = Concat(dicts)
+	}
+	if anyNull {
+		out.Valid = NewValid(n)
+	}
+	at := 0
+	for _, v := range vs {
+		b := int32(base[v.Child])
+		dst := out.Codes[at : at+v.Len]
+		for i, c := range v.Codes[:v.Len] {
+			dst[i] = c + b
+		}
+		if v.Valid != nil {
+			for i := range v.Len {
+				if v.IsNull(i) {
+					SetNull(out.Valid, at+i)
+				}
+			}
+		}
+		at += v.Len
+	}
+	return out
+}
+
 // Concat returns the rows of all vs after each other, Flat. All have the same
 // Phys; the type is that of the first.
 func Concat(vs []*Vector) *Vector {
@@ -249,7 +297,7 @@ func Concat(vs []*Vector) *Vector {
 		var kids []*Vector
 		total := 0
 		for _, v := range flat {
-			total += len(v.Bytes)
+			total += int(v.Offs[v.Len] - v.Offs[0])
 		}
 		out.Bytes = make([]byte, 0, total)
 		for _, v := range flat {
