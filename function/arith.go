@@ -18,7 +18,7 @@ type intLoop[T signed] func(a, b, out []T) (bad T)
 // runs only when the loop reports a bad row.
 func intOp[T signed](rt types.ID, loop intLoop[T], slow func(a, b T) (T, error)) EvalFunc {
 	return func(_ *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
-		out := vector.New(types.T(rt), n)
+		out := vector.NewDirty(types.T(rt), n)
 		if n == 0 {
 			return out, nil
 		}
@@ -253,7 +253,7 @@ func modInt[T signed](a, b T) (T, error) {
 // floatOp makes an EvalFunc of a loop that looks for results to check itself.
 func floatOp[T float](rt types.ID, loop func(args []*vector.Vector, a, b, out []T) error) EvalFunc {
 	return func(_ *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
-		out := vector.New(types.T(rt), n)
+		out := vector.NewDirty(types.T(rt), n)
 		if n == 0 {
 			return out, nil
 		}

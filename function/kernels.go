@@ -24,7 +24,7 @@ func allValid(args []*vector.Vector, i int) bool {
 // unary maps values by a function that cannot fail.
 func unary[A, R vector.Fixed](rt types.ID, f func(A) R) EvalFunc {
 	return func(_ *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
-		out := vector.New(types.T(rt), n)
+		out := vector.NewDirty(types.T(rt), n)
 		a, dst := vector.Values[A](args[0]), vector.Values[R](out)
 		m := indexMask(args[0])
 		for i := range dst {
@@ -41,18 +41,15 @@ func unaryErr[A, R vector.Fixed](rt types.ID, f func(A) (R, error)) EvalFunc {
 
 func unaryCtx[A, R vector.Fixed](rt types.ID, f func(*Ctx, A) (R, error)) EvalFunc {
 	return func(c *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
-		out := vector.New(types.T(rt), n)
+		out := vector.NewDirty(types.T(rt), n)
 		a, dst := vector.Values[A](args[0]), vector.Values[R](out)
 		m := indexMask(args[0])
 		for i := range dst {
 			x, err := f(c, a[i&m])
-			if err != nil {
-				if allValid(args, i) {
-					return nil, err
-				}
-				continue
-			}
 			dst[i] = x
+			if err != nil && allValid(args, i) {
+				return nil, err
+			}
 		}
 		return out, nil
 	}
@@ -61,7 +58,7 @@ func unaryCtx[A, R vector.Fixed](rt types.ID, f func(*Ctx, A) (R, error)) EvalFu
 // binary is unary with two arguments.
 func binary[A, B, R vector.Fixed](rt types.ID, f func(A, B) R) EvalFunc {
 	return func(_ *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
-		out := vector.New(types.T(rt), n)
+		out := vector.NewDirty(types.T(rt), n)
 		a, b, dst := vector.Values[A](args[0]), vector.Values[B](args[1]), vector.Values[R](out)
 		ma, mb := indexMask(args[0]), indexMask(args[1])
 		for i := range dst {
@@ -78,18 +75,15 @@ func binaryErr[A, B, R vector.Fixed](rt types.ID, f func(A, B) (R, error)) EvalF
 
 func binaryCtx[A, B, R vector.Fixed](rt types.ID, f func(*Ctx, A, B) (R, error)) EvalFunc {
 	return func(c *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
-		out := vector.New(types.T(rt), n)
+		out := vector.NewDirty(types.T(rt), n)
 		a, b, dst := vector.Values[A](args[0]), vector.Values[B](args[1]), vector.Values[R](out)
 		ma, mb := indexMask(args[0]), indexMask(args[1])
 		for i := range dst {
 			x, err := f(c, a[i&ma], b[i&mb])
-			if err != nil {
-				if allValid(args, i) {
-					return nil, err
-				}
-				continue
-			}
 			dst[i] = x
+			if err != nil && allValid(args, i) {
+				return nil, err
+			}
 		}
 		return out, nil
 	}

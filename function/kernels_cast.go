@@ -144,7 +144,7 @@ func castFlat(c *Ctx, v *vector.Vector, to types.Type, explicit bool) (*vector.V
 
 // mapFixed converts row by row; f cannot fail.
 func mapFixed[A, B vector.Fixed](v *vector.Vector, to types.Type, f func(A) B) *vector.Vector {
-	out := vector.New(to, v.Len)
+	out := vector.NewDirty(to, v.Len)
 	src, dst := vector.Values[A](v), vector.Values[B](out)
 	for i := range dst {
 		dst[i] = f(src[i])
@@ -234,7 +234,7 @@ func castInts[A signed](v *vector.Vector, to types.Type) (*vector.Vector, error)
 }
 
 func convertFloats[A signed](v *vector.Vector, to types.Type) *vector.Vector {
-	out := vector.New(to, v.Len)
+	out := vector.NewDirty(to, v.Len)
 	src, dst := vector.Values[A](v), vector.Values[float64](out)
 	src = src[:len(dst)]
 	for i := range dst {
@@ -246,7 +246,7 @@ func convertFloats[A signed](v *vector.Vector, to types.Type) *vector.Vector {
 // convertInts notes in bad whether some value did not survive the conversion
 // and looks for a valid row only then.
 func convertInts[A, B signed](v *vector.Vector, to types.Type) (*vector.Vector, error) {
-	out := vector.New(to, v.Len)
+	out := vector.NewDirty(to, v.Len)
 	src, dst := vector.Values[A](v), vector.Values[B](out)
 	src = src[:len(dst)]
 	var bad int64

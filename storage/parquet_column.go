@@ -132,7 +132,7 @@ func (d *fixedDecoder[P, T]) read(n int) (*vector.Vector, error) {
 			return vector.FromRaw(d.typ, raw, n), nil
 		}
 	}
-	v := vector.New(d.typ, n)
+	v := vector.NewDirty(d.typ, n)
 	out := vector.Values[T](v)
 	if len(d.def) < n {
 		d.def = make([]int16, n)

@@ -39,7 +39,7 @@ func Gather(v *Vector, idx []int32) *Vector {
 		}
 		out.Offs, out.Child = offs, Gather(v.Child, sub)
 	default:
-		out.buf = alignedBytes(n * Width(p))
+		out.buf = overwritten(p, n)
 		if n == 0 {
 			return out
 		}
@@ -59,6 +59,14 @@ func Gather(v *Vector, idx []int32) *Vector {
 		}
 	}
 	return out
+}
+
+// overwritten is memory for n values that are about to be written.
+func overwritten(p types.Phys, n int) []byte {
+	if p == types.PhysNumeric {
+		return alignedBytes(n * Width(p)) // Decimals have padding
+	}
+	return dirtyBytes(n * Width(p))
 }
 
 func gatherFixed[T any](dst, src []byte, idx []int32) {
@@ -316,7 +324,7 @@ func Concat(vs []*Vector) *Vector {
 			out.Child = Concat(kids)
 		}
 	default:
-		out.buf = alignedBytes(n * Width(p))
+		out.buf = overwritten(p, n)
 		at := 0
 		for _, v := range flat {
 			at += copy(out.buf[at:], v.buf[:v.Len*Width(p)])

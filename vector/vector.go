@@ -101,6 +101,16 @@ func New(t types.Type, n int) *Vector {
 	return v
 }
 
+// NewDirty is New for a caller that writes every value: the values of a large
+// fixed-width vector are anything, which saves clearing them.
+func NewDirty(t types.Type, n int) *Vector {
+	switch w := Width(t.Phys()); w {
+	case 2, 4, 8:
+		return &Vector{Type: t, Len: n, buf: dirtyBytes(n * w)}
+	}
+	return New(t, n)
+}
+
 // Values returns the stored values of a fixed-width vector as a slice that
 // aliases it: Len values, or one for Const. T must match the type's Phys.
 func Values[T Fixed](v *Vector) []T {
