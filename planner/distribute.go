@@ -516,8 +516,13 @@ func (p *phys) aggregate(n *Aggregate) (*stream, error) {
 		part, err = p.gather(part, nil)
 	} else {
 		// A guess of many groups that is wrong costs some empty tasks; one of few
-		// makes one task merge everybody's groups in a table beyond the caches.
-		part, err = p.spreadOver(part, keys, p.tasksFor(max(groups, s.rows/2), 0))
+		// makes one task merge everybody's groups in a table beyond the caches. Of
+		// keys whose values are counted every task has each group at most once.
+		arriving := max(groups, s.rows/2)
+		if p.est.counted(n) {
+			arriving = min(arriving, groups*float64(s.frag.tasks))
+		}
+		part, err = p.spreadOver(part, keys, p.tasksFor(arriving, 0))
 	}
 	if err != nil {
 		return nil, err

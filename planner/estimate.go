@@ -459,6 +459,19 @@ func (e *estimate) groups(keys []Expr) float64 {
 	return max(1, min(g, e.rows))
 }
 
+// counted reports that all keys of a grouping are columns whose distinct values
+// the statistics tell.
+func (s *estimator) counted(n *Aggregate) bool {
+	in := s.of(n.In)
+	for _, k := range n.Keys {
+		c, ok := k.(*Column)
+		if !ok || in.cols[c.ID].distinct == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *estimator) aggregate(n *Aggregate) *estimate {
 	in := s.of(n.In)
 	e := &estimate{rows: in.groups(n.Keys), cols: map[ColID]colEstimate{}}
@@ -479,7 +492,15 @@ func (s *estimator) aggregate(n *Aggregate) *estimate {
 func keysDivisor(l, r *estimate, lk, rk []Expr) float64 {
 	d, most := 1.0, 1.0
 	for i := range lk {
-		x := max(l.distinct(lk[i]), r.distinct(rk[i]))
+		x, y := l.distinct(lk[i]), r.distinct(rk[i])
+		// What refers to a key has no more values than there are keys.
+		if y > 0.95*r.rows {
+			x = min(x, r.base)
+		}
+		if y = max(y, 1); l.distinct(lk[i]) > 0.95*l.rows {
+			y = min(y, l.base)
+		}
+		x = max(x, y)
 		d, most = d*x, max(most, x)
 	}
 	return max(most, min(d, l.base, r.base))

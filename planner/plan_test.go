@@ -88,7 +88,9 @@ func testOptions() *Options {
 }
 
 // planText is EXPLAIN of a query, or its error.
-func planText(sql string) string {
+func planText(sql string) string { return planTextWith(sql, testOptions()) }
+
+func planTextWith(sql string, o *Options) string {
 	ctx := context.Background()
 	fail := func(err error) string {
 		e := pgerr.From(err)
@@ -106,7 +108,7 @@ func planText(sql string) string {
 	if err != nil {
 		return fail(err)
 	}
-	q, err := Bind(ctx, st, st.Node, nil, testOptions())
+	q, err := Bind(ctx, st, st.Node, nil, o)
 	if err != nil {
 		return fail(err)
 	}

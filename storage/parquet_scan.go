@@ -258,6 +258,7 @@ func chunkStats(rg *metadata.RowGroupMetaData, f *parquetField) (s ColumnStats) 
 	if err != nil {
 		return s
 	}
+	defer func() { s.Distinct = distinctOf(cc, f, &s) }()
 	if set, err := cc.StatsSet(); err != nil || !set {
 		return s
 	}
@@ -276,6 +277,28 @@ func chunkStats(rg *metadata.RowGroupMetaData, f *parquetField) (s ColumnStats) 
 		s.Min, s.Max = lo, hi
 	}
 	return s
+}
+
+// distinctOf estimates the distinct values of a column chunk by the size of its
+// dictionary, which the footer tells; 0 when it has none.
+func distinctOf(cc *metadata.ColumnChunkMetaData, f *parquetField, s *ColumnStats) int64 {
+	if !cc.HasDictionaryPage() || cc.DictionaryPageOffset() <= 0 || cc.DataPageOffset() <= cc.DictionaryPageOffset() || cc.TotalCompressedSize() <= 0 {
+		return 0
+	}
+	const header = 16 // of the page, about
+	size := float64(cc.DataPageOffset() - cc.DictionaryPageOffset() - header)
+	size *= max(1, float64(cc.TotalUncompressedSize())/float64(cc.TotalCompressedSize()))
+	width := 8.0
+	switch {
+	case f.Type.ID == types.Int2 || f.Type.ID == types.Int4 || f.Type.ID == types.Date || f.Type.ID == types.Float4:
+		width = 4
+	case f.Type.ID == types.Text || f.Type.ID == types.Bytea:
+		width = 12
+		if s.Min != nil && s.Max != nil {
+			width = 4 + float64(len(*s.Min)+len(*s.Max))/2
+		}
+	}
+	return int64(max(1, size/width))
 }
 
 const maxBoundBytes = 64

@@ -134,7 +134,9 @@ func TestFuzz(t *testing.T) {
 		if !c.equal(b) {
 			fail("two workers answer differently from one process", c, b)
 		}
-		if x, y := a.sorted(), b.sorted(); !x.equal(y) || ordered && !a.equal(b) {
+		// Joins may be done in another order: which of two equal values that are
+		// written differently (0 and -0, 1.5 and 1.50) comes first is open.
+		if x, y := a.sorted(), b.sorted(); !x.equal(y) || ordered && !soft(a).equal(soft(b)) {
 			fail("small tasks answer differently from large ones", b, a)
 		}
 		if ref != nil {
