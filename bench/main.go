@@ -48,8 +48,8 @@ func main() {
 	flag.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile of Volley's repetitions to this `file`")
 	flag.BoolVar(&c.single, "single", true, "also measure the UDF lines on one CPU")
 	flag.BoolVar(&c.volley, "volley-only", false, "measure Volley alone, after the answers have been compared")
-	suite := flag.String("suite", "", "run the queries of this `suite` on both engines instead: tpch, tpcds, clickbench, h2o")
-	scale := flag.Float64("sf", 0.1, "scale factor of the suite; of clickbench and h2o: millions of rows")
+	suite := flag.String("suite", "", "run the queries of this `suite` on both engines instead: tpch, tpcds, clickbench, h2o, features")
+	scale := flag.Float64("sf", 0.1, "scale factor of the suite; of the others: millions of rows")
 	flag.DurationVar(&c.timeout, "timeout", 2*time.Minute, "a suite's query fails after this `time`")
 	flag.Parse()
 	if flag.NArg() > 0 {

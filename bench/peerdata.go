@@ -12,7 +12,7 @@ import (
 const peerDataVersion = 1
 
 // suiteNames are the suites of queries/.
-var suiteNames = []string{"tpch", "tpcds", "clickbench", "h2o"}
+var suiteNames = []string{"tpch", "tpcds", "clickbench", "h2o", "features"}
 
 // suiteData returns the directory of the Parquet files of a suite, which it
 // makes when the cache lacks them. The scale is TPC's scale factor, or millions
@@ -35,6 +35,8 @@ func suiteData(ctx context.Context, root, suite string, scale float64, duck *duc
 		err = copyTo(ctx, duck, hitsQuery(int64(scale*1e6)), dir, "hits")
 	case "h2o":
 		err = h2oData(ctx, dir, int64(scale*1e6), duck)
+	case "features":
+		err = copyTo(ctx, duck, eventsQuery(int64(scale*1e6)), dir, "events")
 	}
 	if err != nil {
 		return "", err
@@ -156,6 +158,15 @@ func hitsQuery(rows int64) string {
 		list = append(list, fmt.Sprintf("(%s)::%s AS \"%s\"", c.expr, c.typ, c.name))
 	}
 	return fmt.Sprintf("SELECT %s FROM range(%d) t(i)", strings.Join(list, ", "), rows)
+}
+
+// eventsQuery makes what features are computed from: events of users, about a
+// hundred of each over a year, in no order. No two have the same time.
+func eventsQuery(rows int64) string {
+	users := max(rows/100, 10)
+	return fmt.Sprintf(`SELECT 1 + %s AS user_id, TIMESTAMP '2025-01-01' + to_microseconds(i * 31 * 1000003 %% (365 * 86400 * 1000000::bigint)) AS ts,
+		'kind-' || %s AS kind, round(100 * %s, 2) AS amount FROM range(%d) t(i)`,
+		skewed(1, users, 2), skewed(2, 8, 2), uniform(3), rows)
 }
 
 // h2oData makes the tables of the "db-benchmark" of H2O.ai: x with keys of few
