@@ -392,7 +392,7 @@ func (x Aggregate_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Aggregate_Mode.Descriptor instead.
 func (Aggregate_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{31, 0}
+	return file_plan_proto_rawDescGZIP(), []int{32, 0}
 }
 
 type Join_Kind int32
@@ -456,7 +456,7 @@ func (x Join_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Join_Kind.Descriptor instead.
 func (Join_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{32, 0}
+	return file_plan_proto_rawDescGZIP(), []int{33, 0}
 }
 
 type DependentJoin_Kind int32
@@ -511,7 +511,7 @@ func (x DependentJoin_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DependentJoin_Kind.Descriptor instead.
 func (DependentJoin_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{39, 0}
+	return file_plan_proto_rawDescGZIP(), []int{40, 0}
 }
 
 type Partitioning_Kind int32
@@ -566,7 +566,7 @@ func (x Partitioning_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Partitioning_Kind.Descriptor instead.
 func (Partitioning_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{47, 0}
+	return file_plan_proto_rawDescGZIP(), []int{48, 0}
 }
 
 // Type mirrors types.Type.
@@ -2448,16 +2448,20 @@ func (*Operator_WorkTable) isOperator_Node() {}
 
 // Scan reads files. Which splits a task reads is in its TaskSpec, by scan id.
 type Scan struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ScanId        uint32                 `protobuf:"varint,1,opt,name=scan_id,json=scanId,proto3" json:"scan_id,omitempty"`            // index into TaskSpec.splits
-	Format        string                 `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`                           // parquet, csv
-	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`                               // for EXPLAIN and errors: table name or path
-	Columns       []string               `protobuf:"bytes,4,rep,name=columns,proto3" json:"columns,omitempty"`                         // physical column names, one per output field
-	FileSchema    []*Field               `protobuf:"bytes,5,rep,name=file_schema,json=fileSchema,proto3" json:"file_schema,omitempty"` // csv: all columns of the file
-	Csv           *CsvOptions            `protobuf:"bytes,6,opt,name=csv,proto3" json:"csv,omitempty"`
-	Filter        *Expr                  `protobuf:"bytes,7,opt,name=filter,proto3" json:"filter,omitempty"`             // pushed-down conjunction over the output columns
-	RowId         bool                   `protobuf:"varint,8,opt,name=row_id,json=rowId,proto3" json:"row_id,omitempty"` // last output column is the global row ordinal (int8)
-	Limit         int64                  `protobuf:"varint,9,opt,name=limit,proto3" json:"limit,omitempty"`              // stop after that many rows; 0 = none
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ScanId     uint32                 `protobuf:"varint,1,opt,name=scan_id,json=scanId,proto3" json:"scan_id,omitempty"`            // index into TaskSpec.splits
+	Format     string                 `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`                           // parquet, csv, json
+	Name       string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`                               // for EXPLAIN and errors: table name or path
+	Columns    []string               `protobuf:"bytes,4,rep,name=columns,proto3" json:"columns,omitempty"`                         // physical column names, one per output field
+	FileSchema []*Field               `protobuf:"bytes,5,rep,name=file_schema,json=fileSchema,proto3" json:"file_schema,omitempty"` // csv: all columns of the file
+	Csv        *CsvOptions            `protobuf:"bytes,6,opt,name=csv,proto3" json:"csv,omitempty"`
+	Filter     *Expr                  `protobuf:"bytes,7,opt,name=filter,proto3" json:"filter,omitempty"`             // pushed-down conjunction over the output columns
+	RowId      bool                   `protobuf:"varint,8,opt,name=row_id,json=rowId,proto3" json:"row_id,omitempty"` // last output column is the global row ordinal (int8)
+	Limit      int64                  `protobuf:"varint,9,opt,name=limit,proto3" json:"limit,omitempty"`              // stop after that many rows; 0 = none
+	Json       *JsonOptions           `protobuf:"bytes,10,opt,name=json,proto3" json:"json,omitempty"`
+	// Columns that no file has: their values are in Split.extra, in this order.
+	Extra         []*Field `protobuf:"bytes,11,rep,name=extra,proto3" json:"extra,omitempty"`
+	ByName        bool     `protobuf:"varint,12,opt,name=by_name,json=byName,proto3" json:"by_name,omitempty"` // a file may lack some of the columns: NULL
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2555,28 +2559,122 @@ func (x *Scan) GetLimit() int64 {
 	return 0
 }
 
-type CsvOptions struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Delimiter     string                 `protobuf:"bytes,1,opt,name=delimiter,proto3" json:"delimiter,omitempty"`
-	Quote         string                 `protobuf:"bytes,2,opt,name=quote,proto3" json:"quote,omitempty"`
-	Escape        string                 `protobuf:"bytes,3,opt,name=escape,proto3" json:"escape,omitempty"`
-	Header        bool                   `protobuf:"varint,4,opt,name=header,proto3" json:"header,omitempty"`
-	NullString    string                 `protobuf:"bytes,5,opt,name=null_string,json=nullString,proto3" json:"null_string,omitempty"`
-	Encoding      string                 `protobuf:"bytes,6,opt,name=encoding,proto3" json:"encoding,omitempty"`
-	TextFormat    bool                   `protobuf:"varint,7,opt,name=text_format,json=textFormat,proto3" json:"text_format,omitempty"` // Postgres' text COPY format instead of csv
-	ForceNull     []string               `protobuf:"bytes,8,rep,name=force_null,json=forceNull,proto3" json:"force_null,omitempty"`
-	ForceNotNull  []string               `protobuf:"bytes,9,rep,name=force_not_null,json=forceNotNull,proto3" json:"force_not_null,omitempty"`
-	IgnoreErrors  bool                   `protobuf:"varint,10,opt,name=ignore_errors,json=ignoreErrors,proto3" json:"ignore_errors,omitempty"`
-	AllText       bool                   `protobuf:"varint,11,opt,name=all_text,json=allText,proto3" json:"all_text,omitempty"`
-	NullSet       bool                   `protobuf:"varint,12,opt,name=null_set,json=nullSet,proto3" json:"null_set,omitempty"` // null_string was given
-	Skip          int64                  `protobuf:"varint,13,opt,name=skip,proto3" json:"skip,omitempty"`
+func (x *Scan) GetJson() *JsonOptions {
+	if x != nil {
+		return x.Json
+	}
+	return nil
+}
+
+func (x *Scan) GetExtra() []*Field {
+	if x != nil {
+		return x.Extra
+	}
+	return nil
+}
+
+func (x *Scan) GetByName() bool {
+	if x != nil {
+		return x.ByName
+	}
+	return false
+}
+
+type JsonOptions struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	IgnoreErrors bool                   `protobuf:"varint,1,opt,name=ignore_errors,json=ignoreErrors,proto3" json:"ignore_errors,omitempty"`
+	MaxObject    int64                  `protobuf:"varint,2,opt,name=max_object,json=maxObject,proto3" json:"max_object,omitempty"`          // bytes of one object; 0 = the default
+	UnknownError bool                   `protobuf:"varint,3,opt,name=unknown_error,json=unknownError,proto3" json:"unknown_error,omitempty"` // a key that is no column is an error
+	// The file is one array, or objects that span lines: read from its start to its
+	// end by one task.
+	Whole         bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *JsonOptions) Reset() {
+	*x = JsonOptions{}
+	mi := &file_plan_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JsonOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JsonOptions) ProtoMessage() {}
+
+func (x *JsonOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_plan_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JsonOptions.ProtoReflect.Descriptor instead.
+func (*JsonOptions) Descriptor() ([]byte, []int) {
+	return file_plan_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *JsonOptions) GetIgnoreErrors() bool {
+	if x != nil {
+		return x.IgnoreErrors
+	}
+	return false
+}
+
+func (x *JsonOptions) GetMaxObject() int64 {
+	if x != nil {
+		return x.MaxObject
+	}
+	return 0
+}
+
+func (x *JsonOptions) GetUnknownError() bool {
+	if x != nil {
+		return x.UnknownError
+	}
+	return false
+}
+
+func (x *JsonOptions) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+type CsvOptions struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Delimiter       string                 `protobuf:"bytes,1,opt,name=delimiter,proto3" json:"delimiter,omitempty"`
+	Quote           string                 `protobuf:"bytes,2,opt,name=quote,proto3" json:"quote,omitempty"`
+	Escape          string                 `protobuf:"bytes,3,opt,name=escape,proto3" json:"escape,omitempty"`
+	Header          bool                   `protobuf:"varint,4,opt,name=header,proto3" json:"header,omitempty"`
+	NullString      string                 `protobuf:"bytes,5,opt,name=null_string,json=nullString,proto3" json:"null_string,omitempty"`
+	Encoding        string                 `protobuf:"bytes,6,opt,name=encoding,proto3" json:"encoding,omitempty"`
+	TextFormat      bool                   `protobuf:"varint,7,opt,name=text_format,json=textFormat,proto3" json:"text_format,omitempty"` // Postgres' text COPY format instead of csv
+	ForceNull       []string               `protobuf:"bytes,8,rep,name=force_null,json=forceNull,proto3" json:"force_null,omitempty"`
+	ForceNotNull    []string               `protobuf:"bytes,9,rep,name=force_not_null,json=forceNotNull,proto3" json:"force_not_null,omitempty"`
+	IgnoreErrors    bool                   `protobuf:"varint,10,opt,name=ignore_errors,json=ignoreErrors,proto3" json:"ignore_errors,omitempty"`
+	AllText         bool                   `protobuf:"varint,11,opt,name=all_text,json=allText,proto3" json:"all_text,omitempty"`
+	NullSet         bool                   `protobuf:"varint,12,opt,name=null_set,json=nullSet,proto3" json:"null_set,omitempty"` // null_string was given
+	Skip            int64                  `protobuf:"varint,13,opt,name=skip,proto3" json:"skip,omitempty"`
+	NullPadding     bool                   `protobuf:"varint,14,opt,name=null_padding,json=nullPadding,proto3" json:"null_padding,omitempty"` // a record with too few fields has NULL for the rest
+	DateFormat      string                 `protobuf:"bytes,15,opt,name=date_format,json=dateFormat,proto3" json:"date_format,omitempty"`     // strftime pattern; "" = ISO
+	TimestampFormat string                 `protobuf:"bytes,16,opt,name=timestamp_format,json=timestampFormat,proto3" json:"timestamp_format,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
 func (x *CsvOptions) Reset() {
 	*x = CsvOptions{}
-	mi := &file_plan_proto_msgTypes[22]
+	mi := &file_plan_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2588,7 +2686,7 @@ func (x *CsvOptions) String() string {
 func (*CsvOptions) ProtoMessage() {}
 
 func (x *CsvOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[22]
+	mi := &file_plan_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2601,7 +2699,7 @@ func (x *CsvOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CsvOptions.ProtoReflect.Descriptor instead.
 func (*CsvOptions) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{22}
+	return file_plan_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CsvOptions) GetDelimiter() string {
@@ -2695,6 +2793,27 @@ func (x *CsvOptions) GetSkip() int64 {
 	return 0
 }
 
+func (x *CsvOptions) GetNullPadding() bool {
+	if x != nil {
+		return x.NullPadding
+	}
+	return false
+}
+
+func (x *CsvOptions) GetDateFormat() string {
+	if x != nil {
+		return x.DateFormat
+	}
+	return ""
+}
+
+func (x *CsvOptions) GetTimestampFormat() string {
+	if x != nil {
+		return x.TimestampFormat
+	}
+	return ""
+}
+
 // Split is a piece of a file that one task reads.
 type Split struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2706,13 +2825,15 @@ type Split struct {
 	RowBase       int64                  `protobuf:"varint,6,opt,name=row_base,json=rowBase,proto3" json:"row_base,omitempty"` // ordinal of its first row in the scan, if known
 	Last          bool                   `protobuf:"varint,7,opt,name=last,proto3" json:"last,omitempty"`                      // ends at the end of the file
 	MtimeNs       int64                  `protobuf:"varint,8,opt,name=mtime_ns,json=mtimeNs,proto3" json:"mtime_ns,omitempty"`
+	Extra         []*Const               `protobuf:"bytes,9,rep,name=extra,proto3" json:"extra,omitempty"`                              // values of Scan.extra
+	FileSchema    []*Field               `protobuf:"bytes,10,rep,name=file_schema,json=fileSchema,proto3" json:"file_schema,omitempty"` // columns of this file, if not those of the scan
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Split) Reset() {
 	*x = Split{}
-	mi := &file_plan_proto_msgTypes[23]
+	mi := &file_plan_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +2845,7 @@ func (x *Split) String() string {
 func (*Split) ProtoMessage() {}
 
 func (x *Split) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[23]
+	mi := &file_plan_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,7 +2858,7 @@ func (x *Split) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Split.ProtoReflect.Descriptor instead.
 func (*Split) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{23}
+	return file_plan_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Split) GetPath() string {
@@ -2796,6 +2917,20 @@ func (x *Split) GetMtimeNs() int64 {
 	return 0
 }
 
+func (x *Split) GetExtra() []*Const {
+	if x != nil {
+		return x.Extra
+	}
+	return nil
+}
+
+func (x *Split) GetFileSchema() []*Field {
+	if x != nil {
+		return x.FileSchema
+	}
+	return nil
+}
+
 // Values are literal rows.
 type Values struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2806,7 +2941,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_plan_proto_msgTypes[24]
+	mi := &file_plan_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +2953,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[24]
+	mi := &file_plan_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +2966,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{24}
+	return file_plan_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Values) GetRows() []*Row {
@@ -2850,7 +2985,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_plan_proto_msgTypes[25]
+	mi := &file_plan_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +2997,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[25]
+	mi := &file_plan_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +3010,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{25}
+	return file_plan_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Row) GetExprs() []*Expr {
@@ -2894,7 +3029,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_plan_proto_msgTypes[26]
+	mi := &file_plan_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2906,7 +3041,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[26]
+	mi := &file_plan_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2919,7 +3054,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{26}
+	return file_plan_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Filter) GetCond() *Expr {
@@ -2938,7 +3073,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_plan_proto_msgTypes[27]
+	mi := &file_plan_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2950,7 +3085,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[27]
+	mi := &file_plan_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2963,7 +3098,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{27}
+	return file_plan_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Project) GetExprs() []*Expr {
@@ -2984,7 +3119,7 @@ type ProjectSet struct {
 
 func (x *ProjectSet) Reset() {
 	*x = ProjectSet{}
-	mi := &file_plan_proto_msgTypes[28]
+	mi := &file_plan_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2996,7 +3131,7 @@ func (x *ProjectSet) String() string {
 func (*ProjectSet) ProtoMessage() {}
 
 func (x *ProjectSet) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[28]
+	mi := &file_plan_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3009,7 +3144,7 @@ func (x *ProjectSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectSet.ProtoReflect.Descriptor instead.
 func (*ProjectSet) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{28}
+	return file_plan_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ProjectSet) GetCalls() []*Call {
@@ -3029,7 +3164,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_plan_proto_msgTypes[29]
+	mi := &file_plan_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3041,7 +3176,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[29]
+	mi := &file_plan_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3054,7 +3189,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{29}
+	return file_plan_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Limit) GetLimit() int64 {
@@ -3081,7 +3216,7 @@ type Sort struct {
 
 func (x *Sort) Reset() {
 	*x = Sort{}
-	mi := &file_plan_proto_msgTypes[30]
+	mi := &file_plan_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3093,7 +3228,7 @@ func (x *Sort) String() string {
 func (*Sort) ProtoMessage() {}
 
 func (x *Sort) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[30]
+	mi := &file_plan_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3106,7 +3241,7 @@ func (x *Sort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sort.ProtoReflect.Descriptor instead.
 func (*Sort) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{30}
+	return file_plan_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Sort) GetKeys() []*SortKey {
@@ -3137,7 +3272,7 @@ type Aggregate struct {
 
 func (x *Aggregate) Reset() {
 	*x = Aggregate{}
-	mi := &file_plan_proto_msgTypes[31]
+	mi := &file_plan_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3149,7 +3284,7 @@ func (x *Aggregate) String() string {
 func (*Aggregate) ProtoMessage() {}
 
 func (x *Aggregate) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[31]
+	mi := &file_plan_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3162,7 +3297,7 @@ func (x *Aggregate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Aggregate.ProtoReflect.Descriptor instead.
 func (*Aggregate) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{31}
+	return file_plan_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Aggregate) GetMode() Aggregate_Mode {
@@ -3208,7 +3343,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_plan_proto_msgTypes[32]
+	mi := &file_plan_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3220,7 +3355,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[32]
+	mi := &file_plan_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3233,7 +3368,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{32}
+	return file_plan_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Join) GetKind() Join_Kind {
@@ -3282,7 +3417,7 @@ type Window struct {
 
 func (x *Window) Reset() {
 	*x = Window{}
-	mi := &file_plan_proto_msgTypes[33]
+	mi := &file_plan_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3294,7 +3429,7 @@ func (x *Window) String() string {
 func (*Window) ProtoMessage() {}
 
 func (x *Window) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[33]
+	mi := &file_plan_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3307,7 +3442,7 @@ func (x *Window) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Window.ProtoReflect.Descriptor instead.
 func (*Window) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{33}
+	return file_plan_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Window) GetPartitionBy() []*Expr {
@@ -3339,7 +3474,7 @@ type Union struct {
 
 func (x *Union) Reset() {
 	*x = Union{}
-	mi := &file_plan_proto_msgTypes[34]
+	mi := &file_plan_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3351,7 +3486,7 @@ func (x *Union) String() string {
 func (*Union) ProtoMessage() {}
 
 func (x *Union) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[34]
+	mi := &file_plan_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3364,7 +3499,7 @@ func (x *Union) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Union.ProtoReflect.Descriptor instead.
 func (*Union) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{34}
+	return file_plan_proto_rawDescGZIP(), []int{35}
 }
 
 // GroupedMap runs a grouped-map UDF over input sorted by keys, then order_by.
@@ -3382,7 +3517,7 @@ type GroupedMap struct {
 
 func (x *GroupedMap) Reset() {
 	*x = GroupedMap{}
-	mi := &file_plan_proto_msgTypes[35]
+	mi := &file_plan_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3394,7 +3529,7 @@ func (x *GroupedMap) String() string {
 func (*GroupedMap) ProtoMessage() {}
 
 func (x *GroupedMap) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[35]
+	mi := &file_plan_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3407,7 +3542,7 @@ func (x *GroupedMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupedMap.ProtoReflect.Descriptor instead.
 func (*GroupedMap) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{35}
+	return file_plan_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GroupedMap) GetUdf() *UDF {
@@ -3457,7 +3592,7 @@ type TableFunction struct {
 
 func (x *TableFunction) Reset() {
 	*x = TableFunction{}
-	mi := &file_plan_proto_msgTypes[36]
+	mi := &file_plan_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3469,7 +3604,7 @@ func (x *TableFunction) String() string {
 func (*TableFunction) ProtoMessage() {}
 
 func (x *TableFunction) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[36]
+	mi := &file_plan_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3482,7 +3617,7 @@ func (x *TableFunction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableFunction.ProtoReflect.Descriptor instead.
 func (*TableFunction) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{36}
+	return file_plan_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TableFunction) GetFunction() string {
@@ -3526,7 +3661,7 @@ type ExchangeRead struct {
 
 func (x *ExchangeRead) Reset() {
 	*x = ExchangeRead{}
-	mi := &file_plan_proto_msgTypes[37]
+	mi := &file_plan_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3538,7 +3673,7 @@ func (x *ExchangeRead) String() string {
 func (*ExchangeRead) ProtoMessage() {}
 
 func (x *ExchangeRead) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[37]
+	mi := &file_plan_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3551,7 +3686,7 @@ func (x *ExchangeRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeRead.ProtoReflect.Descriptor instead.
 func (*ExchangeRead) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{37}
+	return file_plan_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExchangeRead) GetStage() uint32 {
@@ -3578,7 +3713,7 @@ type SingleRow struct {
 
 func (x *SingleRow) Reset() {
 	*x = SingleRow{}
-	mi := &file_plan_proto_msgTypes[38]
+	mi := &file_plan_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3590,7 +3725,7 @@ func (x *SingleRow) String() string {
 func (*SingleRow) ProtoMessage() {}
 
 func (x *SingleRow) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[38]
+	mi := &file_plan_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3603,7 +3738,7 @@ func (x *SingleRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SingleRow.ProtoReflect.Descriptor instead.
 func (*SingleRow) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{38}
+	return file_plan_proto_rawDescGZIP(), []int{39}
 }
 
 // DependentJoin runs inputs[1] once for every row of inputs[0], with OuterRef
@@ -3619,7 +3754,7 @@ type DependentJoin struct {
 
 func (x *DependentJoin) Reset() {
 	*x = DependentJoin{}
-	mi := &file_plan_proto_msgTypes[39]
+	mi := &file_plan_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3631,7 +3766,7 @@ func (x *DependentJoin) String() string {
 func (*DependentJoin) ProtoMessage() {}
 
 func (x *DependentJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[39]
+	mi := &file_plan_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3644,7 +3779,7 @@ func (x *DependentJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DependentJoin.ProtoReflect.Descriptor instead.
 func (*DependentJoin) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{39}
+	return file_plan_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DependentJoin) GetKind() DependentJoin_Kind {
@@ -3678,7 +3813,7 @@ type OuterRef struct {
 
 func (x *OuterRef) Reset() {
 	*x = OuterRef{}
-	mi := &file_plan_proto_msgTypes[40]
+	mi := &file_plan_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3690,7 +3825,7 @@ func (x *OuterRef) String() string {
 func (*OuterRef) ProtoMessage() {}
 
 func (x *OuterRef) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[40]
+	mi := &file_plan_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3703,7 +3838,7 @@ func (x *OuterRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OuterRef.ProtoReflect.Descriptor instead.
 func (*OuterRef) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{40}
+	return file_plan_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *OuterRef) GetLevel() uint32 {
@@ -3730,7 +3865,7 @@ type TableWrite struct {
 
 func (x *TableWrite) Reset() {
 	*x = TableWrite{}
-	mi := &file_plan_proto_msgTypes[41]
+	mi := &file_plan_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3742,7 +3877,7 @@ func (x *TableWrite) String() string {
 func (*TableWrite) ProtoMessage() {}
 
 func (x *TableWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[41]
+	mi := &file_plan_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3755,7 +3890,7 @@ func (x *TableWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableWrite.ProtoReflect.Descriptor instead.
 func (*TableWrite) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{41}
+	return file_plan_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TableWrite) GetDirectory() string {
@@ -3819,7 +3954,7 @@ type VirtualScan struct {
 
 func (x *VirtualScan) Reset() {
 	*x = VirtualScan{}
-	mi := &file_plan_proto_msgTypes[42]
+	mi := &file_plan_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3831,7 +3966,7 @@ func (x *VirtualScan) String() string {
 func (*VirtualScan) ProtoMessage() {}
 
 func (x *VirtualScan) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[42]
+	mi := &file_plan_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3844,7 +3979,7 @@ func (x *VirtualScan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VirtualScan.ProtoReflect.Descriptor instead.
 func (*VirtualScan) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{42}
+	return file_plan_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *VirtualScan) GetName() string {
@@ -3873,7 +4008,7 @@ type RecursiveUnion struct {
 
 func (x *RecursiveUnion) Reset() {
 	*x = RecursiveUnion{}
-	mi := &file_plan_proto_msgTypes[43]
+	mi := &file_plan_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3885,7 +4020,7 @@ func (x *RecursiveUnion) String() string {
 func (*RecursiveUnion) ProtoMessage() {}
 
 func (x *RecursiveUnion) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[43]
+	mi := &file_plan_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3898,7 +4033,7 @@ func (x *RecursiveUnion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecursiveUnion.ProtoReflect.Descriptor instead.
 func (*RecursiveUnion) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{43}
+	return file_plan_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RecursiveUnion) GetTable() uint32 {
@@ -3925,7 +4060,7 @@ type WorkTable struct {
 
 func (x *WorkTable) Reset() {
 	*x = WorkTable{}
-	mi := &file_plan_proto_msgTypes[44]
+	mi := &file_plan_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3937,7 +4072,7 @@ func (x *WorkTable) String() string {
 func (*WorkTable) ProtoMessage() {}
 
 func (x *WorkTable) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[44]
+	mi := &file_plan_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3950,7 +4085,7 @@ func (x *WorkTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkTable.ProtoReflect.Descriptor instead.
 func (*WorkTable) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{44}
+	return file_plan_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WorkTable) GetTable() uint32 {
@@ -3978,7 +4113,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_plan_proto_msgTypes[45]
+	mi := &file_plan_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3990,7 +4125,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[45]
+	mi := &file_plan_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4003,7 +4138,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{45}
+	return file_plan_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Stage) GetId() uint32 {
@@ -4072,7 +4207,7 @@ type TaskSplits struct {
 
 func (x *TaskSplits) Reset() {
 	*x = TaskSplits{}
-	mi := &file_plan_proto_msgTypes[46]
+	mi := &file_plan_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4084,7 +4219,7 @@ func (x *TaskSplits) String() string {
 func (*TaskSplits) ProtoMessage() {}
 
 func (x *TaskSplits) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[46]
+	mi := &file_plan_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4097,7 +4232,7 @@ func (x *TaskSplits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSplits.ProtoReflect.Descriptor instead.
 func (*TaskSplits) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{46}
+	return file_plan_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TaskSplits) GetSplits() []*Split {
@@ -4125,7 +4260,7 @@ type Partitioning struct {
 
 func (x *Partitioning) Reset() {
 	*x = Partitioning{}
-	mi := &file_plan_proto_msgTypes[47]
+	mi := &file_plan_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4137,7 +4272,7 @@ func (x *Partitioning) String() string {
 func (*Partitioning) ProtoMessage() {}
 
 func (x *Partitioning) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[47]
+	mi := &file_plan_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4150,7 +4285,7 @@ func (x *Partitioning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partitioning.ProtoReflect.Descriptor instead.
 func (*Partitioning) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{47}
+	return file_plan_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Partitioning) GetKind() Partitioning_Kind {
@@ -4187,7 +4322,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_plan_proto_msgTypes[48]
+	mi := &file_plan_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4199,7 +4334,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[48]
+	mi := &file_plan_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4212,7 +4347,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{48}
+	return file_plan_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Plan) GetVersion() uint32 {
@@ -4261,7 +4396,7 @@ type QueryContext struct {
 
 func (x *QueryContext) Reset() {
 	*x = QueryContext{}
-	mi := &file_plan_proto_msgTypes[49]
+	mi := &file_plan_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4273,7 +4408,7 @@ func (x *QueryContext) String() string {
 func (*QueryContext) ProtoMessage() {}
 
 func (x *QueryContext) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[49]
+	mi := &file_plan_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4286,7 +4421,7 @@ func (x *QueryContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryContext.ProtoReflect.Descriptor instead.
 func (*QueryContext) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{49}
+	return file_plan_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *QueryContext) GetQueryId() string {
@@ -4533,7 +4668,7 @@ const file_plan_proto_rawDesc = "" +
 	"\x0frecursive_union\x18\x1e \x01(\v2\x19.volley.v1.RecursiveUnionH\x00R\x0erecursiveUnion\x125\n" +
 	"\n" +
 	"work_table\x18\x1f \x01(\v2\x14.volley.v1.WorkTableH\x00R\tworkTableB\x06\n" +
-	"\x04node\"\x97\x02\n" +
+	"\x04node\"\x84\x03\n" +
 	"\x04Scan\x12\x17\n" +
 	"\ascan_id\x18\x01 \x01(\rR\x06scanId\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06format\x12\x12\n" +
@@ -4544,7 +4679,17 @@ const file_plan_proto_rawDesc = "" +
 	"\x03csv\x18\x06 \x01(\v2\x15.volley.v1.CsvOptionsR\x03csv\x12'\n" +
 	"\x06filter\x18\a \x01(\v2\x0f.volley.v1.ExprR\x06filter\x12\x15\n" +
 	"\x06row_id\x18\b \x01(\bR\x05rowId\x12\x14\n" +
-	"\x05limit\x18\t \x01(\x03R\x05limit\"\x82\x03\n" +
+	"\x05limit\x18\t \x01(\x03R\x05limit\x12*\n" +
+	"\x04json\x18\n" +
+	" \x01(\v2\x16.volley.v1.JsonOptionsR\x04json\x12&\n" +
+	"\x05extra\x18\v \x03(\v2\x10.volley.v1.FieldR\x05extra\x12\x17\n" +
+	"\aby_name\x18\f \x01(\bR\x06byName\"\x8c\x01\n" +
+	"\vJsonOptions\x12#\n" +
+	"\rignore_errors\x18\x01 \x01(\bR\fignoreErrors\x12\x1d\n" +
+	"\n" +
+	"max_object\x18\x02 \x01(\x03R\tmaxObject\x12#\n" +
+	"\runknown_error\x18\x03 \x01(\bR\funknownError\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\"\xf1\x03\n" +
 	"\n" +
 	"CsvOptions\x12\x1c\n" +
 	"\tdelimiter\x18\x01 \x01(\tR\tdelimiter\x12\x14\n" +
@@ -4563,7 +4708,11 @@ const file_plan_proto_rawDesc = "" +
 	" \x01(\bR\fignoreErrors\x12\x19\n" +
 	"\ball_text\x18\v \x01(\bR\aallText\x12\x19\n" +
 	"\bnull_set\x18\f \x01(\bR\anullSet\x12\x12\n" +
-	"\x04skip\x18\r \x01(\x03R\x04skip\"\xbd\x01\n" +
+	"\x04skip\x18\r \x01(\x03R\x04skip\x12!\n" +
+	"\fnull_padding\x18\x0e \x01(\bR\vnullPadding\x12\x1f\n" +
+	"\vdate_format\x18\x0f \x01(\tR\n" +
+	"dateFormat\x12)\n" +
+	"\x10timestamp_format\x18\x10 \x01(\tR\x0ftimestampFormat\"\x98\x02\n" +
 	"\x05Split\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +
@@ -4572,7 +4721,11 @@ const file_plan_proto_rawDesc = "" +
 	"\x04rows\x18\x05 \x01(\x03R\x04rows\x12\x19\n" +
 	"\brow_base\x18\x06 \x01(\x03R\arowBase\x12\x12\n" +
 	"\x04last\x18\a \x01(\bR\x04last\x12\x19\n" +
-	"\bmtime_ns\x18\b \x01(\x03R\amtimeNs\",\n" +
+	"\bmtime_ns\x18\b \x01(\x03R\amtimeNs\x12&\n" +
+	"\x05extra\x18\t \x03(\v2\x10.volley.v1.ConstR\x05extra\x121\n" +
+	"\vfile_schema\x18\n" +
+	" \x03(\v2\x10.volley.v1.FieldR\n" +
+	"fileSchema\",\n" +
 	"\x06Values\x12\"\n" +
 	"\x04rows\x18\x01 \x03(\v2\x0e.volley.v1.RowR\x04rows\",\n" +
 	"\x03Row\x12%\n" +
@@ -4729,7 +4882,7 @@ func file_plan_proto_rawDescGZIP() []byte {
 }
 
 var file_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_plan_proto_goTypes = []any{
 	(Bool_Op)(0),            // 0: volley.v1.Bool.Op
 	(IsTest_Op)(0),          // 1: volley.v1.IsTest.Op
@@ -4763,35 +4916,36 @@ var file_plan_proto_goTypes = []any{
 	(*WindowCall)(nil),      // 29: volley.v1.WindowCall
 	(*Operator)(nil),        // 30: volley.v1.Operator
 	(*Scan)(nil),            // 31: volley.v1.Scan
-	(*CsvOptions)(nil),      // 32: volley.v1.CsvOptions
-	(*Split)(nil),           // 33: volley.v1.Split
-	(*Values)(nil),          // 34: volley.v1.Values
-	(*Row)(nil),             // 35: volley.v1.Row
-	(*Filter)(nil),          // 36: volley.v1.Filter
-	(*Project)(nil),         // 37: volley.v1.Project
-	(*ProjectSet)(nil),      // 38: volley.v1.ProjectSet
-	(*Limit)(nil),           // 39: volley.v1.Limit
-	(*Sort)(nil),            // 40: volley.v1.Sort
-	(*Aggregate)(nil),       // 41: volley.v1.Aggregate
-	(*Join)(nil),            // 42: volley.v1.Join
-	(*Window)(nil),          // 43: volley.v1.Window
-	(*Union)(nil),           // 44: volley.v1.Union
-	(*GroupedMap)(nil),      // 45: volley.v1.GroupedMap
-	(*TableFunction)(nil),   // 46: volley.v1.TableFunction
-	(*ExchangeRead)(nil),    // 47: volley.v1.ExchangeRead
-	(*SingleRow)(nil),       // 48: volley.v1.SingleRow
-	(*DependentJoin)(nil),   // 49: volley.v1.DependentJoin
-	(*OuterRef)(nil),        // 50: volley.v1.OuterRef
-	(*TableWrite)(nil),      // 51: volley.v1.TableWrite
-	(*VirtualScan)(nil),     // 52: volley.v1.VirtualScan
-	(*RecursiveUnion)(nil),  // 53: volley.v1.RecursiveUnion
-	(*WorkTable)(nil),       // 54: volley.v1.WorkTable
-	(*Stage)(nil),           // 55: volley.v1.Stage
-	(*TaskSplits)(nil),      // 56: volley.v1.TaskSplits
-	(*Partitioning)(nil),    // 57: volley.v1.Partitioning
-	(*Plan)(nil),            // 58: volley.v1.Plan
-	(*QueryContext)(nil),    // 59: volley.v1.QueryContext
-	nil,                     // 60: volley.v1.QueryContext.SettingsEntry
+	(*JsonOptions)(nil),     // 32: volley.v1.JsonOptions
+	(*CsvOptions)(nil),      // 33: volley.v1.CsvOptions
+	(*Split)(nil),           // 34: volley.v1.Split
+	(*Values)(nil),          // 35: volley.v1.Values
+	(*Row)(nil),             // 36: volley.v1.Row
+	(*Filter)(nil),          // 37: volley.v1.Filter
+	(*Project)(nil),         // 38: volley.v1.Project
+	(*ProjectSet)(nil),      // 39: volley.v1.ProjectSet
+	(*Limit)(nil),           // 40: volley.v1.Limit
+	(*Sort)(nil),            // 41: volley.v1.Sort
+	(*Aggregate)(nil),       // 42: volley.v1.Aggregate
+	(*Join)(nil),            // 43: volley.v1.Join
+	(*Window)(nil),          // 44: volley.v1.Window
+	(*Union)(nil),           // 45: volley.v1.Union
+	(*GroupedMap)(nil),      // 46: volley.v1.GroupedMap
+	(*TableFunction)(nil),   // 47: volley.v1.TableFunction
+	(*ExchangeRead)(nil),    // 48: volley.v1.ExchangeRead
+	(*SingleRow)(nil),       // 49: volley.v1.SingleRow
+	(*DependentJoin)(nil),   // 50: volley.v1.DependentJoin
+	(*OuterRef)(nil),        // 51: volley.v1.OuterRef
+	(*TableWrite)(nil),      // 52: volley.v1.TableWrite
+	(*VirtualScan)(nil),     // 53: volley.v1.VirtualScan
+	(*RecursiveUnion)(nil),  // 54: volley.v1.RecursiveUnion
+	(*WorkTable)(nil),       // 55: volley.v1.WorkTable
+	(*Stage)(nil),           // 56: volley.v1.Stage
+	(*TaskSplits)(nil),      // 57: volley.v1.TaskSplits
+	(*Partitioning)(nil),    // 58: volley.v1.Partitioning
+	(*Plan)(nil),            // 59: volley.v1.Plan
+	(*QueryContext)(nil),    // 60: volley.v1.QueryContext
+	nil,                     // 61: volley.v1.QueryContext.SettingsEntry
 }
 var file_plan_proto_depIdxs = []int32{
 	10,  // 0: volley.v1.Field.type:type_name -> volley.v1.Type
@@ -4848,70 +5002,74 @@ var file_plan_proto_depIdxs = []int32{
 	11,  // 51: volley.v1.Operator.fields:type_name -> volley.v1.Field
 	30,  // 52: volley.v1.Operator.inputs:type_name -> volley.v1.Operator
 	31,  // 53: volley.v1.Operator.scan:type_name -> volley.v1.Scan
-	34,  // 54: volley.v1.Operator.values:type_name -> volley.v1.Values
-	36,  // 55: volley.v1.Operator.filter:type_name -> volley.v1.Filter
-	37,  // 56: volley.v1.Operator.project:type_name -> volley.v1.Project
-	39,  // 57: volley.v1.Operator.limit:type_name -> volley.v1.Limit
-	40,  // 58: volley.v1.Operator.sort:type_name -> volley.v1.Sort
-	41,  // 59: volley.v1.Operator.aggregate:type_name -> volley.v1.Aggregate
-	42,  // 60: volley.v1.Operator.join:type_name -> volley.v1.Join
-	43,  // 61: volley.v1.Operator.window:type_name -> volley.v1.Window
-	44,  // 62: volley.v1.Operator.union:type_name -> volley.v1.Union
-	45,  // 63: volley.v1.Operator.grouped_map:type_name -> volley.v1.GroupedMap
-	46,  // 64: volley.v1.Operator.table_function:type_name -> volley.v1.TableFunction
-	47,  // 65: volley.v1.Operator.exchange_read:type_name -> volley.v1.ExchangeRead
-	48,  // 66: volley.v1.Operator.single_row:type_name -> volley.v1.SingleRow
-	49,  // 67: volley.v1.Operator.dependent_join:type_name -> volley.v1.DependentJoin
-	51,  // 68: volley.v1.Operator.table_write:type_name -> volley.v1.TableWrite
-	52,  // 69: volley.v1.Operator.virtual_scan:type_name -> volley.v1.VirtualScan
-	50,  // 70: volley.v1.Operator.outer_ref:type_name -> volley.v1.OuterRef
-	38,  // 71: volley.v1.Operator.project_set:type_name -> volley.v1.ProjectSet
-	53,  // 72: volley.v1.Operator.recursive_union:type_name -> volley.v1.RecursiveUnion
-	54,  // 73: volley.v1.Operator.work_table:type_name -> volley.v1.WorkTable
+	35,  // 54: volley.v1.Operator.values:type_name -> volley.v1.Values
+	37,  // 55: volley.v1.Operator.filter:type_name -> volley.v1.Filter
+	38,  // 56: volley.v1.Operator.project:type_name -> volley.v1.Project
+	40,  // 57: volley.v1.Operator.limit:type_name -> volley.v1.Limit
+	41,  // 58: volley.v1.Operator.sort:type_name -> volley.v1.Sort
+	42,  // 59: volley.v1.Operator.aggregate:type_name -> volley.v1.Aggregate
+	43,  // 60: volley.v1.Operator.join:type_name -> volley.v1.Join
+	44,  // 61: volley.v1.Operator.window:type_name -> volley.v1.Window
+	45,  // 62: volley.v1.Operator.union:type_name -> volley.v1.Union
+	46,  // 63: volley.v1.Operator.grouped_map:type_name -> volley.v1.GroupedMap
+	47,  // 64: volley.v1.Operator.table_function:type_name -> volley.v1.TableFunction
+	48,  // 65: volley.v1.Operator.exchange_read:type_name -> volley.v1.ExchangeRead
+	49,  // 66: volley.v1.Operator.single_row:type_name -> volley.v1.SingleRow
+	50,  // 67: volley.v1.Operator.dependent_join:type_name -> volley.v1.DependentJoin
+	52,  // 68: volley.v1.Operator.table_write:type_name -> volley.v1.TableWrite
+	53,  // 69: volley.v1.Operator.virtual_scan:type_name -> volley.v1.VirtualScan
+	51,  // 70: volley.v1.Operator.outer_ref:type_name -> volley.v1.OuterRef
+	39,  // 71: volley.v1.Operator.project_set:type_name -> volley.v1.ProjectSet
+	54,  // 72: volley.v1.Operator.recursive_union:type_name -> volley.v1.RecursiveUnion
+	55,  // 73: volley.v1.Operator.work_table:type_name -> volley.v1.WorkTable
 	11,  // 74: volley.v1.Scan.file_schema:type_name -> volley.v1.Field
-	32,  // 75: volley.v1.Scan.csv:type_name -> volley.v1.CsvOptions
+	33,  // 75: volley.v1.Scan.csv:type_name -> volley.v1.CsvOptions
 	12,  // 76: volley.v1.Scan.filter:type_name -> volley.v1.Expr
-	35,  // 77: volley.v1.Values.rows:type_name -> volley.v1.Row
-	12,  // 78: volley.v1.Row.exprs:type_name -> volley.v1.Expr
-	12,  // 79: volley.v1.Filter.cond:type_name -> volley.v1.Expr
-	12,  // 80: volley.v1.Project.exprs:type_name -> volley.v1.Expr
-	15,  // 81: volley.v1.ProjectSet.calls:type_name -> volley.v1.Call
-	25,  // 82: volley.v1.Sort.keys:type_name -> volley.v1.SortKey
-	6,   // 83: volley.v1.Aggregate.mode:type_name -> volley.v1.Aggregate.Mode
-	12,  // 84: volley.v1.Aggregate.keys:type_name -> volley.v1.Expr
-	26,  // 85: volley.v1.Aggregate.calls:type_name -> volley.v1.AggCall
-	35,  // 86: volley.v1.Aggregate.always:type_name -> volley.v1.Row
-	7,   // 87: volley.v1.Join.kind:type_name -> volley.v1.Join.Kind
-	12,  // 88: volley.v1.Join.left_keys:type_name -> volley.v1.Expr
-	12,  // 89: volley.v1.Join.right_keys:type_name -> volley.v1.Expr
-	12,  // 90: volley.v1.Join.residual:type_name -> volley.v1.Expr
-	12,  // 91: volley.v1.Window.partition_by:type_name -> volley.v1.Expr
-	25,  // 92: volley.v1.Window.order_by:type_name -> volley.v1.SortKey
-	29,  // 93: volley.v1.Window.calls:type_name -> volley.v1.WindowCall
-	16,  // 94: volley.v1.GroupedMap.udf:type_name -> volley.v1.UDF
-	12,  // 95: volley.v1.GroupedMap.keys:type_name -> volley.v1.Expr
-	12,  // 96: volley.v1.GroupedMap.args:type_name -> volley.v1.Expr
-	16,  // 97: volley.v1.TableFunction.udf:type_name -> volley.v1.UDF
-	12,  // 98: volley.v1.TableFunction.args:type_name -> volley.v1.Expr
-	25,  // 99: volley.v1.ExchangeRead.merge:type_name -> volley.v1.SortKey
-	8,   // 100: volley.v1.DependentJoin.kind:type_name -> volley.v1.DependentJoin.Kind
-	32,  // 101: volley.v1.TableWrite.csv:type_name -> volley.v1.CsvOptions
-	11,  // 102: volley.v1.TableWrite.schema:type_name -> volley.v1.Field
-	30,  // 103: volley.v1.Stage.root:type_name -> volley.v1.Operator
-	57,  // 104: volley.v1.Stage.output:type_name -> volley.v1.Partitioning
-	56,  // 105: volley.v1.Stage.splits:type_name -> volley.v1.TaskSplits
-	33,  // 106: volley.v1.TaskSplits.splits:type_name -> volley.v1.Split
-	9,   // 107: volley.v1.Partitioning.kind:type_name -> volley.v1.Partitioning.Kind
-	12,  // 108: volley.v1.Partitioning.keys:type_name -> volley.v1.Expr
-	55,  // 109: volley.v1.Plan.stages:type_name -> volley.v1.Stage
-	11,  // 110: volley.v1.Plan.result:type_name -> volley.v1.Field
-	59,  // 111: volley.v1.Plan.context:type_name -> volley.v1.QueryContext
-	60,  // 112: volley.v1.QueryContext.settings:type_name -> volley.v1.QueryContext.SettingsEntry
-	113, // [113:113] is the sub-list for method output_type
-	113, // [113:113] is the sub-list for method input_type
-	113, // [113:113] is the sub-list for extension type_name
-	113, // [113:113] is the sub-list for extension extendee
-	0,   // [0:113] is the sub-list for field type_name
+	32,  // 77: volley.v1.Scan.json:type_name -> volley.v1.JsonOptions
+	11,  // 78: volley.v1.Scan.extra:type_name -> volley.v1.Field
+	14,  // 79: volley.v1.Split.extra:type_name -> volley.v1.Const
+	11,  // 80: volley.v1.Split.file_schema:type_name -> volley.v1.Field
+	36,  // 81: volley.v1.Values.rows:type_name -> volley.v1.Row
+	12,  // 82: volley.v1.Row.exprs:type_name -> volley.v1.Expr
+	12,  // 83: volley.v1.Filter.cond:type_name -> volley.v1.Expr
+	12,  // 84: volley.v1.Project.exprs:type_name -> volley.v1.Expr
+	15,  // 85: volley.v1.ProjectSet.calls:type_name -> volley.v1.Call
+	25,  // 86: volley.v1.Sort.keys:type_name -> volley.v1.SortKey
+	6,   // 87: volley.v1.Aggregate.mode:type_name -> volley.v1.Aggregate.Mode
+	12,  // 88: volley.v1.Aggregate.keys:type_name -> volley.v1.Expr
+	26,  // 89: volley.v1.Aggregate.calls:type_name -> volley.v1.AggCall
+	36,  // 90: volley.v1.Aggregate.always:type_name -> volley.v1.Row
+	7,   // 91: volley.v1.Join.kind:type_name -> volley.v1.Join.Kind
+	12,  // 92: volley.v1.Join.left_keys:type_name -> volley.v1.Expr
+	12,  // 93: volley.v1.Join.right_keys:type_name -> volley.v1.Expr
+	12,  // 94: volley.v1.Join.residual:type_name -> volley.v1.Expr
+	12,  // 95: volley.v1.Window.partition_by:type_name -> volley.v1.Expr
+	25,  // 96: volley.v1.Window.order_by:type_name -> volley.v1.SortKey
+	29,  // 97: volley.v1.Window.calls:type_name -> volley.v1.WindowCall
+	16,  // 98: volley.v1.GroupedMap.udf:type_name -> volley.v1.UDF
+	12,  // 99: volley.v1.GroupedMap.keys:type_name -> volley.v1.Expr
+	12,  // 100: volley.v1.GroupedMap.args:type_name -> volley.v1.Expr
+	16,  // 101: volley.v1.TableFunction.udf:type_name -> volley.v1.UDF
+	12,  // 102: volley.v1.TableFunction.args:type_name -> volley.v1.Expr
+	25,  // 103: volley.v1.ExchangeRead.merge:type_name -> volley.v1.SortKey
+	8,   // 104: volley.v1.DependentJoin.kind:type_name -> volley.v1.DependentJoin.Kind
+	33,  // 105: volley.v1.TableWrite.csv:type_name -> volley.v1.CsvOptions
+	11,  // 106: volley.v1.TableWrite.schema:type_name -> volley.v1.Field
+	30,  // 107: volley.v1.Stage.root:type_name -> volley.v1.Operator
+	58,  // 108: volley.v1.Stage.output:type_name -> volley.v1.Partitioning
+	57,  // 109: volley.v1.Stage.splits:type_name -> volley.v1.TaskSplits
+	34,  // 110: volley.v1.TaskSplits.splits:type_name -> volley.v1.Split
+	9,   // 111: volley.v1.Partitioning.kind:type_name -> volley.v1.Partitioning.Kind
+	12,  // 112: volley.v1.Partitioning.keys:type_name -> volley.v1.Expr
+	56,  // 113: volley.v1.Plan.stages:type_name -> volley.v1.Stage
+	11,  // 114: volley.v1.Plan.result:type_name -> volley.v1.Field
+	60,  // 115: volley.v1.Plan.context:type_name -> volley.v1.QueryContext
+	61,  // 116: volley.v1.QueryContext.settings:type_name -> volley.v1.QueryContext.SettingsEntry
+	117, // [117:117] is the sub-list for method output_type
+	117, // [117:117] is the sub-list for method input_type
+	117, // [117:117] is the sub-list for extension type_name
+	117, // [117:117] is the sub-list for extension extendee
+	0,   // [0:117] is the sub-list for field type_name
 }
 
 func init() { file_plan_proto_init() }
@@ -4960,7 +5118,7 @@ func file_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plan_proto_rawDesc), len(file_plan_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   51,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
