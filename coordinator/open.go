@@ -30,7 +30,9 @@ type OpenConfig struct {
 	Defaults        map[string]string
 	Sources         map[string]string
 	Check           bool // run operators under the invariants checker (tests)
-	Log             *slog.Logger
+	// Collector lets work_mem govern the garbage collector, which is the process'.
+	Collector bool
+	Log       *slog.Logger
 }
 
 // Server is a coordinator with everything it stands on: the catalog's store,
@@ -66,7 +68,7 @@ func Open(ctx context.Context, cfg OpenConfig) (s *Server, err error) {
 		return s, err
 	}
 	node, err := NewNode(NodeConfig{Dir: cfg.Dir, ID: "embedded", Slots: cfg.Slots, Memory: cfg.Memory, Artifacts: s.Artifacts,
-		ExchangeAddress: cfg.ExchangeAddress, Check: cfg.Check, Log: cfg.Log})
+		ExchangeAddress: cfg.ExchangeAddress, Check: cfg.Check, Collector: cfg.Collector, Log: cfg.Log})
 	if err != nil {
 		return s, err
 	}
@@ -112,6 +114,7 @@ type NodeConfig struct {
 	Artifacts       *udf.Store
 	ExchangeAddress string
 	Check           bool
+	Collector       bool // see OpenConfig
 	Log             *slog.Logger
 }
 
@@ -159,7 +162,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 		return nil, err
 	}
 	n.Worker, err = worker.New(worker.Config{ID: cfg.ID, Slots: cfg.Slots, Memory: cfg.Memory, Store: n.out, Artifacts: cfg.Artifacts,
-		Runner:          worker.NewRunner(worker.RunnerConfig{UDF: physical.HostOf(n.host), SpillDir: spill, Memory: cfg.Memory / 2, Check: cfg.Check}),
+		Runner:          worker.NewRunner(worker.RunnerConfig{UDF: physical.HostOf(n.host), SpillDir: spill, Memory: cfg.Memory / 2, Store: n.out, Collector: cfg.Collector, Check: cfg.Check}),
 		ExchangeAddress: cfg.ExchangeAddress, Version: Version, Log: cfg.Log})
 	if err != nil {
 		_ = n.Close()

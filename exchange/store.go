@@ -31,6 +31,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	outputs map[TaskKey]*Output
+	queries map[string]*holding // of queries with outputs or a limit
 	dropped map[string]struct{} // tombstones: late tasks of these queries are refused
 	order   []string            // of dropped, oldest first
 }
@@ -58,7 +59,7 @@ func NewStore(cfg StoreConfig) (*Store, error) {
 			return nil, pgerr.Wrap(err, pgerr.IOError, "could not remove an old exchange file")
 		}
 	}
-	return &Store{cfg: cfg, outputs: map[TaskKey]*Output{}, dropped: map[string]struct{}{}}, nil
+	return &Store{cfg: cfg, outputs: map[TaskKey]*Output{}, queries: map[string]*holding{}, dropped: map[string]struct{}{}}, nil
 }
 
 // Incarnation is that of the process.
@@ -82,7 +83,7 @@ func (s *Store) Create(key TaskKey, partitions int) (*Output, error) {
 	if _, ok := s.outputs[key]; ok {
 		return nil, pgerr.New(pgerr.InternalError, "task %s has an output already", key)
 	}
-	o := &Output{store: s, key: key, parts: make([]partition, partitions)}
+	o := &Output{store: s, key: key, parts: make([]partition, partitions), query: s.holding(key.Query)}
 	s.outputs[key] = o
 	return o, nil
 }
@@ -161,6 +162,7 @@ func (s *Store) FreeQuery(query string) {
 			delete(s.outputs, k)
 		}
 	}
+	delete(s.queries, query)
 	s.mu.Unlock()
 	for _, o := range gone {
 		o.free()
@@ -175,31 +177,6 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	for _, o := range outs {
 		o.free()
-	}
-	return nil
-}
-
-// reserve makes room for n bytes, spilling the outputs that hold most.
-func (s *Store) reserve(n int64) error {
-	if s.memory.Add(n) <= s.cfg.Memory {
-		return nil
-	}
-	for s.memory.Load() > s.cfg.Memory {
-		s.mu.Lock()
-		var big *Output
-		var size int64
-		for _, o := range s.outputs {
-			if r := o.resident.Load(); r > size {
-				big, size = o, r
-			}
-		}
-		s.mu.Unlock()
-		if big == nil {
-			return nil // all that is left is on its way: bounded by one batch per task
-		}
-		if err := big.spill(); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -222,6 +199,7 @@ type partition struct {
 type Output struct {
 	store    *Store
 	key      TaskKey
+	query    *holding
 	resident atomic.Int64
 
 	mu      sync.Mutex
@@ -255,7 +233,7 @@ func (o *Output) Append(part int, b *vector.Batch) error {
 	p.bytes += size
 	o.resident.Add(size)
 	o.mu.Unlock()
-	return o.store.reserve(size)
+	return o.store.reserve(o, size)
 }
 
 // Seal ends the output and makes it readable.
@@ -292,7 +270,9 @@ func (o *Output) free() {
 	}
 	o.gone = true
 	o.parts = nil
-	o.store.memory.Add(-o.resident.Swap(0))
+	n := o.resident.Swap(0)
+	o.store.memory.Add(-n)
+	o.query.resident.Add(-n)
 	if o.file != nil {
 		name := o.file.Name()
 		_ = o.file.Close() // it was only read since the last successful write
@@ -338,6 +318,7 @@ func (o *Output) spill() error {
 				return diskError(err, o.key)
 			}
 			o.store.memory.Add(-b.size)
+			o.query.resident.Add(-b.size)
 			o.resident.Add(-b.size)
 			*b = block{size: n, off: o.fileLen}
 			o.fileLen += n

@@ -18,7 +18,21 @@ type Account struct {
 	used   atomic.Int64
 	max    atomic.Int64
 	peak   *OperatorStats // told about the peak; may be nil
+	beside Beside         // shares the limit of a root; may be nil
 }
+
+// Beside is what shares a query's budget with its operators and gives way to
+// them: the outputs of its tasks, which go to disk.
+type Beside interface {
+	Resident() int64          // bytes held now
+	Shrink(limit int64) error // makes it hold at most limit bytes
+}
+
+// Share makes the limit of a root hold for its operators and b together.
+func (a *Account) Share(b Beside) { a.beside = b }
+
+// Free is what the operators leave of the limit.
+func (a *Account) Free() int64 { return a.limit - a.used.Load() }
 
 // hardSlack is what the spilling operators of a query may hold together beyond
 // the budget while they work through what they spilled: a few batches each.
@@ -64,6 +78,12 @@ func (a *Account) grow(n int64, must bool) error {
 				}
 			}
 			return a.refuse(at, n, lim)
+		}
+		if at.beside != nil && now+at.beside.Resident() > at.limit {
+			// The accounts keep what was charged: an error of the disk ends the task.
+			if err := at.beside.Shrink(max(0, at.limit-now)); err != nil {
+				return err
+			}
 		}
 	}
 	for at := a; at != nil; at = at.parent {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,11 @@ type RunnerConfig struct {
 	UDF      physical.UDFHost // nil refuses user code
 	SpillDir string           // for operators; "" keeps everything in memory
 	Memory   int64            // of a query whose work_mem is 0; 0 = no limit
-	Check    bool             // wrap every operator in the invariants checker
+	Store    *exchange.Store  // whose outputs share the work_mem of their query; nil: they do not
+	// Collector makes the garbage collector keep to the work_mem of the queries
+	// that run, when all have one. It is the process' collector.
+	Collector bool
+	Check     bool // wrap every operator in the invariants checker
 }
 
 // Local is what a coordinator passes beside the plan, as Task.Local, to tasks of
@@ -34,46 +39,11 @@ type Local struct {
 // NewRunner returns the Runner that runs plans on the operators of package
 // physical. The tasks of a query share one memory account of work_mem bytes.
 func NewRunner(cfg RunnerConfig) Runner {
-	m := &queryMemory{accounts: map[string]*sharedAccount{}, share: cfg.Memory}
+	m := &queryMemory{accounts: map[string]*sharedAccount{}, share: cfg.Memory, store: cfg.Store}
+	if cfg.Collector {
+		m.collector = debug.SetMemoryLimit(-1)
+	}
 	return func(ctx context.Context, t *Task) (Pipeline, error) { return open(ctx, cfg, m, t) }
-}
-
-// queryMemory has the accounts of queries with tasks on this worker.
-type queryMemory struct {
-	mu       sync.Mutex
-	accounts map[string]*sharedAccount
-	share    int64 // budget of a query that has none of its own
-}
-
-type sharedAccount struct {
-	*physical.Account
-	tasks int
-}
-
-func (m *queryMemory) acquire(q *proto.QueryContext) *physical.Account {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	a := m.accounts[q.QueryId]
-	if a == nil {
-		limit := q.WorkMem
-		if limit <= 0 {
-			limit = m.share
-		}
-		a = &sharedAccount{Account: physical.NewAccount("query", limit)}
-		m.accounts[q.QueryId] = a
-	}
-	a.tasks++
-	return a.Account
-}
-
-func (m *queryMemory) release(query string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if a := m.accounts[query]; a != nil {
-		if a.tasks--; a.tasks == 0 {
-			delete(m.accounts, query)
-		}
-	}
 }
 
 // operators is a Pipeline over an operator tree.

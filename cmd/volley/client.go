@@ -68,7 +68,7 @@ func connect(ctx context.Context, cmd *cobra.Command) (*client, error) {
 			return nil, err
 		}
 		user, _ := cmd.Flags().GetString("user")
-		return connectLocal(ctx, coordinator.OpenConfig{Dir: dir, RunLocally: true, Memory: limitMemory(), Defaults: values, Sources: sources, Log: log}, user)
+		return connectLocal(ctx, coordinator.OpenConfig{Dir: dir, RunLocally: true, Memory: limitMemory(), Collector: true, Defaults: values, Sources: sources, Log: log}, user)
 	}
 	return connectRemote(ctx, cmd, host, values)
 }

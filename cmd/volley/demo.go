@@ -63,7 +63,7 @@ func demo(ctx context.Context, dir string, rows int, log *slog.Logger, stdout, s
 		return err
 	}
 	data := filepath.Join(dir, "data")
-	c, err := connectLocal(ctx, coordinator.OpenConfig{Dir: data, RunLocally: true, Memory: limitMemory(), Log: log}, "volley")
+	c, err := connectLocal(ctx, coordinator.OpenConfig{Dir: data, RunLocally: true, Memory: limitMemory(), Collector: true, Log: log}, "volley")
 	if err != nil {
 		return err
 	}

@@ -148,7 +148,7 @@ func serve(ctx, force context.Context, c serveConfig, stdout io.Writer) (err err
 	warm := make(chan struct{})
 	go func() { defer close(warm); parser.Warm(runtime.GOMAXPROCS(0)) }()
 	server, err := coordinator.Open(ctx, coordinator.OpenConfig{
-		Dir: c.data, RunLocally: c.runLocally, ExchangeAddress: exchangeAddr, Slots: c.slots, Memory: c.memory,
+		Dir: c.data, RunLocally: c.runLocally, ExchangeAddress: exchangeAddr, Slots: c.slots, Memory: c.memory, Collector: true,
 		Defaults: c.values, Sources: c.sources, Log: c.log,
 	})
 	if err != nil {

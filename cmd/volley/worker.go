@@ -115,7 +115,7 @@ func runWorker(ctx, force context.Context, c workerConfig, stdout io.Writer) (er
 			return err
 		}
 	}
-	node, err := coordinator.NewNode(coordinator.NodeConfig{Dir: dir, ID: c.id, Slots: c.slots, Memory: c.memory,
+	node, err := coordinator.NewNode(coordinator.NodeConfig{Dir: dir, ID: c.id, Slots: c.slots, Memory: c.memory, Collector: true,
 		ExchangeAddress: c.advertise, Log: c.log})
 	if err != nil {
 		return err
