@@ -89,7 +89,11 @@ func (c *checker) column(v *vector.Vector, n int, t types.Type) error {
 			}
 		}
 	default:
-		if len(v.Raw()) < stored*vector.Width(t.Phys()) {
+		w := vector.Width(t.Phys())
+		if v.Form == vector.Scaled {
+			w = 8
+		}
+		if len(v.Raw()) < stored*w {
 			return c.bug("%d bytes for %d rows", len(v.Raw()), stored)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 // Appender collects rows of vectors into one: each value is copied once and the
 // sources are not held. Dict columns stay Dict while all pieces share one
-// dictionary; Const becomes Flat.
+// dictionary, Scaled ones Scaled while all have one scale; Const becomes Flat.
 type Appender struct {
 	t     types.Type
 	width int
@@ -20,6 +20,9 @@ type Appender struct {
 	child *Appender
 	dict  *Vector
 	codes []int32
+	// scaled says that buf holds coefficients at scale.
+	scaled bool
+	scale  int32
 
 	// Sizes of the vector built before: the next is likely to be as big.
 	lastRows, lastBytes int
@@ -83,6 +86,7 @@ func (a *Appender) Append(v *Vector, idx []int32) {
 		}
 	default:
 		a.undict()
+		a.rescale(v)
 		a.appendValues(v, idx)
 	}
 	a.n += len(idx)
@@ -172,11 +176,7 @@ func (a *Appender) appendValues(v *Vector, idx []int32) {
 		need := at + len(idx)*a.width
 		if need > cap(a.buf) {
 			size := max(2*cap(a.buf), need, 256, slack(a.lastRows)*a.width)
-			alloc := dirtyBytes
-			if a.width > 16 {
-				alloc = alignedBytes // Decimals have padding
-			}
-			nb := alloc(size)
+			nb := dirtyBytes(size)
 			copy(nb, a.buf)
 			a.buf = nb[:at]
 		}
@@ -187,20 +187,12 @@ func (a *Appender) appendValues(v *Vector, idx []int32) {
 			}
 			return
 		}
-		switch a.width {
-		case 1:
-			gatherFixed[uint8](a.buf[at:], v.buf, idx)
-		case 2:
-			gatherFixed[uint16](a.buf[at:], v.buf, idx)
-		case 4:
-			gatherFixed[uint32](a.buf[at:], v.buf, idx)
-		case 8:
-			gatherFixed[uint64](a.buf[at:], v.buf, idx)
-		case 16:
-			gatherFixed[[2]uint64](a.buf[at:], v.buf, idx)
-		default:
-			gatherFixed[types.Decimal](a.buf[at:], v.buf, idx)
+		if v.Form == Scaled && !a.scaled {
+			v = Gather(v, idx).widened()
+			copy(a.buf[at:], v.buf)
+			return
 		}
+		gatherWidth(a.width, a.buf[at:], v.buf, idx)
 	}
 }
 
@@ -227,6 +219,9 @@ func (a *Appender) Build() *Vector {
 		v.Form, v.Codes, v.Child = Dict, a.codes, a.dict
 	case a.width > 0:
 		v.buf = a.buf
+		if a.scaled {
+			v.Form, v.Scale = Scaled, a.scale
+		}
 	default:
 		v.Offs, v.Bytes = a.offs, a.bytes
 		if len(v.Offs) == 0 {

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"math"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -23,10 +24,13 @@ import (
 // Numeric is FixedSizeBinary(24), the bytes of types.Decimal, since each value
 // has its own scale; interval is FixedSizeBinary(16). A Dict vector is an Arrow
 // dictionary of int32. A Const vector is a dictionary of one value with int8
-// indexes and "volley.form" = "const"; a constant NULL is Arrow's null type.
+// indexes and "volley.form" = "const"; a constant NULL is Arrow's null type. A
+// Scaled vector is Int64 with "volley.form" = "scaled" and the scale.
 const (
 	metaType = "volley.type"
 	metaForm = "volley.form"
+
+	formScaled = "scaled " // and the scale
 )
 
 // ArrowType returns the Arrow type that a column of t has in ToArrow.
@@ -116,6 +120,10 @@ func arrowData(v *Vector, n int) (*array.Data, string, error) {
 		dt := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: ArrowType(v.Type)}
 		bufs := []*memory.Buffer{validBuffer(v), memory.NewBufferBytes(asBytes(v.Codes[:n]))}
 		return array.NewDataWithDictionary(dt, n, bufs, v.NullCount(), 0, flatData(v.Child.Flatten())), "", nil
+	case Scaled:
+		raw := memory.NewBufferBytes(asBytes(Values[int64](v)))
+		return array.NewData(arrow.PrimitiveTypes.Int64, n, []*memory.Buffer{validBuffer(v), raw}, nil, v.NullCount(), 0),
+			formScaled + strconv.Itoa(int(v.Scale)), nil
 	}
 	return flatData(v), "", nil
 }
@@ -275,7 +283,7 @@ func FromArrow(rec arrow.RecordBatch) (*Batch, error) {
 			return nil, err
 		}
 		form, _ := f.Metadata.GetValue(metaForm)
-		v, err := fromData(t, rec.Column(i).Data(), form == "const")
+		v, err := fromData(t, rec.Column(i).Data(), form)
 		if err != nil {
 			return nil, err
 		}
@@ -305,7 +313,7 @@ func fieldType(f arrow.Field) (types.Type, error) {
 	return t, nil
 }
 
-func fromData(t types.Type, d arrow.ArrayData, isConst bool) (*Vector, error) {
+func fromData(t types.Type, d arrow.ArrayData, form string) (*Vector, error) {
 	n := d.Len()
 	switch dt := d.DataType().(type) {
 	case *arrow.NullType:
@@ -315,13 +323,16 @@ func fromData(t types.Type, d arrow.ArrayData, isConst bool) (*Vector, error) {
 		if err != nil {
 			return nil, err
 		}
-		if isConst {
+		if form == "const" {
 			if dict.Len != 1 {
 				return nil, corrupt("a constant of %d values", dict.Len)
 			}
 			return NewConst(dict, n), nil
 		}
 		return fromDict(t, dt, d, dict)
+	}
+	if scale, ok := strings.CutPrefix(form, formScaled); ok {
+		return fromScaled(t, d, scale)
 	}
 	return fromFlat(t, d)
 }

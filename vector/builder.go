@@ -123,6 +123,8 @@ func (b *Builder) AppendFrom(v *Vector, i int) {
 		b.EndList()
 	case b.offs != nil:
 		b.AppendBytes(v.BytesAt(i))
+	case v.Form == Scaled:
+		Append(b, At[types.Decimal](v, i))
 	default:
 		if v.Form == Const {
 			i = 0

@@ -5,8 +5,8 @@
 // nil when there is no NULL. Booleans take a byte each while they are in the
 // engine and become bits at the edges (ToArrow, FromArrow). A vector can also be
 // Const (one value for all rows, as literals are) or Dict (codes into a
-// dictionary, as low-cardinality strings come from files); Flat is the plain
-// form, and Flatten makes it.
+// dictionary, as low-cardinality strings come from files) or Scaled (numerics of
+// one scale as 64-bit integers); Flat is the plain form, and Flatten makes it.
 //
 // A Batch is columns of equal length with an optional selection vector: a
 // filter selects rows without copying, and Col gathers a column the first time

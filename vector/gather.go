@@ -6,10 +6,10 @@ import (
 	"github.com/volleydb/volley/types"
 )
 
-// Gather returns the rows of v at idx, in that order; Const and Dict stay so.
+// Gather returns the rows of v at idx, in that order; Const, Dict and Scaled stay so.
 func Gather(v *Vector, idx []int32) *Vector {
 	n := len(idx)
-	out := &Vector{Type: v.Type, Form: v.Form, Len: n}
+	out := &Vector{Type: v.Type, Form: v.Form, Len: n, Scale: v.Scale}
 	if v.Form == Const {
 		c := *v
 		c.Len = n
@@ -21,7 +21,7 @@ func Gather(v *Vector, idx []int32) *Vector {
 		out.Codes = gatherSlice(v.Codes, idx)
 		return out
 	}
-	switch p := v.Type.Phys(); p {
+	switch v.Type.Phys() {
 	case types.PhysBytes:
 		out.Offs, out.Bytes = gatherBytes(v.Offs, v.Bytes, idx)
 	case types.PhysList:
@@ -39,34 +39,32 @@ func Gather(v *Vector, idx []int32) *Vector {
 		}
 		out.Offs, out.Child = offs, Gather(v.Child, sub)
 	default:
-		out.buf = overwritten(p, n)
+		w := v.width()
+		out.buf = dirtyBytes(n * w)
 		if n == 0 {
 			return out
 		}
-		switch Width(p) {
-		case 1:
-			gatherFixed[uint8](out.buf, v.buf, idx)
-		case 2:
-			gatherFixed[uint16](out.buf, v.buf, idx)
-		case 4:
-			gatherFixed[uint32](out.buf, v.buf, idx)
-		case 8:
-			gatherFixed[uint64](out.buf, v.buf, idx)
-		case 16:
-			gatherFixed[[2]uint64](out.buf, v.buf, idx)
-		default:
-			gatherFixed[types.Decimal](out.buf, v.buf, idx)
-		}
+		gatherWidth(w, out.buf, v.buf, idx)
 	}
 	return out
 }
 
-// overwritten is memory for n values that are about to be written.
-func overwritten(p types.Phys, n int) []byte {
-	if p == types.PhysNumeric {
-		return alignedBytes(n * Width(p)) // Decimals have padding
+// gatherWidth copies values of w bytes, with their padding.
+func gatherWidth(w int, dst, src []byte, idx []int32) {
+	switch w {
+	case 1:
+		gatherFixed[uint8](dst, src, idx)
+	case 2:
+		gatherFixed[uint16](dst, src, idx)
+	case 4:
+		gatherFixed[uint32](dst, src, idx)
+	case 8:
+		gatherFixed[uint64](dst, src, idx)
+	case 16:
+		gatherFixed[[2]uint64](dst, src, idx)
+	default:
+		gatherFixed[[3]uint64](dst, src, idx)
 	}
-	return dirtyBytes(n * Width(p))
 }
 
 func gatherFixed[T any](dst, src []byte, idx []int32) {
@@ -136,7 +134,9 @@ func GatherNull(v *Vector, idx []int32) *Vector {
 	if v.stored() == 0 || v.Len == 0 {
 		return NewNull(v.Type, len(idx)).Flatten()
 	}
-	v = v.Flatten()
+	if v.Form != Scaled {
+		v = v.Flatten()
+	}
 	safe := make([]int32, len(idx))
 	for i, r := range idx {
 		safe[i] = max(r, 0)
@@ -168,7 +168,7 @@ func Slice(v *Vector, from, to int) *Vector {
 		c.Codes = v.Codes[from:to]
 		return &c
 	}
-	switch p := v.Type.Phys(); p {
+	switch v.Type.Phys() {
 	case types.PhysBytes:
 		base := v.Offs[from]
 		if base == 0 {
@@ -182,7 +182,7 @@ func Slice(v *Vector, from, to int) *Vector {
 		c.Child = Slice(v.Child, int(v.Offs[from]), int(v.Offs[to]))
 		c.Offs = rebase(v.Offs[from : to+1])
 	default:
-		w := Width(p)
+		w := v.width()
 		c.buf = v.buf[from*w : to*w]
 		if c.Len > 0 && uintptr(unsafe.Pointer(&c.buf[0]))%8 != 0 && w != 8 {
 			// Narrow values may start anywhere; IPC and FromRaw want 8-byte alignment.
@@ -270,9 +270,12 @@ func Join(vs []*Vector) *Vector {
 	return out
 }
 
-// Concat returns the rows of all vs after each other, Flat. All have the same
-// Phys; the type is that of the first.
+// Concat returns the rows of all vs after each other, Flat, or Scaled where all
+// are at one scale. All have the same Phys; the type is that of the first.
 func Concat(vs []*Vector) *Vector {
+	if out := concatScaled(vs); out != nil {
+		return out
+	}
 	if len(vs) == 1 {
 		return vs[0].Flatten()
 	}
@@ -285,18 +288,7 @@ func Concat(vs []*Vector) *Vector {
 	}
 	out := &Vector{Type: vs[0].Type, Len: n}
 	if anyNull {
-		out.Valid = NewValid(n)
-		at := 0
-		for _, v := range flat {
-			if v.Valid != nil {
-				for i := range v.Len {
-					if v.IsNull(i) {
-						SetNull(out.Valid, at+i)
-					}
-				}
-			}
-			at += v.Len
-		}
+		out.Valid = concatValid(flat, n)
 	}
 	switch p := out.Type.Phys(); p {
 	case types.PhysBytes, types.PhysList:
@@ -324,11 +316,28 @@ func Concat(vs []*Vector) *Vector {
 			out.Child = Concat(kids)
 		}
 	default:
-		out.buf = overwritten(p, n)
+		out.buf = dirtyBytes(n * Width(p))
 		at := 0
 		for _, v := range flat {
 			at += copy(out.buf[at:], v.buf[:v.Len*Width(p)])
 		}
 	}
 	return out
+}
+
+// concatValid returns the bitmap over the n rows of all vs.
+func concatValid(vs []*Vector, n int) []byte {
+	valid := NewValid(n)
+	at := 0
+	for _, v := range vs {
+		if v.Valid != nil {
+			for i := range v.Len {
+				if v.IsNull(i) {
+					SetNull(valid, at+i)
+				}
+			}
+		}
+		at += v.Len
+	}
+	return valid
 }

@@ -12,11 +12,13 @@ import (
 // Form says how the rows of a vector are stored.
 type Form uint8
 
-// The forms. Kernels may assume Flat or Const unless they ask for Dict.
+// The forms. Kernels may assume Flat or Const unless they ask for Dict. A Scaled
+// vector may reach them too: Values and At read it as a Flat one.
 const (
-	Flat  Form = iota
-	Const      // one stored value, repeated Len times
-	Dict       // Codes index the values of Child; only for PhysBytes
+	Flat   Form = iota
+	Const       // one stored value, repeated Len times
+	Dict        // Codes index the values of Child; only for PhysBytes
+	Scaled      // int64 coefficients with one Scale, without NaN; only for PhysNumeric
 )
 
 // Vector is one column. The zero value is unusable; make one with New, NewConst
@@ -36,6 +38,7 @@ type Vector struct {
 	Bytes []byte  // PhysBytes
 	Child *Vector // PhysList: the elements; Dict: the dictionary
 	Codes []int32 // Dict
+	Scale int32   // Scaled: digits behind the point of every value
 }
 
 // Fixed is the set of fixed-width physical scalars.
@@ -102,7 +105,8 @@ func New(t types.Type, n int) *Vector {
 }
 
 // NewDirty is New for a caller that writes every value: the values of a large
-// fixed-width vector are anything, which saves clearing them.
+// fixed-width vector are anything, which saves clearing them. Decimals are cleared
+// nevertheless, since they have padding that nobody writes.
 func NewDirty(t types.Type, n int) *Vector {
 	switch w := Width(t.Phys()); w {
 	case 2, 4, 8:
@@ -112,13 +116,20 @@ func NewDirty(t types.Type, n int) *Vector {
 }
 
 // Values returns the stored values of a fixed-width vector as a slice that
-// aliases it: Len values, or one for Const. T must match the type's Phys.
+// aliases it: Len values, or one for Const. T must match the type's Phys. The
+// Decimals of a Scaled vector are made for the call; its coefficients are
+// Values[int64].
 func Values[T Fixed](v *Vector) []T {
 	n := v.stored()
 	if n == 0 {
 		return nil
 	}
 	var z T
+	if v.Form == Scaled {
+		if _, wide := any(z).(types.Decimal); wide {
+			v = v.widened()
+		}
+	}
 	if len(v.buf) < n*int(unsafe.Sizeof(z)) {
 		panic(fmt.Sprintf("vector: %s read as %T", v.Type, z))
 	}
@@ -285,8 +296,13 @@ func (v *Vector) ListAt(i int) (from, to int) {
 // At returns the value of row i of a fixed-width Flat or Const vector. For
 // loops, take Values.
 func At[T Fixed](v *Vector, i int) T {
-	if v.Form == Const {
+	switch v.Form {
+	case Const:
 		i = 0
+	case Scaled:
+		if d, wide := any(types.NewDecimal(Values[int64](v)[i], v.Scale)).(T); wide {
+			return d
+		}
 	}
 	return Values[T](v)[i]
 }
@@ -300,6 +316,8 @@ func (v *Vector) Flatten() *Vector {
 		out := Gather(v.Child, v.Codes)
 		out.Valid = v.Valid
 		return out
+	case Scaled:
+		return v.widened()
 	}
 	one := *v
 	one.Form, one.Len = Flat, 1
