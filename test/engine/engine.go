@@ -10,7 +10,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"testing"
 	"time"
 
 	"google.golang.org/grpc"
@@ -24,6 +23,16 @@ import (
 	"github.com/volleydb/volley/worker"
 )
 
+// TB is what is needed of a test, or of whatever else starts an engine.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	TempDir() string
+	Cleanup(func())
+}
+
 // Engine is a running server.
 type Engine struct {
 	*coordinator.Server
@@ -32,7 +41,7 @@ type Engine struct {
 
 	grpc *grpc.Server
 	wg   sync.WaitGroup
-	t    testing.TB
+	t    TB
 }
 
 // Worker is a worker of the cluster in this process, with connections of its own.
@@ -45,7 +54,7 @@ type Worker struct {
 }
 
 // Start runs a server on a new data directory: embedded for 0 workers.
-func Start(t testing.TB, workers int) *Engine {
+func Start(t TB, workers int) *Engine {
 	t.Helper()
 	e := Open(t, t.TempDir(), workers)
 	t.Cleanup(e.Stop)
@@ -53,7 +62,7 @@ func Start(t testing.TB, workers int) *Engine {
 }
 
 // Open is Start on a given directory; the caller stops it.
-func Open(t testing.TB, dir string, workers int) *Engine {
+func Open(t TB, dir string, workers int) *Engine {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("VOLLEY_TEST_LOG") != "" {

@@ -1,6 +1,6 @@
 // Package fuzzsql asks random questions and compares the answers: of a server in
 // one process, of one with tasks so small that every query is cut and shuffled,
-// of two workers with such tasks, and of Postgres.
+// of three workers with such tasks, and of Postgres.
 //
 //	go test ./test/fuzzsql                                              a short run without Postgres
 //	go test ./test/fuzzsql -postgres 'host=/tmp user=postgres' -statements 3000  a long one with it

@@ -98,7 +98,7 @@ func TestFuzz(t *testing.T) {
 			return out
 		}
 	}
-	whole, cut, cluster := open(0, false), open(0, true), open(2, true)
+	whole, cut, cluster := open(0, false), open(0, true), open(3, true)
 	var reference func(sql string) *result
 	if *postgres != "" {
 		reference = openPostgres(t, setup)
@@ -132,7 +132,7 @@ func TestFuzz(t *testing.T) {
 			continue
 		}
 		if !c.equal(b) {
-			fail("two workers answer differently from one process", c, b)
+			fail("three workers answer differently from one process", c, b)
 		}
 		// Joins may be done in another order: which of two equal values that are
 		// written differently (0 and -0, 1.5 and 1.50) comes first is open.
