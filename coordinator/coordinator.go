@@ -47,6 +47,7 @@ type Coordinator struct {
 	mu       sync.Mutex
 	sessions map[*Session]bool
 	closed   bool
+	writers  tableLocks
 }
 
 // New makes a Coordinator; 42704 or 22023 for a bad default setting.

@@ -75,9 +75,9 @@ func (x *statement) execute(ctx context.Context) (*Result, error) {
 	if r, ok, err := x.sessionCommand(ctx); ok {
 		return r, err
 	}
-	if x.s.settings.get("transaction_read_only") == "on" || x.s.txStatus == 0 && x.s.settings.get("default_transaction_read_only") == "on" {
+	if x.s.settings.get("transaction_read_only") == "on" || x.s.tx == nil && x.s.settings.get("default_transaction_read_only") == "on" {
 		if c := x.st.Node.GetCopyStmt(); c == nil || c.IsFrom {
-			return nil, pgerr.New(pgerr.ReadOnlySQLTransaction, "cannot execute this statement in a read-only transaction")
+			return nil, pgerr.New(pgerr.ReadOnlySQLTransaction, "cannot execute %s in a read-only transaction", statementName(x.st))
 		}
 	}
 	switch n := x.st.Node.GetNode().(type) {
@@ -87,6 +87,8 @@ func (x *statement) execute(ctx context.Context) (*Result, error) {
 		return x.createTableAs(ctx, n.CreateTableAsStmt)
 	case *pg.Node_InsertStmt:
 		return x.insert(ctx, n.InsertStmt)
+	case *pg.Node_UpdateStmt, *pg.Node_DeleteStmt, *pg.Node_MergeStmt:
+		return x.modify(ctx, x.st.Node)
 	case *pg.Node_CopyStmt:
 		return x.copy(ctx, n.CopyStmt)
 	case *pg.Node_ViewStmt:
@@ -121,11 +123,12 @@ var statementNames = map[string]string{
 	"composite_type": "CREATE TYPE", "create_range": "CREATE TYPE", "rule": "CREATE RULE", "createdb": "CREATE DATABASE",
 	"dropdb": "DROP DATABASE", "check_point": "CHECKPOINT", "sec_label": "SECURITY LABEL", "create_plang": "CREATE LANGUAGE",
 	"create_table_space": "CREATE TABLESPACE", "create_policy": "CREATE POLICY", "create_cast": "CREATE CAST", "grant_role": "GRANT",
+	"create": "CREATE TABLE", "view": "CREATE VIEW", "truncate": "TRUNCATE TABLE",
 	"alter_seq": "ALTER SEQUENCE", "alter_enum": "ALTER TYPE",
 }
 
-// unsupportedStatement names a statement that the grammar has and Volley has not.
-func unsupportedStatement(st *parser.Statement) error {
+// statementName is how messages call a statement.
+func statementName(st *parser.Statement) string {
 	r := st.Node.ProtoReflect()
 	fd := r.WhichOneof(r.Descriptor().Oneofs().Get(0))
 	name := "this statement"
@@ -138,10 +141,14 @@ func unsupportedStatement(st *parser.Statement) error {
 	if v := st.Node.GetVacuumStmt(); v != nil && !v.IsVacuumcmd {
 		name = "ANALYZE"
 	}
+	return name
+}
+
+// unsupportedStatement names a statement that the grammar has and Volley has not.
+func unsupportedStatement(st *parser.Statement) error {
+	name := statementName(st)
 	e := pgerr.New(pgerr.FeatureNotSupported, "%s is not supported", name).At(st.Pos(int32(0)))
 	switch name {
-	case "UPDATE", "DELETE", "MERGE":
-		return e.WithHint("Tables are append-only for now: CREATE TABLE new AS SELECT … and rename it.")
 	case "PREPARE", "EXECUTE", "DEALLOCATE":
 		return e.WithHint("Use the driver's prepared statements.")
 	}

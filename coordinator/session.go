@@ -200,7 +200,21 @@ func (x *statement) describe(ctx context.Context, p *Prepared) error {
 		if p.Fields == nil {
 			p.Fields = []vector.Field{}
 		}
+	case *pg.Node_UpdateStmt, *pg.Node_DeleteStmt, *pg.Node_MergeStmt:
+		c, _, err := x.bindChange(ctx, x.st.Node)
+		if err != nil {
+			return err
+		}
+		p.Params, p.Fields = c.Rows.Params(), c.Returns()
 	case *pg.Node_InsertStmt:
+		if len(n.InsertStmt.ReturningList) > 0 {
+			c, _, err := x.bindInsertReturning(ctx, n.InsertStmt)
+			if err != nil {
+				return err
+			}
+			p.Params, p.Fields = c.Rows.Params(), c.Returns()
+			return nil
+		}
 		q, _, err := x.bindInsert(ctx, n.InsertStmt)
 		if err != nil {
 			return err
@@ -364,6 +378,13 @@ func (x *statement) wrap(ctx context.Context, r *Result) *Result {
 // begin pins a snapshot for one statement.
 func (s *Session) begin(ctx context.Context, st *parser.Statement) *statement {
 	x := &statement{s: s, st: st, id: newID()}
+	x.pin(ctx)
+	return x
+}
+
+// pin takes the snapshot that the statement sees.
+func (x *statement) pin(ctx context.Context) {
+	s := x.s
 	if s.tx != nil {
 		x.snap = s.tx.Snapshot()
 		x.snap.Acquire()
@@ -382,7 +403,12 @@ func (s *Session) begin(ctx context.Context, st *parser.Statement) *statement {
 	}
 	x.fc = &function.Ctx{Context: ctx, Now: now.UnixMicro(), Location: loc, User: s.o.User, Database: s.o.Database,
 		Setting: func(name string) (string, bool) { return s.functionSetting(s.settings, name) }, Catalog: x.view.Lookup()}
-	return x
+}
+
+// repin lets a statement outside a block see what has been committed since it began.
+func (x *statement) repin() {
+	x.snap.Release()
+	x.pin(x.fc.Context)
 }
 
 func (x *statement) close() {

@@ -237,9 +237,6 @@ func (x *statement) bindInsert(ctx context.Context, n *pg.InsertStmt) (*planner.
 	if n.OnConflictClause != nil {
 		return nil, nil, pgerr.New(pgerr.FeatureNotSupported, "ON CONFLICT is not supported: tables have no unique indexes")
 	}
-	if len(n.ReturningList) > 0 {
-		return nil, nil, pgerr.New(pgerr.FeatureNotSupported, "RETURNING is not supported")
-	}
 	if sel := n.SelectStmt.GetSelectStmt(); n.WithClause != nil && sel != nil && sel.WithClause != n.WithClause {
 		if sel.WithClause != nil {
 			return nil, nil, pgerr.New(pgerr.FeatureNotSupported, "WITH before INSERT and before its query is not supported").
@@ -354,6 +351,9 @@ func columnIndex(cols []catalog.Column, name string, quoted bool) int {
 }
 
 func (x *statement) insert(ctx context.Context, n *pg.InsertStmt) (*Result, error) {
+	if len(n.ReturningList) > 0 {
+		return x.insertReturning(ctx, n)
+	}
 	q, rel, err := x.bindInsert(ctx, n)
 	if err != nil {
 		return nil, err

@@ -40,8 +40,9 @@ type Relation struct {
 
 // FileSet is the files of a table or a file function, cut into splits in order.
 type FileSet struct {
-	Format string // parquet, csv
+	Format string // parquet, csv, json
 	CSV    *storage.CSVPlan
+	JSON   *storage.JSONPlan
 	Splits []*proto.Split
 	Rows   int64 // exact or estimated
 	Bytes  int64
@@ -49,6 +50,9 @@ type FileSet struct {
 	Schema []vector.Field
 	// Stats are what is known about the columns, in any order, for estimates.
 	Stats []storage.ColumnStats
+	// Extra are columns that come from the files' names; ByName: files may lack columns.
+	Extra  []vector.Field
+	ByName bool
 }
 
 // Catalog is what the planner asks about names. Implementations answer from an
@@ -67,7 +71,8 @@ type Catalog interface {
 // Files plans file functions.
 type Files interface {
 	CSV(ctx context.Context, pattern string, c *storage.CSVConfig) (*FileSet, error)
-	Parquet(ctx context.Context, pattern string) (*FileSet, error)
+	Parquet(ctx context.Context, pattern string, byName bool) (*FileSet, error)
+	JSON(ctx context.Context, pattern string, c *storage.JSONConfig) (*FileSet, error)
 }
 
 // Options are the surroundings of one statement.
@@ -101,6 +106,9 @@ type Query struct {
 	cols   []outCol
 	params []types.Type
 	b      *binder
+	// order is the column by which written files are sorted when a shuffle has
+	// mixed the rows; nil if none.
+	order *Col
 }
 
 // outCol is a column of a query's result. Hidden ones can be named by the
@@ -481,7 +489,7 @@ func (b *binder) orderLimit(sel *pg.SelectStmt, in Node, cols []outCol, outer *s
 		sc.scope = append(sc.scope, scopeCol{Col: c.Col, Hidden: c.Hidden})
 	}
 	var keys []SortKey
-	for _, n := range sel.SortClause {
+	for _, n := range orderAll(sel.SortClause, positions(cols)) {
 		s := n.GetSortBy()
 		var e Expr
 		if k, ok := intConst(s.Node); ok {

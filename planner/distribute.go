@@ -158,12 +158,23 @@ func impure(f *fragment) *fragment {
 }
 
 func (p *phys) scan(n *Scan) (*stream, error) {
+	n = n.numberLast()
 	scan := &proto.Scan{Format: n.Format, Name: n.Name, Columns: n.Source, Limit: n.Limit}
+	if k := len(n.Source); k > 0 && n.Source[k-1] == rowNumber {
+		scan.Columns, scan.RowId = n.Source[:k-1], true
+	}
 	f := n.Files
 	rows := float64(f.Rows)
 	if n.Format == "csv" {
 		scan.Csv = f.CSV.Options
 		scan.FileSchema = protoFields(f.Schema)
+	}
+	if n.Format == "json" {
+		scan.Json = f.JSON.Options
+		scan.FileSchema = protoFields(f.Schema)
+	}
+	if len(f.Extra) > 0 || f.ByName {
+		scan.Extra, scan.ByName, scan.FileSchema = protoFields(f.Extra), f.ByName, protoFields(f.Schema)
 	}
 	if n.Filter != nil {
 		var err error

@@ -46,6 +46,9 @@ func (q *Query) Plan(ctx context.Context, w *Write) (*proto.Plan, error) {
 			need[c.ID] = true
 		}
 	}
+	if q.order != nil {
+		need[q.order.ID] = true
+	}
 	root, err := b.optimise(q.plan, need)
 	if err != nil {
 		return nil, err
@@ -54,6 +57,11 @@ func (q *Query) Plan(ctx context.Context, w *Write) (*proto.Plan, error) {
 	s, err := p.lower(root)
 	if err != nil {
 		return nil, err
+	}
+	if q.order != nil && p.shuffled() {
+		if s, err = p.sort(s, []SortKey{{Expr: q.order.ref()}}, 0); err != nil {
+			return nil, err
+		}
 	}
 	if !sameCols(s.cols, cols) {
 		if s, err = p.project(s, exprs, cols); err != nil {
@@ -82,6 +90,16 @@ func (q *Query) Plan(ctx context.Context, w *Write) (*proto.Plan, error) {
 		st.CoordinatorOnly = local
 	}
 	return plan, nil
+}
+
+// shuffled reports that rows have left the order of the files.
+func (p *phys) shuffled() bool {
+	for _, st := range p.stages {
+		if st.Output.Kind == proto.Partitioning_HASH {
+			return true
+		}
+	}
+	return false
 }
 
 // optimise applies the rules.
