@@ -152,19 +152,39 @@ func (f files) CSV(ctx context.Context, pattern string, c *storage.CSVConfig) (*
 	for _, s := range p.Splits {
 		bytes += s.Length
 	}
-	return &planner.FileSet{Format: "csv", CSV: p, Splits: p.Splits, Rows: p.RowsEstimate, Bytes: bytes, Schema: p.Schema}, nil
+	return &planner.FileSet{Format: "csv", CSV: p, Splits: p.Splits, Rows: p.RowsEstimate, Bytes: bytes, Schema: p.Schema, ByName: c.ByName}, nil
 }
 
-func (f files) Parquet(ctx context.Context, pattern string) (*planner.FileSet, error) {
+func (f files) JSON(ctx context.Context, pattern string, c *storage.JSONConfig) (*planner.FileSet, error) {
 	paths, err := storage.Glob(pattern)
 	if err != nil {
 		return nil, err
 	}
-	p, err := f.cache.PlanParquet(ctx, paths)
+	p, err := storage.PlanJSON(ctx, paths, c)
 	if err != nil {
 		return nil, err
 	}
-	return &planner.FileSet{Format: "parquet", Splits: p.Splits, Rows: p.Rows, Schema: p.Schema, Stats: p.Stats}, nil
+	var bytes int64
+	for _, s := range p.Splits {
+		bytes += s.Length
+	}
+	return &planner.FileSet{Format: "json", JSON: p, Splits: p.Splits, Rows: p.RowsEstimate, Bytes: bytes, Schema: p.Schema}, nil
+}
+
+func (f files) Parquet(ctx context.Context, pattern string, byName bool) (*planner.FileSet, error) {
+	paths, err := storage.Glob(pattern)
+	if err != nil {
+		return nil, err
+	}
+	plan := f.cache.PlanParquet
+	if byName {
+		plan = f.cache.PlanParquetByName
+	}
+	p, err := plan(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	return &planner.FileSet{Format: "parquet", Splits: p.Splits, Rows: p.Rows, Schema: p.Schema, Stats: p.Stats, ByName: byName}, nil
 }
 
 func openArtifact(store *udf.Store, digest string) (io.ReadCloser, error) {

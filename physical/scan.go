@@ -43,7 +43,8 @@ func newScan(n *node, op *proto.Scan) (Operator, error) {
 		if op.Limit > 0 {
 			// The limit counts rows that pass the filter; the reader must not stop early.
 			c := &proto.Scan{ScanId: op.ScanId, Format: op.Format, Name: op.Name, Columns: op.Columns,
-				FileSchema: op.FileSchema, Csv: op.Csv, Filter: op.Filter, RowId: op.RowId}
+				FileSchema: op.FileSchema, Csv: op.Csv, Filter: op.Filter, RowId: op.RowId,
+				Json: op.Json, Extra: op.Extra, ByName: op.ByName}
 			s.op = c
 		}
 	}

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -13,16 +14,43 @@ import (
 	"github.com/volleydb/volley/vector"
 )
 
-// fileFunc is read_csv or read_parquet. They are not table functions with rows
+// fileFunc is read_csv, read_parquet or read_json. They are not table functions with rows
 // of their own: they name files, which Scan reads in parallel.
 type fileFunc struct {
 	name    string
 	options []string
 }
 
+// Options of all file functions, by which columns come from the files' names.
+var pathOptions = []string{"filename", "hive_partitioning", "hive_types", "union_by_name"}
+
+var jsonOptions = append([]string{"format", "columns", "types", "all_text", "all_varchar", "ignore_errors", "sample_size", "maximum_object_size", "unknown_keys"}, pathOptions...)
+
 var fileFuncs = []*fileFunc{
-	{"read_csv", []string{"delim", "delimiter", "sep", "header", "quote", "escape", "nullstr", "null", "columns", "types", "all_text", "ignore_errors", "skip", "sample_size"}},
-	{"read_parquet", nil},
+	{"read_csv", append([]string{"delim", "delimiter", "sep", "header", "quote", "escape", "nullstr", "null", "columns", "types", "all_text", "all_varchar",
+		"ignore_errors", "null_padding", "skip", "sample_size", "dateformat", "timestampformat"}, pathOptions...)},
+	{"read_parquet", pathOptions},
+	{"read_json", jsonOptions},
+	{"read_ndjson", jsonOptions},
+}
+
+// unsupportedOptions are options that other engines have, with what to do instead.
+var unsupportedOptions = map[string]string{
+	"compression": "Files must not be compressed.", "strict_mode": "Records are read by RFC 4180; ignore_errors and null_padding are less strict.",
+	"store_rejects": "ignore_errors leaves out what cannot be read.", "rejects_table": "ignore_errors leaves out what cannot be read.",
+	"names": "Declare names and types with columns => 'id bigint, name text'.", "auto_detect": "What is given is not detected: delim, quote, header, columns.",
+	"auto_type_candidates": "Give types => 'name type, …'.", "decimal_separator": "Read the column as text and replace it.",
+	"thousands": "Read the column as text and replace it.", "encoding": "Convert the file to UTF-8.", "new_line": "Lines end in \\n or \\r\\n.",
+	"max_line_size": "A record may have 256 MB.", "comment": "Skip lines at the beginning with skip.", "file_row_number": "Use row_number() OVER ().",
+	"records": "Every object is a row.", "parallel": "Files are always read in parallel.",
+}
+
+// fileConfig is what the options of a file function say.
+type fileConfig struct {
+	csv    storage.CSVConfig
+	json   storage.JSONConfig
+	path   storage.PathColumns
+	byName bool
 }
 
 func fileFunction(name string) *fileFunc {
@@ -43,7 +71,7 @@ func FileFunctionNames() []string {
 	return out
 }
 
-// fileScan binds read_csv('path', name => value, …) and read_parquet('path').
+// fileScan binds read_csv('path', name => value, …) and its like.
 func (sc *selectCtx) fileScan(f *fileFunc, fc *pg.FuncCall) (Node, error) {
 	b := sc.b
 	bad := func(n *pg.Node, format string, args ...any) error {
@@ -53,7 +81,7 @@ func (sc *selectCtx) fileScan(f *fileFunc, fc *pg.FuncCall) (Node, error) {
 		return nil, b.unsupported(fc.Location, "%s here", f.name)
 	}
 	path := ""
-	cfg := &storage.CSVConfig{}
+	cfg := &fileConfig{}
 	given := map[string]bool{}
 	for i, a := range fc.Args {
 		named := a.GetNamedArgExpr()
@@ -82,15 +110,25 @@ func (sc *selectCtx) fileScan(f *fileFunc, fc *pg.FuncCall) (Node, error) {
 	}
 	var fs *FileSet
 	var err error
-	if f.name == "read_csv" {
-		fs, err = b.o.Files.CSV(b.ctx, path, cfg)
-	} else {
-		fs, err = b.o.Files.Parquet(b.ctx, path)
+	switch f.name {
+	case "read_csv":
+		cfg.csv.ByName = cfg.byName
+		fs, err = b.o.Files.CSV(b.ctx, path, &cfg.csv)
+	case "read_parquet":
+		fs, err = b.o.Files.Parquet(b.ctx, path, cfg.byName)
+	default:
+		if f.name == "read_ndjson" {
+			cfg.json.Format = "newline_delimited"
+		}
+		fs, err = b.o.Files.JSON(b.ctx, path, &cfg.json)
+	}
+	if err == nil {
+		fs.Extra, err = cfg.path.Add(fs.Schema, fs.Splits)
 	}
 	if err != nil {
 		return nil, b.at(err, fc.Location)
 	}
-	return b.scan(path, fs.Schema, fs), nil
+	return b.scan(path, slices.Concat(fs.Schema, fs.Extra), fs), nil
 }
 
 // constText evaluates an argument that must be a constant text.
@@ -112,7 +150,7 @@ func (sc *selectCtx) constText(n *pg.Node, what string) (string, error) {
 	return c.V.StringAt(0), nil
 }
 
-func (sc *selectCtx) fileOption(f *fileFunc, cfg *storage.CSVConfig, na *pg.NamedArgExpr) error {
+func (sc *selectCtx) fileOption(f *fileFunc, cfg *fileConfig, na *pg.NamedArgExpr) error {
 	b := sc.b
 	name := strings.ToLower(na.Name)
 	fail := func(format string, args ...any) error {
@@ -123,6 +161,9 @@ func (sc *selectCtx) fileOption(f *fileFunc, cfg *storage.CSVConfig, na *pg.Name
 		known = known || o == name
 	}
 	if !known {
+		if hint, ok := unsupportedOptions[name]; ok {
+			return b.unsupported(na.Location, "option %q of %s", na.Name, f.name).WithHint("%s", hint)
+		}
 		e := pgerr.New(pgerr.InvalidParameterValue, "%s has no option %q", f.name, na.Name).At(b.pos(na.Location))
 		if s := suggest(name, f.options); s != "" {
 			return e.WithHint("Perhaps you meant %q.", s)
@@ -136,74 +177,113 @@ func (sc *selectCtx) fileOption(f *fileFunc, cfg *storage.CSVConfig, na *pg.Name
 	if err != nil {
 		return err
 	}
-	boolean := func() (bool, error) {
+	boolean := func(to ...*bool) error {
 		x, err := types.ParseBool(v)
 		if err != nil {
-			return false, fail("option %q takes true or false, not %q", na.Name, v)
+			return fail("option %q takes true or false, not %q", na.Name, v)
 		}
-		return x, nil
+		for _, p := range to {
+			*p = x
+		}
+		return nil
+	}
+	columns := func() ([]vector.Field, error) {
+		fs, err := b.columnList(v)
+		if err != nil {
+			return nil, fail("option %q takes a list such as 'id bigint, name text': %s", na.Name, err.Error())
+		}
+		return fs, nil
+	}
+	typeMap := func() (map[string]types.Type, error) {
+		fs, err := columns()
+		out := make(map[string]types.Type, len(fs))
+		for _, f := range fs {
+			out[f.Name] = f.Type
+		}
+		return out, err
 	}
 	switch name {
 	case "delim", "delimiter", "sep":
 		if len(v) != 1 && v != `\t` {
 			return fail("the delimiter must be a single one-byte character, not %q", v)
 		}
-		cfg.Delimiter = strings.ReplaceAll(v, `\t`, "\t")
+		cfg.csv.Delimiter = strings.ReplaceAll(v, `\t`, "\t")
 	case "quote":
 		if len(v) > 1 {
 			return fail("the quote must be a single one-byte character, or '' for none, not %q", v)
 		}
-		if cfg.Quote = v; v == "" {
-			cfg.Quote = "\x00" // storage's sign for no quoting
+		if cfg.csv.Quote = v; v == "" {
+			cfg.csv.Quote = "\x00" // storage's sign for no quoting
 		}
 	case "escape":
 		if len(v) != 1 {
 			return fail("the escape must be a single one-byte character, not %q", v)
 		}
-		cfg.Escape = v
+		cfg.csv.Escape = v
 	case "nullstr", "null":
-		cfg.NullString = &v
+		cfg.csv.NullString = &v
 	case "header":
-		x, err := boolean()
-		if err != nil {
-			return err
-		}
-		cfg.Header = &x
-	case "all_text":
-		if cfg.AllText, err = boolean(); err != nil {
-			return err
-		}
+		cfg.csv.Header = new(bool)
+		return boolean(cfg.csv.Header)
+	case "all_text", "all_varchar":
+		return boolean(&cfg.csv.AllText, &cfg.json.AllText)
 	case "ignore_errors":
-		if cfg.IgnoreErrors, err = boolean(); err != nil {
-			return err
+		return boolean(&cfg.csv.IgnoreErrors, &cfg.json.IgnoreErrors)
+	case "null_padding":
+		return boolean(&cfg.csv.NullPadding)
+	case "union_by_name":
+		return boolean(&cfg.byName)
+	case "hive_partitioning":
+		return boolean(&cfg.path.Hive)
+	case "hive_types":
+		cfg.path.Hive = true
+		cfg.path.HiveTypes, err = typeMap()
+	case "filename":
+		cfg.path.Filename = v
+		if x, err := types.ParseBool(v); err == nil {
+			if cfg.path.Filename = "filename"; !x {
+				cfg.path.Filename = ""
+			}
 		}
-	case "skip", "sample_size":
+	case "dateformat":
+		cfg.csv.DateFormat = v
+	case "timestampformat":
+		cfg.csv.TimestampFormat = v
+	case "format":
+		if cfg.json.Format = strings.ToLower(v); cfg.json.Format == "auto" {
+			cfg.json.Format = ""
+		}
+		if f.name == "read_ndjson" {
+			return fail("option %q is for read_json: read_ndjson reads newline_delimited", na.Name)
+		}
+	case "unknown_keys":
+		switch strings.ToLower(v) {
+		case "ignore", "error":
+			cfg.json.UnknownError = strings.EqualFold(v, "error")
+		default:
+			return fail("option %q takes 'ignore' or 'error', not %q", na.Name, v)
+		}
+	case "skip", "maximum_object_size":
 		x, err := types.ParseInt8(v)
-		if err != nil || x < 0 {
-			return fail("option %q takes a number of lines, not %q", na.Name, v)
+		if err != nil || x < 0 || name != "skip" && (x == 0 || x > storage.MaxJSONObject) {
+			return fail("option %q cannot be %q", na.Name, v)
 		}
-		if name == "skip" {
-			cfg.Skip = x
-		} else {
-			cfg.SampleRows = int(min(x, 1<<30))
+		cfg.csv.Skip, cfg.json.MaxObject = x, int(x)
+	case "sample_size":
+		x, err := types.ParseInt8(v)
+		if err != nil || x < -1 || x == 0 {
+			return fail("option %q takes a number of rows, or -1 for all, not %q", na.Name, v)
 		}
+		cfg.csv.SampleRows = int(min(x, 1<<30))
+		cfg.json.SampleRows = cfg.csv.SampleRows
 	case "columns":
-		fs, err := b.columnList(v)
-		if err != nil {
-			return fail("option \"columns\" takes a list such as 'id bigint, name text': %s", err.Error())
-		}
-		cfg.Columns = fs
+		cfg.csv.Columns, err = columns()
+		cfg.json.Columns = cfg.csv.Columns
 	case "types":
-		fs, err := b.columnList(v)
-		if err != nil {
-			return fail("option \"types\" takes a list such as 'id bigint, name text': %s", err.Error())
-		}
-		cfg.Types = map[string]types.Type{}
-		for _, f := range fs {
-			cfg.Types[f.Name] = f.Type
-		}
+		cfg.csv.Types, err = typeMap()
+		cfg.json.Types = cfg.csv.Types
 	}
-	return nil
+	return err
 }
 
 // columnList parses "name type, …" with the grammar of CREATE TABLE.

@@ -168,7 +168,7 @@ func (sc *selectCtx) rangeVar(r *pg.RangeVar) (*fromItem, error) {
 		if s := suggest(r.Relname, names); s != "" {
 			e = e.WithHint("Perhaps you meant %q.", s)
 		} else if looksLikeFile(r.Relname) {
-			e = e.WithHint("To read a file, write read_csv('%[1]s') or read_parquet('%[1]s').", r.Relname)
+			e = e.WithHint("To read a file, write read_csv('%[1]s'), read_parquet('%[1]s') or read_json('%[1]s').", r.Relname)
 		}
 		return nil, e
 	}
@@ -201,7 +201,7 @@ func (sc *selectCtx) rangeVar(r *pg.RangeVar) (*fromItem, error) {
 }
 
 func looksLikeFile(s string) bool {
-	return strings.ContainsAny(s, "/*") || strings.HasSuffix(s, ".csv") || strings.HasSuffix(s, ".parquet")
+	return strings.ContainsAny(s, "/*") || strings.HasSuffix(s, ".csv") || strings.HasSuffix(s, ".parquet") || strings.HasSuffix(s, "json")
 }
 
 func (b *binder) scan(name string, columns []vector.Field, files *FileSet) *Scan {

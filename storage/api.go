@@ -65,8 +65,13 @@ type CSVConfig struct {
 	AllText      bool
 	IgnoreErrors bool
 	Skip         int64 // lines to skip at the beginning, before the header
-	SampleRows   int   // rows to infer types from; 0 = 20480
-	SplitBytes   int64 // size of a split; 0 = chosen by file size
+	NullPadding  bool  // a record with too few fields has NULL for the rest
+	SampleRows   int   // rows to infer types from; 0 = 20480, -1 = all
+	// DateFormat and TimestampFormat are strftime patterns; "" = ISO.
+	DateFormat, TimestampFormat string
+	// ByName unites the columns of the files; otherwise all must have the same.
+	ByName     bool
+	SplitBytes int64 // size of a split; 0 = chosen by file size
 	// Cache remembers the pass over files that have not changed; may be nil.
 	Cache *PlanCache
 }

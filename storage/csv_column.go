@@ -37,6 +37,12 @@ type column struct {
 	parse   func(b *vector.Builder, s []byte) error
 	text    *types.TextOptions
 	scratch []byte
+
+	// Of arrays in JSON: the elements of one, and their parser.
+	elem   func(b *vector.Builder, s []byte) error
+	elems  *vector.Builder
+	tok    jsonTok
+	copied []byte
 }
 
 func newColumn(field int, f vector.Field, null string, text *types.TextOptions) *column {

@@ -41,11 +41,16 @@ func Glob(pattern string) ([]string, error) {
 // (0 = vector.DefaultRows). scan.Filter is not applied, but row groups in which no
 // row can pass it are left out; scan.Limit is applied.
 func OpenScan(ctx context.Context, scan *proto.Scan, splits []*proto.Split, batchRows int, opts ...Option) (Reader, error) {
+	if len(scan.GetExtra()) > 0 || scan.GetByName() {
+		return openExtra(scan, splits, batchRows, opts)
+	}
 	switch scan.GetFormat() {
 	case "csv":
 		return openCSV(scan, splits, batchRows, settingsOf(opts))
 	case "parquet":
 		return openParquet(ctx, scan, splits, batchRows)
+	case "json":
+		return openJSON(scan, splits, batchRows, settingsOf(opts))
 	}
 	return nil, pgerr.New(pgerr.FeatureNotSupported, "file format \"%s\" is not supported", scan.GetFormat())
 }
