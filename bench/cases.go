@@ -30,6 +30,7 @@ const features = "g1, g2, g3, g4, g5, g6, g7, g8, g9, g10"
 func queries(d dataset) []query {
 	csv := "read_csv(" + quote(d.csv()) + ")"
 	pq := "read_parquet(" + quote(d.parquet()) + ")"
+	js := "read_ndjson(" + quote(d.ndjson()) + ")"
 	dim := "read_parquet(" + quote(d.dim()) + ")"
 	sums := make([]string, 10)
 	terms := make([]string, 10)
@@ -46,6 +47,10 @@ func queries(d dataset) []query {
 	return []query{
 		{name: "CSV scan, count and 3 sums", tags: "scan csv", sql: "SELECT count(*), sum(g1), sum(g10), sum(user_id)::bigint FROM " + csv},
 		{name: "CSV scan, all columns", tags: "scan csv", sql: "SELECT " + strings.Join(sums, ", ") + ", sum(label)::bigint, sum(user_id)::bigint, sum(k)::bigint FROM " + csv},
+		{name: "CSV scan, count", tags: "scan csv", sql: "SELECT count(*) FROM " + csv},
+		{name: "NDJSON scan, count", tags: "scan json", sql: "SELECT count(*) FROM " + js},
+		{name: "NDJSON scan, count and 3 sums", tags: "scan json", sql: "SELECT count(*), sum(g1), sum(g10), sum(user_id)::bigint FROM " + js},
+		{name: "NDJSON scan, all columns", tags: "scan json", sql: "SELECT " + strings.Join(sums, ", ") + ", sum(user_id)::bigint, sum(k)::bigint, max(ts)::text, min(s8), max(s) FROM " + js},
 		{name: "Parquet sum(bigint)", tags: "scan parquet", sql: "SELECT sum(user_id)::bigint FROM " + pq},
 		{name: "Parquet sum(bigint), 10k distinct", tags: "scan parquet", sql: "SELECT sum(k10k)::bigint FROM " + pq},
 		{name: "Parquet sum(double)", tags: "scan parquet", sql: "SELECT sum(g1) FROM " + pq},

@@ -30,13 +30,17 @@ func (d dataset) dim() string { return filepath.Join(d.dir, "dim.parquet") }
 
 func (d dataset) dimRows() int { return max(d.rows/5, 1) }
 
+// ndjson has the features, user_id, k, ts, s8 and s of as many rows as dim has, an
+// object per line.
+func (d dataset) ndjson() string { return filepath.Join(d.dir, "rows.ndjson") }
+
 // prepare generates what is not in the cache yet. DuckDB writes the Parquet
 // files: neither engine then reads a layout of Volley's making.
 func prepare(ctx context.Context, root string, rows int, duck *duckDB, say func(string, ...any)) (dataset, error) {
 	d := dataset{dir: filepath.Join(root, fmt.Sprintf("rows-%d-v%d", rows, dataVersion)), rows: rows}
 	done := filepath.Join(d.dir, "complete")
 	if _, err := os.Stat(done); err == nil {
-		return d, nil
+		return d, prepareNDJSON(ctx, d, duck)
 	}
 	say("generating %d rows in %s\n", rows, d.dir)
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
@@ -63,7 +67,24 @@ func prepare(ctx context.Context, root string, rows int, duck *duckDB, say func(
 			return d, err
 		}
 	}
+	if err := prepareNDJSON(ctx, d, duck); err != nil {
+		return d, err
+	}
 	return d, os.WriteFile(done, nil, 0o644)
+}
+
+// prepareNDJSON writes the file of objects where it is not in the cache yet.
+func prepareNDJSON(ctx context.Context, d dataset, duck *duckDB) error {
+	if _, err := os.Stat(d.ndjson()); err == nil {
+		return nil
+	}
+	tmp := d.ndjson() + ".tmp"
+	_, err := duck.rows(ctx, fmt.Sprintf("COPY (SELECT g1, g2, g3, g4, g5, g6, g7, g8, g9, g10, user_id, k, ts, s8, s FROM %s WHERE user_id <= %d) TO %s (FORMAT json)",
+		quote(d.parquet()), d.dimRows(), quote(tmp)))
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp, d.ndjson())
 }
 
 // splitmix64 is a bijective mixer: the data's only source of randomness.
