@@ -37,6 +37,8 @@ type column struct {
 	parse   func(b *vector.Builder, s []byte) error
 	text    *types.TextOptions
 	scratch []byte
+	// Patterns of dates and timestamps; nil = ISO.
+	date, stamp *timeFormat
 
 	// Of arrays in JSON: the elements of one, and their parser.
 	elem   func(b *vector.Builder, s []byte) error
@@ -70,7 +72,46 @@ func (c *column) begin(capacity int) {
 	c.builder = vector.NewBuilder(c.typ, capacity)
 	if c.parse == nil {
 		c.parse = vector.TextParser(c.typ, c.text)
+		if c.typ.ID == types.Timestamptz && c.stamp != nil {
+			c.parse = c.patternTimestamptz
+		}
 	}
+}
+
+func (c *column) patternDate(s []byte) (int32, error) {
+	us, ok := c.date.parse(s)
+	if !ok {
+		return 0, c.date.error(c.typ, s)
+	}
+	return int32(floorDiv(us, 86400e6)), nil
+}
+
+func (c *column) patternTimestamp(s []byte) (int64, error) {
+	us, ok := c.stamp.parse(s)
+	if !ok {
+		return 0, c.stamp.error(c.typ, s)
+	}
+	return us, nil
+}
+
+// patternTimestamptz takes values without an offset in the session's time zone.
+func (c *column) patternTimestamptz(b *vector.Builder, s []byte) error {
+	us, err := c.patternTimestamp(s)
+	if err == nil && !c.stamp.zoned() && c.text != nil && c.text.Location != nil {
+		us, err = types.TimestampToTimestamptz(us, c.text.Location)
+	}
+	if err == nil {
+		vector.Append(b, us)
+	}
+	return err
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
 }
 
 // finish returns the batch's vector.
@@ -126,6 +167,9 @@ func (c *column) add(b *block, d *dialect, bad []bool) *fieldError {
 	case types.Bool:
 		return addFixed(c, b, d, bad, types.ParseBool[[]byte])
 	case types.Date:
+		if c.date != nil {
+			return addFixed(c, b, d, bad, c.patternDate)
+		}
 		return addFixed(c, b, d, bad, func(s []byte) (int32, error) {
 			if v, ok := fastDate(s); ok {
 				return v, nil
@@ -133,6 +177,9 @@ func (c *column) add(b *block, d *dialect, bad []bool) *fieldError {
 			return types.ParseDate(s, c.text)
 		})
 	case types.Timestamp:
+		if c.stamp != nil {
+			return addFixed(c, b, d, bad, c.patternTimestamp)
+		}
 		return addFixed(c, b, d, bad, func(s []byte) (int64, error) {
 			if v, ok := fastTimestamp(s); ok {
 				return v, nil

@@ -14,6 +14,8 @@ type guess struct {
 	not     [numShapes]bool
 	bigInts bool // some integer exceeds bigint but fits numeric
 	zoned   int  // timestamps with a time zone
+	// Patterns of dates and timestamps; nil = ISO.
+	date, stamp *timeFormat
 }
 
 type shape uint8
@@ -53,16 +55,45 @@ func (g *guess) add(s []byte) {
 		}
 	}
 	if !g.not[shapeTime] {
-		_, date := fastDate(s)
-		if !date {
+		if !g.isDate(s) {
 			g.not[shapeDate] = true
-			body, zone := cutZone(s)
-			if _, ok := fastTimestamp(body); !ok {
+			ok, zone := g.isTimestamp(s)
+			if !ok {
 				g.not[shapeTime] = true
 			} else if zone {
 				g.zoned++
 			}
 		}
+	}
+}
+
+func (g *guess) isDate(s []byte) (ok bool) {
+	if g.date != nil {
+		_, ok = g.date.parse(s)
+	} else {
+		_, ok = fastDate(s)
+	}
+	return ok
+}
+
+func (g *guess) isTimestamp(s []byte) (ok, zone bool) {
+	if g.stamp != nil {
+		_, ok = g.stamp.parse(s)
+		return ok, g.stamp.zoned()
+	}
+	body, zone := cutZone(s)
+	_, ok = fastTimestamp(body)
+	return ok, zone
+}
+
+// merge adds what another guess has seen of the same column.
+func (g *guess) merge(o *guess) {
+	g.values += o.values
+	g.digits += o.digits
+	g.zoned += o.zoned
+	g.bigInts = g.bigInts || o.bigInts
+	for i := range g.not {
+		g.not[i] = g.not[i] || o.not[i]
 	}
 }
 

@@ -102,7 +102,8 @@ func PlanCSV(ctx context.Context, paths []string, o *CSVConfig) (*CSVPlan, error
 		return nil, pgerr.New(pgerr.UndefinedFile, "no files to read")
 	}
 	opts := &proto.CsvOptions{Delimiter: o.Delimiter, Quote: o.Quote, Escape: o.Escape,
-		IgnoreErrors: o.IgnoreErrors, AllText: o.AllText, Skip: o.Skip}
+		IgnoreErrors: o.IgnoreErrors, AllText: o.AllText, Skip: o.Skip,
+		NullPadding: o.NullPadding, DateFormat: o.DateFormat, TimestampFormat: o.TimestampFormat}
 	if o.NullString != nil {
 		opts.NullString, opts.NullSet = *o.NullString, true
 	}
@@ -111,6 +112,15 @@ func PlanCSV(ctx context.Context, paths []string, o *CSVConfig) (*CSVPlan, error
 		return nil, err
 	}
 	p := &csvPlanner{cfg: o, opts: opts, d: d, null: null}
+	if p.date, err = compileTimeFormat("dateformat", o.DateFormat); err != nil {
+		return nil, err
+	}
+	if p.stamp, err = compileTimeFormat("timestampformat", o.TimestampFormat); err != nil {
+		return nil, err
+	}
+	if o.ByName && len(paths) > 1 {
+		return p.byName(ctx, paths)
+	}
 	for i, path := range paths {
 		if err := ctx.Err(); err != nil {
 			return nil, pgerr.From(err)
@@ -131,6 +141,8 @@ type csvPlanner struct {
 	names   []string
 	header  bool
 	guesses []guess
+	// Patterns of dates and timestamps; nil = ISO.
+	date, stamp *timeFormat
 }
 
 // open opens a file and reads its beginning. Files are kept open one at a time.
@@ -152,14 +164,21 @@ func (p *csvPlanner) open(path string, first bool) error {
 		return pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a regular file", path)
 	}
 	c := &csvFile{path: path, size: st.Size(), mtime: st.ModTime().UnixNano()}
-	c.head = make([]byte, min(c.size, sampleBytes), min(c.size, sampleBytes)+1)
+	limit := int64(sampleBytes)
+	if p.cfg.SampleRows < 0 {
+		if limit = c.size; limit > 1<<30 {
+			return pgerr.New(pgerr.ProgramLimitExceeded, "file \"%s\" is too long to be sampled as a whole", path).
+				WithHint("Declare the columns, or give a sample_size.")
+		}
+	}
+	c.head = make([]byte, min(c.size, limit), min(c.size, limit)+1)
 	if err := readFull(f, c.head, 0); err != nil {
 		return err
 	}
 	if err := checkPlainText(path, c.head); err != nil {
 		return err
 	}
-	if c.size <= sampleBytes && len(c.head) > 0 && c.head[len(c.head)-1] != '\n' {
+	if c.size <= limit && len(c.head) > 0 && c.head[len(c.head)-1] != '\n' {
 		c.head = append(c.head, '\n')
 	}
 	if bytes.HasPrefix(c.head, byteOrderMark) {
@@ -235,7 +254,16 @@ func (p *csvPlanner) sniff(c *csvFile) error {
 	if declared != nil {
 		n = len(declared)
 	}
+	if declared == nil && p.cfg.NullPadding {
+		for _, r := range rest {
+			n = max(n, len(r))
+		}
+		first = append(slices.Clip(first), make([]cell, n-len(first))...)
+	}
 	guesses := make([]guess, n)
+	for i := range guesses {
+		guesses[i].date, guesses[i].stamp = p.date, p.stamp
+	}
 	guessColumns(guesses, rest, p.null)
 	switch {
 	case p.cfg.Header != nil:
@@ -284,7 +312,10 @@ func (p *csvPlanner) placeData(c *csvFile) error {
 
 func (p *csvPlanner) sampleRows(file int) int {
 	n := p.cfg.SampleRows
-	if n <= 0 {
+	if n < 0 {
+		return 1 << 60
+	}
+	if n == 0 {
 		n = defaultSample
 	}
 	if file > 0 {

@@ -35,6 +35,8 @@ type csvReader struct {
 	batchRows int
 	limit     int64 // rows still to give, -1 = all
 	ignore    bool
+	pad       bool   // records with too few fields are completed with NULL
+	padNull   string // as the files write it
 	copyName  string // table name of COPY; "" when reading files
 
 	splits []*proto.Split
@@ -70,10 +72,20 @@ func newCSVReader(schema []vector.Field, o *proto.CsvOptions, fields []int, copy
 	if batchRows <= 0 {
 		batchRows = vector.DefaultRows
 	}
-	r := &csvReader{d: d, ncols: len(schema), schema: schema, batchRows: batchRows, limit: -1, ignore: o.GetIgnoreErrors()}
+	r := &csvReader{d: d, ncols: len(schema), schema: schema, batchRows: batchRows, limit: -1, ignore: o.GetIgnoreErrors(),
+		pad: o.GetNullPadding(), padNull: null}
+	date, err := compileTimeFormat("dateformat", o.GetDateFormat())
+	if err != nil {
+		return nil, err
+	}
+	stamp, err := compileTimeFormat("timestampformat", o.GetTimestampFormat())
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range fields {
 		field := schema[f]
 		c := newColumn(f, field, null, s.text)
+		c.date, c.stamp = date, stamp
 		c.cookedNull = slices.Contains(o.GetForceNull(), field.Name)
 		c.neverNull = slices.Contains(o.GetForceNotNull(), field.Name)
 		r.cols = append(r.cols, c)
@@ -147,7 +159,7 @@ func (r *csvReader) next(ctx context.Context) (*vector.Batch, error) {
 func (r *csvReader) begin() {
 	// A small file has no more records than separators.
 	capacity := r.batchRows
-	if r.stream == nil {
+	if r.stream == nil && !r.pad {
 		capacity = int(min(int64(capacity), r.total/int64(max(1, r.ncols))+int64(len(r.splits))+1))
 	}
 	for _, c := range r.cols {
@@ -221,6 +233,11 @@ func (r *csvReader) readBlock(ctx context.Context, want int) (rows int, full boo
 			}
 			r.ended = true
 		}
+	case st.bad == recordMissing && r.pad:
+		if err := r.padRecord(st); err != nil {
+			return 0, false, err
+		}
+		rows++
 	case st.bad != recordFine:
 		if !r.ignore {
 			return 0, false, r.recordError(st)
@@ -243,6 +260,30 @@ func (r *csvReader) readBlock(ctx context.Context, want int) (rows int, full boo
 		}
 	}
 	return rows, full, nil
+}
+
+// padRecord adds a record with too few fields, as if delimiters and NULLs stood at
+// its end.
+func (r *csvReader) padRecord(st stop) error {
+	text := bytes.Clone(bytes.TrimRight(r.buf[st.next:st.after], "\r\n"))
+	for range r.ncols - st.col {
+		text = append(append(text, r.d.delim), r.padNull...)
+	}
+	text = append(text, '\n')
+	b, from := r.blk, r.bufStart
+	r.blk = newBlock(max(r.ncols, 1), 1)
+	r.d.tokenize(r.blk, append(text, make([]byte, 16)...)[:len(text)], 0, true)
+	if r.blk.rows != 1 {
+		r.blk = b
+		return r.recordError(st)
+	}
+	// Errors are at the record's place in the input.
+	r.bufStart += int64(st.next)
+	err := r.convert()
+	r.blk, r.bufStart = b, from
+	r.record++
+	r.pos = st.after
+	return err
 }
 
 func (r *csvReader) skipHeader(ctx context.Context) error {

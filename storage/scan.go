@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,14 +15,14 @@ import (
 )
 
 // Glob returns the files that pattern matches, sorted; * and ? do not cross
-// slashes. A pattern without metacharacters must name an existing file: 58P01.
+// slashes, ** stands for any number of directories. A pattern without metacharacters must name an existing file: 58P01.
 func Glob(pattern string) ([]string, error) {
 	if _, err := os.Stat(pattern); err == nil {
 		return []string{pattern}, nil
 	} else if !strings.ContainsAny(pattern, "*?[") {
 		return nil, openError(pattern, err)
 	}
-	found, err := filepath.Glob(pattern)
+	found, err := globFiles(pattern)
 	if err != nil {
 		return nil, pgerr.New(pgerr.InvalidParameterValue, "invalid file name pattern \"%s\"", pattern)
 	}
@@ -34,6 +35,36 @@ func Glob(pattern string) ([]string, error) {
 	}
 	slices.Sort(found)
 	return found, nil
+}
+
+func globFiles(pattern string) ([]string, error) {
+	root, rest, deep := strings.Cut(pattern, "**/")
+	if !deep {
+		return filepath.Glob(pattern)
+	}
+	roots := []string{filepath.Clean(root)}
+	if strings.ContainsAny(root, "*?[") {
+		var err error
+		if roots, err = filepath.Glob(filepath.Clean(root)); err != nil {
+			return nil, err
+		}
+	}
+	var out []string
+	for _, r := range roots {
+		err := filepath.WalkDir(r, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.IsDir() {
+				return nil // what cannot be read is not matched, as by *
+			}
+			found, err := globFiles(path + "/" + rest)
+			out = append(out, found...)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
 // OpenScan opens a scan over splits. Batches have the columns of scan.Columns
