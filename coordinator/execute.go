@@ -63,6 +63,8 @@ func (x *statement) execute(ctx context.Context) (*Result, error) {
 		return x.query(ctx, x.st.Node)
 	case *pg.Node_ExplainStmt:
 		return x.explain(ctx, n.ExplainStmt)
+	case *pg.Node_ExecuteStmt:
+		return x.executeStmt(ctx, n.ExecuteStmt)
 	case *pg.Node_TransactionStmt:
 		return x.s.transaction(ctx, n.TransactionStmt)
 	case *pg.Node_VariableSetStmt:
@@ -147,12 +149,7 @@ func statementName(st *parser.Statement) string {
 // unsupportedStatement names a statement that the grammar has and Volley has not.
 func unsupportedStatement(st *parser.Statement) error {
 	name := statementName(st)
-	e := pgerr.New(pgerr.FeatureNotSupported, "%s is not supported", name).At(st.Pos(int32(0)))
-	switch name {
-	case "PREPARE", "EXECUTE", "DEALLOCATE":
-		return e.WithHint("Use the driver's prepared statements.")
-	}
-	return e
+	return pgerr.New(pgerr.FeatureNotSupported, "%s is not supported", name).At(st.Pos(int32(0)))
 }
 
 // query runs a SELECT and streams its rows.

@@ -42,7 +42,8 @@ type Session struct {
 	local      map[string]bool
 	savepoints []savepoint
 
-	cursors map[string]*cursor
+	cursors  map[string]*cursor
+	prepared map[string]*named
 
 	seed     *uint64 // of setseed()
 	seedUses uint64
@@ -221,6 +222,10 @@ func (x *statement) describe(ctx context.Context, p *Prepared) error {
 		}
 		p.Params = q.Params()
 	case *pg.Node_CreateTableAsStmt:
+		if e := n.CreateTableAsStmt.Query.GetExecuteStmt(); e != nil {
+			_, err := x.find(e)
+			return err
+		}
 		q, err := planner.Bind(ctx, x.st, n.CreateTableAsStmt.Query, nil, x.options())
 		if err != nil {
 			return err
@@ -232,6 +237,12 @@ func (x *statement) describe(ctx context.Context, p *Prepared) error {
 			return err
 		}
 		p.Params = q.Params()
+	case *pg.Node_ExecuteStmt:
+		named, err := x.find(n.ExecuteStmt)
+		if err != nil {
+			return err
+		}
+		p.Fields = named.Fields
 	case *pg.Node_FetchStmt:
 		c, err := x.s.cursor(n.FetchStmt.Portalname)
 		if err != nil {
@@ -392,7 +403,7 @@ func (x *statement) pin(ctx context.Context) {
 		x.snap = s.c.cfg.Store.Acquire()
 	}
 	x.view = &pgcatalog.View{Snapshot: x.snap, SearchPath: s.searchPath(x.snap), User: s.o.User, Database: s.o.Database,
-		Settings: s.settings.rows, Activity: s.c.activity, Workers: s.c.workers}
+		Settings: s.settings.rows, Activity: s.c.activity, Workers: s.c.workers, Prepared: s.preparedRows}
 	loc, err := loadZone(s.settings.get("TimeZone"))
 	if err != nil {
 		loc = time.UTC

@@ -9,16 +9,17 @@ import (
 )
 
 // sessionCommand runs the statements with which connection pools and drivers
-// tidy a session up. Prepared statements and portals belong to package pgwire,
-// which has done its part before; channels there are none, so that ending all of
-// them is done at once. ok is false for other statements.
+// tidy a session up. The protocol's portals and its unnamed statement belong to
+// package pgwire, which has done its part before; channels there are none, so that
+// ending all of them is done at once. ok is false for other statements.
 func (x *statement) sessionCommand(ctx context.Context) (r *Result, ok bool, err error) {
 	switch n := x.st.Node.GetNode().(type) {
 	case *pg.Node_DeallocateStmt:
-		if name := n.DeallocateStmt.Name; name != "" {
-			return nil, true, pgerr.New(pgerr.InvalidSQLStatementName, "prepared statement %q does not exist", name)
-		}
-		return done("DEALLOCATE ALL"), true, nil
+		r, err := x.s.deallocate(n.DeallocateStmt)
+		return r, true, err
+	case *pg.Node_PrepareStmt:
+		r, err := x.prepareStmt(ctx, n.PrepareStmt)
+		return r, true, err
 	case *pg.Node_ClosePortalStmt:
 		name := n.ClosePortalStmt.Portalname
 		if name == "" {

@@ -245,6 +245,7 @@ func (x *statement) discard(n *pg.DiscardStmt) (*Result, error) {
 			return nil, pgerr.New(pgerr.ActiveSQLTransaction, "DISCARD ALL cannot run inside a transaction block")
 		}
 		x.s.resetAll()
+		clear(x.s.prepared)
 	}
 	return done("DISCARD " + strings.TrimPrefix(n.Target.String(), "DISCARD_")), nil
 }

@@ -97,9 +97,6 @@ func (x *statement) createTableAs(ctx context.Context, n *pg.CreateTableAsStmt) 
 	if err := x.persistence(into.Rel); err != nil {
 		return nil, err
 	}
-	if n.Query.GetSelectStmt() == nil {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "CREATE TABLE AS EXECUTE is not supported")
-	}
 	schema, err := x.targetSchema(into.Rel)
 	if err != nil {
 		return nil, err
@@ -111,7 +108,17 @@ func (x *statement) createTableAs(ctx context.Context, n *pg.CreateTableAsStmt) 
 		}
 		return nil, pgerr.New(pgerr.DuplicateTable, "relation %q already exists", into.Rel.Relname).At(x.st.Pos(into.Rel.Location))
 	}
-	q, err := planner.Bind(ctx, x.st, n.Query, nil, x.options())
+	query := n.Query
+	if e := query.GetExecuteStmt(); e != nil {
+		p, err := x.become(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		if query = p.Statement.Node; query.GetSelectStmt() == nil {
+			return nil, pgerr.New(pgerr.WrongObjectType, "prepared statement is not a SELECT")
+		}
+	}
+	q, err := planner.Bind(ctx, x.st, query, nil, x.options())
 	if err != nil {
 		return nil, err
 	}

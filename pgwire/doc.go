@@ -29,6 +29,7 @@
 //   - RowDescription says table 0, column 0 for every field.
 //   - A cursor made by SQL's DECLARE can be described as a portal when the
 //     Session has the method of Cursors; it cannot be executed as one. FETCH
-//     does not see portals made by Bind, nor EXECUTE statements made by Parse;
-//     DEALLOCATE, CLOSE and DISCARD do.
+//     does not see portals made by Bind; CLOSE and DISCARD do.
+//   - Named statements of Parse and of SQL's PREPARE are the same when the
+//     Session has the methods of Statements.
 package pgwire

@@ -46,6 +46,10 @@ func (c *conn) parse(b *body) error {
 	}
 	if name == "" {
 		delete(c.statements, "")
+	} else if keeper, ok := c.sess.(Statements); ok {
+		if err := keeper.CheckStatement(name); err != nil {
+			return err
+		}
 	} else if _, ok := c.statements[name]; ok {
 		return pgerr.New(pgerr.DuplicatePreparedStatement, "prepared statement \"%s\" already exists", name)
 	} else if len(c.statements) >= maxStatements {
@@ -69,12 +73,21 @@ func (c *conn) parse(b *body) error {
 			return why(ctx, err)
 		}
 	}
-	c.statements[name] = &statement{prep}
+	if keeper, ok := c.sess.(Statements); ok && name != "" {
+		keeper.AddStatement(name, prep)
+	} else {
+		c.statements[name] = &statement{prep}
+	}
 	c.out.empty('1')
 	return nil
 }
 
 func (c *conn) findStatement(name string) (*statement, error) {
+	if keeper, ok := c.sess.(Statements); ok && name != "" {
+		if prep, ok := keeper.FindStatement(name); ok {
+			return &statement{prep}, nil
+		}
+	}
 	st, ok := c.statements[name]
 	switch {
 	case ok:
@@ -287,6 +300,9 @@ func (c *conn) closeMessage(b *body) error {
 	switch kind {
 	case 'S':
 		delete(c.statements, name)
+		if keeper, ok := c.sess.(Statements); ok && name != "" {
+			keeper.DropStatement(name)
+		}
 	case 'P':
 		c.closePortal(name)
 	default:

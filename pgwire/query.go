@@ -188,7 +188,7 @@ func (c *conn) rows(p *portal, max int) (sent int, more bool, err error) {
 }
 
 // ownStatement runs what concerns the statements and portals that only this
-// package knows: DEALLOCATE and CLOSE of one of them it does alone; where all
+// package knows (named statements if the Session does not keep them): DEALLOCATE and CLOSE of one of them it does alone; where all
 // are meant, or DISCARD, it does its part and leaves the rest to the session.
 func (c *conn) ownStatement(st *parser.Statement) (tag string, done bool) {
 	if st.Node == nil || c.sess.TxStatus() == coordinator.TxFailed {

@@ -43,6 +43,16 @@ type Cursors interface {
 	CursorFields(name string) ([]vector.Field, bool)
 }
 
+// Statements is implemented by a Session that keeps the named statements itself,
+// because SQL's PREPARE and EXECUTE share them.
+type Statements interface {
+	FindStatement(name string) (*coordinator.Prepared, bool)
+	// CheckStatement reports why a statement of that name cannot be added.
+	CheckStatement(name string) error
+	AddStatement(name string, p *coordinator.Prepared)
+	DropStatement(name string) bool
+}
+
 // RegNamer is implemented by a Session that prints oids of the reg* types as
 // its search path has their names.
 type RegNamer interface {

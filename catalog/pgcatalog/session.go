@@ -89,6 +89,13 @@ func nonzero[T any](f func(*T) uint32) column[T] {
 	return opt(func(r *T) (int64, bool) { n := f(r); return int64(n), n != 0 })
 }
 
+func (v *View) prepared() []PreparedStatement {
+	if v.Prepared == nil {
+		return nil
+	}
+	return v.Prepared()
+}
+
 func (v *View) settings() []Setting {
 	if v.Settings == nil {
 		return nil
@@ -180,6 +187,15 @@ func sessionSources() map[string]source {
 			"sourcefile":      strOpt(func(r *Setting) string { return r.SourceFile }),
 			"sourceline":      opt(func(r *Setting) (int32, bool) { return int32(r.SourceLine), r.SourceLine != 0 }),
 			"pending_restart": val(func(r *Setting) bool { return r.PendingRestart }),
+		}},
+		"pg_catalog.pg_prepared_statements": &table[PreparedStatement]{rows: (*View).prepared, cols: columns[PreparedStatement]{
+			"name":            str(func(r *PreparedStatement) string { return r.Name }),
+			"statement":       str(func(r *PreparedStatement) string { return r.Statement }),
+			"prepare_time":    when(func(r *PreparedStatement) time.Time { return r.Made }),
+			"parameter_types": oids(func(r *PreparedStatement) []uint32 { return r.Parameters }),
+			"from_sql":        val(func(r *PreparedStatement) bool { return r.FromSQL }),
+			"generic_plans":   val(func(r *PreparedStatement) int64 { return r.Generic }),
+			"custom_plans":    val(func(r *PreparedStatement) int64 { return r.Custom }),
 		}},
 		"pg_catalog.pg_timezone_names": &table[zoneRow]{rows: (*View).zones, cols: columns[zoneRow]{
 			"name":   str(func(r *zoneRow) string { return r.name }),

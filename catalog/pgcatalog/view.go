@@ -44,6 +44,15 @@ type Worker struct {
 	Started, LastSeen           time.Time // zero = NULL
 }
 
+// PreparedStatement is a row of pg_prepared_statements.
+type PreparedStatement struct {
+	Name, Statement string
+	Made            time.Time
+	Parameters      []uint32 // types
+	FromSQL         bool
+	Generic, Custom int64 // executions
+}
+
 // View is what one statement sees. The functions are called at most once per
 // Scan and may be nil. A View may be used by several goroutines.
 type View struct {
@@ -53,6 +62,7 @@ type View struct {
 	Settings       func() []Setting
 	Activity       func() []Activity
 	Workers        func() []Worker
+	Prepared       func() []PreparedStatement
 }
 
 // Tables returns all virtual tables by schema and name.
