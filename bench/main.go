@@ -50,6 +50,7 @@ func main() {
 	flag.BoolVar(&c.volley, "volley-only", false, "measure Volley alone, after the answers have been compared")
 	suite := flag.String("suite", "", "run the queries of this `suite` on both engines instead: tpch, tpcds, clickbench, h2o, features")
 	scale := flag.Float64("sf", 0.1, "scale factor of the suite; of the others: millions of rows")
+	memory := flag.String("peak-of", "", "measure how operators keep to work_mem, running this volley `program`; -sf is millions of rows")
 	flag.DurationVar(&c.timeout, "timeout", 2*time.Minute, "a suite's query fails after this `time`")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -62,7 +63,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
-	if *suite != "" {
+	if *memory != "" {
+		err = runMemory(ctx, c, *memory, *scale, os.Stdout, os.Stderr)
+	} else if *suite != "" {
 		c.threads, c.reps = max(c.threads, 1), max(c.reps, 1)
 		err = runSuite(ctx, c, *suite, *scale, os.Stdout, os.Stderr)
 	} else {

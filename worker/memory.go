@@ -12,7 +12,7 @@ import (
 // accounted is the share of a work_mem that operators and outputs may hold. The
 // rest is for what is not counted, batches on their way and buffers of readers,
 // and for what the collector has not collected yet.
-const accounted = 0.6
+const accounted = 0.55
 
 // processBytes is what the process needs without any query, about.
 const processBytes = 64 << 20
@@ -79,7 +79,7 @@ func (m *queryMemory) collect() {
 	if m.collector == 0 {
 		return
 	}
-	want := int64(processBytes)
+	want := int64(0)
 	for _, a := range m.accounts {
 		if a.workMem <= 0 {
 			want = m.collector
@@ -87,6 +87,8 @@ func (m *queryMemory) collect() {
 		}
 		want += a.workMem
 	}
+	// A small work_mem is not to make the collector run all the time.
+	want = max(want, processBytes+int64(float64(want)*accounted))
 	if len(m.accounts) == 0 || want > m.collector {
 		want = m.collector
 	}
