@@ -10,7 +10,12 @@ import (
 func (b *builder) make(n *node) (Operator, error) {
 	switch op := n.op.Node.(type) {
 	case *proto.Operator_Scan:
-		return newScan(n, op.Scan)
+		s, err := newScan(n, op.Scan)
+		if err != nil {
+			return nil, err
+		}
+		b.scans[n.op] = s
+		return s, nil
 	case *proto.Operator_Values:
 		return newValues(n, op.Values)
 	case *proto.Operator_Filter:
@@ -26,7 +31,16 @@ func (b *builder) make(n *node) (Operator, error) {
 	case *proto.Operator_Aggregate:
 		return newAggregate(n, op.Aggregate)
 	case *proto.Operator_Join:
-		return newJoin(n, op.Join)
+		j, err := newJoin(n, op.Join)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range RuntimeFilters(n.op) {
+			if s := b.scans[f.Scan]; s != nil {
+				j.filters = append(j.filters, s.restrict(f.Column, f.Key))
+			}
+		}
+		return j, nil
 	case *proto.Operator_Window:
 		return newWindow(n, op.Window)
 	case *proto.Operator_Union:

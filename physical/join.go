@@ -27,6 +27,7 @@ type join struct {
 	nullSafe []bool
 	isInt    bool
 	lts, rts []types.Type
+	filters  []*scanFilter // of scans on the left, to be told about the right side
 
 	pending []*joinPart // stack
 	pass    *joinPass
@@ -40,7 +41,7 @@ type joinPart struct {
 	level       int
 }
 
-func newJoin(n *node, op *proto.Join) (Operator, error) {
+func newJoin(n *node, op *proto.Join) (*join, error) {
 	j := &join{n: n, kind: op.Kind, nullSafe: op.NullSafe, lts: n.inTypes(0), rts: n.inTypes(1)}
 	var err error
 	if j.lk, err = n.compileAll(op.LeftKeys, 0); err != nil {
@@ -248,12 +249,33 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 	if j.kind == proto.Join_RIGHT || j.kind == proto.Join_FULL {
 		build.seen = make([]bool, rows)
 	}
+	if level == 0 {
+		held += j.tell(build)
+	}
 	j.pass = &joinPass{j: j, build: build, left: left, held: held, limit: j.n.env.batchRows()}
 	switch j.kind {
 	case proto.Join_INNER, proto.Join_SEMI, proto.Join_RIGHT, proto.Join_CROSS:
 		j.pass.lost = rows == 0 // nothing can match: the left side is not read
 	}
 	return nil
+}
+
+// tell makes the filters of scans on the left, which have not begun; it returns
+// their bytes.
+func (j *join) tell(b *joinBuild) int64 {
+	made := map[int]*keyFilter{}
+	held := int64(0)
+	for _, f := range j.filters {
+		set, ok := made[f.key]
+		if !ok {
+			if set = newKeyFilter(b.keys[f.key], b.null, b.rows, j.n.mem.Grow); set != nil {
+				held += set.bytes
+			}
+			made[f.key] = set
+		}
+		f.set = set
+	}
+	return held
 }
 
 // canSpill: MARK over several keys, or with a residual, must see all rows at once

@@ -155,7 +155,7 @@ func Build(ctx context.Context, env *Env, op *proto.Operator) (Operator, error) 
 	if env.sites == nil {
 		env.sites = map[int]*int64{} // shared with the copies that DependentJoin makes
 	}
-	b := &builder{env: env, ctx: ctx}
+	b := &builder{env: env, ctx: ctx, scans: map[*proto.Operator]*scan{}}
 	root, err := b.build(op)
 	if err != nil {
 		_ = env.close()
@@ -186,8 +186,9 @@ func (t *tree) Close() error {
 }
 
 type builder struct {
-	env *Env
-	ctx context.Context
+	env   *Env
+	ctx   context.Context
+	scans map[*proto.Operator]*scan // built so far
 }
 
 // build makes one operator and its inputs; on failure the inputs are closed.

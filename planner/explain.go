@@ -18,7 +18,7 @@ import (
 // indented. With stats (by operator ID, from EXPLAIN ANALYZE) every line has what
 // really happened.
 func Explain(plan *proto.Plan, stats map[uint32]*proto.OperatorStats) []string {
-	x := &explainer{plan: plan, stats: stats, shown: map[uint32]bool{}}
+	x := &explainer{plan: plan, stats: stats, shown: map[uint32]bool{}, runtime: map[*proto.Operator][]string{}}
 	last := plan.Stages[len(plan.Stages)-1]
 	x.operator(last, last.Root, 0)
 	if n := len(plan.Stages); n > 1 || last.Tasks > 1 {
@@ -36,6 +36,8 @@ type explainer struct {
 	stats map[uint32]*proto.OperatorStats
 	lines []string
 	shown map[uint32]bool
+	// runtime is what joins tell scans, by scan.
+	runtime map[*proto.Operator][]string
 }
 
 func (x *explainer) line(depth int, format string, args ...any) {
@@ -78,6 +80,7 @@ func (x *explainer) operator(st *proto.Stage, op *proto.Operator, depth int) {
 		if s.Filter != nil {
 			add("Filter", exprPrinter{op.Fields}.expr(s.Filter))
 		}
+		add("Runtime filter", strings.Join(x.runtime[op], ", "))
 	case *proto.Operator_Values:
 		title = fmt.Sprintf("Values (%d rows)", len(n.Values.Rows))
 	case *proto.Operator_Filter:
@@ -142,6 +145,9 @@ func (x *explainer) operator(st *proto.Stage, op *proto.Operator, depth int) {
 			ks = append(ks, l.expr(j.LeftKeys[i])+o+r.expr(j.RightKeys[i]))
 		}
 		add("Keys", strings.Join(ks, " AND "))
+		for _, f := range physical.RuntimeFilters(op) {
+			x.runtime[f.Scan] = append(x.runtime[f.Scan], fmt.Sprintf("%s IN build(%s)", fieldName(f.Scan.Fields[f.Column]), r.expr(j.RightKeys[f.Key])))
+		}
 		if j.Residual != nil {
 			add("Condition", exprPrinter{append(append([]*proto.Field(nil), op.Inputs[0].Fields...), op.Inputs[1].Fields...)}.expr(j.Residual))
 		}

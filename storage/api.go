@@ -18,17 +18,26 @@ type Reader interface {
 }
 
 // LateReader is a Reader that can decode some columns first and the others only
-// for the rows that are wanted then. Calls of Begin and Rest alternate, in place
-// of Next.
+// for the rows that are wanted then. Begin, and then Rest, stand in
+// place of Next.
 type LateReader interface {
 	Reader
 	// Begin starts the next batch of n rows, n = 0 at the end, and returns its
 	// columns, of which those are nil that want does not name.
 	Begin(ctx context.Context, want []bool) (cols []*vector.Vector, n int, err error)
-	// Rest fills in the columns that are nil: all n rows, or those that rows
-	// names, ascending, if it is not nil. Of no rows it reads as little as it can,
-	// and may leave columns nil.
-	Rest(ctx context.Context, cols []*vector.Vector, rows []int32) error
+	// Rest fills in the columns that are nil and that want names, all if it is nil:
+	// all n rows, or those that rows names, ascending, if it is not nil. Of no rows
+	// it reads as little as it can, and may leave columns nil. It is called until
+	// all columns were read.
+	Rest(ctx context.Context, cols []*vector.Vector, want []bool, rows []int32) error
+}
+
+// Narrower is a Reader that can leave out more than the scan's filter says, if it
+// is told before the first batch.
+type Narrower interface {
+	// Narrow says that only rows are wanted whose value of output column col, as
+	// an integer, is between lo and hi; others may come nevertheless.
+	Narrow(col int, lo, hi int64)
 }
 
 // Writer writes one file. It belongs to one goroutine. Exactly one of Close and

@@ -83,7 +83,7 @@ func TestLateRead(t *testing.T) {
 							}
 						}
 					}
-					if err := late.Rest(t.Context(), cols, sel); err != nil {
+					if err := late.Rest(t.Context(), cols, nil, sel); err != nil {
 						t.Fatal(err)
 					}
 					if want.Rows() == 0 {

@@ -431,6 +431,17 @@ func (r *parquetReader) Next(ctx context.Context) (*vector.Batch, error) {
 	return vector.NewBatch(cols, n), nil
 }
 
+// Narrow leaves out row groups whose bounds exclude lo to hi.
+func (r *parquetReader) Narrow(col int, lo, hi int64) {
+	if r.limit >= 0 || col >= len(r.scan.GetColumns()) {
+		return
+	}
+	if r.spans == nil {
+		r.spans = map[uint32]span{}
+	}
+	narrow(r.spans, uint32(col), span{lo, hi})
+}
+
 // guard makes errors and panics of decoders ones that name the file, and lasting.
 func (r *parquetReader) guard(err *error) {
 	if p := recover(); p != nil {
@@ -487,13 +498,13 @@ func (r *parquetReader) Begin(ctx context.Context, want []bool) (cols []*vector.
 	return cols, n, nil
 }
 
-// Rest reads the columns that Begin left out.
-func (r *parquetReader) Rest(_ context.Context, cols []*vector.Vector, rows []int32) (err error) {
+// Rest reads columns that Begin left out.
+func (r *parquetReader) Rest(_ context.Context, cols []*vector.Vector, want []bool, rows []int32) (err error) {
 	defer r.guard(&err)
 	n := r.begun
 	for i, c := range r.cols {
 		switch {
-		case cols[i] != nil:
+		case cols[i] != nil || want != nil && !want[i]:
 		case rows == nil:
 			cols[i], err = c.read(n)
 		case len(rows) == 0 && skipRows(c, n):
