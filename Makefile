@@ -1,4 +1,4 @@
-# make build | demo | test | test-race | lint | bench | bench-peers | fuzz | fuzz-sql | proto | clean
+# make build | demo | test | test-race | test-peers | slt | lint | bench | bench-peers | fuzz | fuzz-sql | proto | clean
 #
 # Go alone is enough. With a C compiler, `build` makes the SQL parser several
 # times faster (tag pgquery_cgo); the tests run the build without, and the parser's
@@ -22,7 +22,7 @@ PROTOC_GEN_GO := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 PROTOC_GEN_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 FUZZTIME ?= 60s
 
-.PHONY: build build-plain demo test vet test-go test-cgo test-race lint bench bench-peers fuzz fuzz-sql proto clean
+.PHONY: build build-plain demo test vet test-go test-cgo test-race test-peers slt lint bench bench-peers fuzz fuzz-sql proto clean
 
 build:
 	$(BUILD_ENV) $(GO) build -trimpath $(BUILD_TAGS) -o $(BIN) ./cmd/volley
@@ -48,6 +48,15 @@ test-cgo:
 test-race:
 	CGO_ENABLED=1 $(GO) test -race -tags pgquery_cgo -timeout 60m ./...
 
+# TPC-H, TPC-DS, ClickBench and H2O: stored answers of DuckDB, embedded and with
+# three workers. A part of test-go.
+test-peers:
+	$(PLAIN) $(GO) test ./test/answers -count=1 -v -run TestAnswers
+
+# sqllogictest files of other projects: make slt FILES='test/select1.test test/random' ARGS=-nokeys
+slt:
+	$(BUILD_ENV) $(GO) run $(BUILD_TAGS) ./test/slt $(ARGS) $(FILES)
+
 lint: vet
 	$(PLAIN) $(GO) run $(STATICCHECK) ./...
 
@@ -58,6 +67,10 @@ bench:
 # The queries of TPC-H, TPC-DS, ClickBench and H2O against DuckDB: make bench-peers ARGS='-suite tpch -sf 1'
 bench-peers:
 	cd bench && $(GO) run . $(or $(ARGS),-suite tpch -sf 0.1)
+
+# Peak memory of every operator with a tenth of its working set, over 40 million events.
+bench-memory: build
+	cd bench && $(GO) run . -peak-of ../$(BIN) $(or $(ARGS),-sf 40)
 
 # Every fuzz target in turn, for FUZZTIME each.
 fuzz:

@@ -33,6 +33,7 @@ type config struct {
 	volley bool // skip the peers' repetitions
 	// timeout ends a query of a suite.
 	timeout time.Duration
+	answers string // directory to write answers into
 }
 
 func main() {
@@ -52,6 +53,7 @@ func main() {
 	scale := flag.Float64("sf", 0.1, "scale factor of the suite; of the others: millions of rows")
 	memory := flag.String("peak-of", "", "measure how operators keep to work_mem, running this volley `program`; -sf is millions of rows")
 	flag.DurationVar(&c.timeout, "timeout", 2*time.Minute, "a suite's query fails after this `time`")
+	flag.StringVar(&c.answers, "answers", "", "write DuckDB's answers to the suite's queries, and the data, into this `directory` instead")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "bench: unknown argument %q\n", flag.Arg(0))
@@ -65,6 +67,8 @@ func main() {
 	var err error
 	if *memory != "" {
 		err = runMemory(ctx, c, *memory, *scale, os.Stdout, os.Stderr)
+	} else if *suite != "" && c.answers != "" {
+		err = writeAnswers(ctx, c, *suite, *scale, os.Stderr)
 	} else if *suite != "" {
 		c.threads, c.reps = max(c.threads, 1), max(c.reps, 1)
 		err = runSuite(ctx, c, *suite, *scale, os.Stdout, os.Stderr)
