@@ -56,11 +56,11 @@ func tooComplex(pos int) error {
 // isSpecial tells whether the rewrite or a trap must look at the text.
 func isSpecial(prev, t *token) bool {
 	switch t.word {
-	case "anti", "apply", "asof", "ignore", "model", "qualify", "respect", "sample", "semi", "exclude":
+	case "anti", "apply", "asof", "ignore", "model", "qualify", "respect", "sample", "semi", "exclude", "tablesample":
 		return true
 	case "all":
 		return prev.is("by")
-	case "except":
+	case "except", "replace", "rename":
 		return prev.is("*")
 	case "(":
 		return prev.is("table")

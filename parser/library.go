@@ -45,10 +45,14 @@ func (s *source) translate(err error) error {
 		return pgerr.From(err)
 	}
 	pos := 0
-	if e.Cursorpos > 0 {
-		pos = s.charPos(s.userOffset(byteOffset(s.text, e.Cursorpos)))
-	}
 	code, msg := pgerr.SyntaxError, e.Message
+	if e.Cursorpos > 0 {
+		at := byteOffset(s.text, e.Cursorpos)
+		pos = s.charPos(s.userOffset(at))
+		if strings.HasPrefix(msg, "syntax error at ") && s.inserted(at) {
+			msg = syntaxErrorAt(s.user, s.userOffset(at))
+		}
+	}
 	switch {
 	case strings.HasPrefix(msg, "memory exhausted"), strings.HasPrefix(msg, "stack depth limit"):
 		return tooComplex(pos)
@@ -63,4 +67,14 @@ func (s *source) translate(err error) error {
 		code = pgerr.CharacterNotInRepertoire
 	}
 	return pgerr.New(code, "%s", msg).At(pos)
+}
+
+// syntaxErrorAt is Postgres' message about the token at a place of the user's text.
+func syntaxErrorAt(text string, off int) string {
+	l := lexer{text: text, pos: min(off, len(text))}
+	t := l.next()
+	if t.kind == tokEOF {
+		return "syntax error at end of input"
+	}
+	return "syntax error at or near \"" + text[t.start:t.end] + "\""
 }

@@ -28,16 +28,31 @@ type span struct {
 // found by counting at most that many bytes.
 const markEvery = 4096
 
+// spanOf finds the span that a byte of the rewritten text is in, nil when nothing
+// was rewritten.
+func (s *source) spanOf(off int) *span {
+	i := sort.Search(len(s.spans), func(i int) bool { return s.spans[i].at > off }) - 1
+	if i < 0 {
+		return nil
+	}
+	return &s.spans[i]
+}
+
+// inserted tells whether the user did not write the byte of the rewritten text.
+func (s *source) inserted(off int) bool {
+	sp := s.spanOf(off)
+	return sp != nil && !sp.copy
+}
+
 // userOffset maps a byte offset in the rewritten text to one in the user's.
 func (s *source) userOffset(off int) int {
 	if len(s.spans) == 0 {
 		return min(off, len(s.user))
 	}
-	i := sort.Search(len(s.spans), func(i int) bool { return s.spans[i].at > off }) - 1
-	if i < 0 {
+	sp := s.spanOf(off)
+	if sp == nil {
 		return 0
 	}
-	sp := s.spans[i]
 	if !sp.copy {
 		return sp.user
 	}

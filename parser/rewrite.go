@@ -4,16 +4,17 @@ import (
 	"github.com/volleydb/volley/pgerr"
 )
 
-// rewriter turns GROUP BY … APPLY into the Postgres grammar, on the tokens of
-// the user's text. It works in two passes: find notes every clause, however
-// deep in subqueries it stands; emit writes the text, copying what the user
-// wrote and moving the parts of each noted SELECT.
+// rewriter turns GROUP BY … APPLY and the clauses of clauses.go into the Postgres
+// grammar, on the tokens of the user's text. It works in two passes: find notes
+// every clause, however deep in subqueries it stands; emit writes the text,
+// copying what the user wrote and moving the parts of each noted SELECT.
 type rewriter struct {
 	src   *source
 	toks  []token              // without comments
 	match []int                // of an opening parenthesis, bracket or CASE: the token that closes it, or -1
 	found map[int]*applyClause // by the token its replacement starts at
 	edits map[int]edit         // by the first token that is replaced
+	after map[int]string       // text behind a token
 	out   builder
 	none  token
 }
@@ -49,15 +50,17 @@ type level struct {
 	keyStart                int
 	keys                    []groupKey
 	clause                  *applyClause
+	window, qualify         int
+	done                    bool // HAVING or WINDOW: no APPLY can follow
 }
 
 func newLevel(kind byte) level {
-	return level{kind: kind, sel: -1, from: -1, where: -1, group: -1}
+	return level{kind: kind, sel: -1, from: -1, where: -1, group: -1, window: -1, qualify: -1}
 }
 
 // rewrite returns the text for libpg_query: sql itself when there is nothing to do.
 func rewrite(src *source) error {
-	r := &rewriter{src: src, found: map[int]*applyClause{}, edits: map[int]edit{}}
+	r := &rewriter{src: src, found: map[int]*applyClause{}, edits: map[int]edit{}, after: map[int]string{}}
 	l := lexer{text: src.user}
 	for t := l.next(); t.kind != tokEOF; t = l.next() {
 		if t.open {
@@ -69,7 +72,7 @@ func rewrite(src *source) error {
 	if err := r.find(); err != nil {
 		return err
 	}
-	if len(r.found) == 0 && len(r.edits) == 0 {
+	if len(r.found) == 0 && len(r.edits) == 0 && len(r.after) == 0 {
 		return nil
 	}
 	r.out.user = src.user
@@ -167,12 +170,16 @@ func (r *rewriter) find() error {
 func (r *rewriter) step(lv *level, i int, name bool) error {
 	t := &r.toks[i]
 	if t.is("select") {
+		r.endQualify(lv, i)
 		*lv = newLevel(lv.kind)
 		lv.sel = i
 		return nil
 	}
 	if lv.sel < 0 {
 		return nil
+	}
+	if lv.qualify >= 0 {
+		return r.inQualify(lv, i)
 	}
 	if c := lv.clause; c != nil {
 		return r.afterApply(lv, c, i)
@@ -192,20 +199,28 @@ func (r *rewriter) step(lv *level, i int, name bool) error {
 			lv.group, lv.keyStart = i, i+2
 		}
 	case ",":
-		if lv.group >= 0 {
+		if lv.group >= 0 && !lv.done {
 			lv.keys = append(lv.keys, r.key(lv.keyStart, i))
 			lv.keyStart = i + 1
 		}
 	case "apply":
+		if lv.done {
+			return nil
+		}
 		if lv.group >= 0 && i > lv.keyStart && (name && r.tok(i-1).is("as")) {
 			return nil // a key's name
 		}
 		if lv.group >= 0 && i > lv.keyStart && r.isApply(i) && (endsOperand(r.tok(i-1)) || r.tok(i-2).is("as")) {
 			return r.apply(lv, i)
 		}
-	case "having", "window", "union", "intersect", "except", "order", "limit", "offset", "fetch", "for", ";":
-		if t.is(";") || lv.group >= 0 || t.is("union") || t.is("intersect") || t.is("except") {
-			*lv = newLevel(lv.kind) // no APPLY can follow in this SELECT
+	case "having":
+		lv.done = lv.group >= 0
+	case "window":
+		lv.done = lv.group >= 0
+		lv.window = i
+	case "union", "intersect", "except", "order", "limit", "offset", "fetch", "for", ";":
+		if _, ok := r.edits[i]; !ok { // not the EXCEPT of a *
+			*lv = newLevel(lv.kind) // none of our clauses can follow in this SELECT
 		}
 	}
 	return nil
@@ -362,6 +377,7 @@ func (r *rewriter) syntaxError(i int) error {
 
 // finish notes the clause in progress, whose SELECT ends at token i.
 func (r *rewriter) finish(lv *level, i int) error {
+	r.endQualify(lv, i)
 	if c := lv.clause; c != nil {
 		c.end = i
 		r.found[c.start] = c
@@ -373,48 +389,39 @@ func (r *rewriter) finish(lv *level, i int) error {
 // emit writes the tokens from lo up to hi with what stands between them.
 func (r *rewriter) emit(lo, hi int) error {
 	if r.out.text.Len() > maxText {
-		return pgerr.New(pgerr.ProgramLimitExceeded, "statement is too long after its APPLY clauses are expanded")
+		return pgerr.New(pgerr.ProgramLimitExceeded, "statement is too long after its clauses are expanded")
 	}
-	from := lo // first token not yet written
-	flush := func(i int) {
-		if from < i {
-			r.out.copy(r.toks[from].start, r.toks[i-1].end)
-		}
+	if lo >= hi {
+		return nil
+	}
+	pos := r.toks[lo].start // what the user wrote before is dealt with
+	flush := func(to int) {
+		r.out.copy(pos, to)
+		pos = to
 	}
 	for i := lo; i < hi; i++ {
 		if e, ok := r.edits[i]; ok && e.end <= hi {
-			flush(i)
-			if i > lo && from <= i {
-				r.out.copy(r.toks[i-1].end, r.toks[i].start)
-			}
+			flush(r.toks[i].start)
 			r.out.insert(e.text, r.toks[i].start)
-			from = e.end
 			if e.end > i {
-				if from < hi {
-					r.out.copy(r.toks[from-1].end, r.toks[from].start)
-				}
 				i = e.end - 1
-				continue
+				pos = r.toks[i].end
 			}
 		}
-		c := r.found[i]
-		if c == nil || c.end > hi {
-			continue
+		if c := r.found[i]; c != nil && c.end <= hi {
+			flush(r.toks[i].start)
+			if err := r.emitClause(c); err != nil {
+				return err
+			}
+			i = c.end - 1
+			pos = r.toks[i].end
 		}
-		flush(i)
-		if i > lo {
-			r.out.copy(r.toks[i-1].end, r.toks[i].start)
+		if text := r.after[i]; text != "" {
+			flush(r.toks[i].end)
+			r.out.insert(text, r.startOf(i+1))
 		}
-		if err := r.emitClause(c); err != nil {
-			return err
-		}
-		from = c.end
-		if from < hi {
-			r.out.copy(r.toks[from-1].end, r.toks[from].start)
-		}
-		i = c.end - 1
 	}
-	flush(hi)
+	flush(r.toks[hi-1].end)
 	return nil
 }
 

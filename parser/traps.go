@@ -8,23 +8,26 @@ func (r *rewriter) notSupported(i int, what, hint string) error {
 		WithHint("%s", hint).At(r.src.charPos(r.toks[i].start))
 }
 
-// trap refuses clauses of other dialects that Postgres' grammar would take for
-// an alias, or name only as a syntax error. A quoted alias, and one after AS,
-// is never taken for such a clause.
+// trap looks for the clauses of other dialects, which Postgres' grammar would take
+// for an alias, or name only as a syntax error: it notes the rewrite of those that
+// we have and refuses the others. A quoted alias, and one after AS, is never taken
+// for such a clause.
 func (r *rewriter) trap(i int, lv *level) error {
 	t, prev, next := r.tok(i), r.tok(i-1), r.tok(i+1)
 	switch t.word {
 	case "asof", "semi", "anti":
-		return r.trapJoin(i)
+		return r.joinKind(i)
 	case "qualify":
-		if lv.from >= 0 && endsOperand(prev) && startsExpr(next, r.tok(i+2)) {
-			return r.notSupported(i, "QUALIFY", "Compute the window function in a subquery and filter it there: SELECT … FROM (SELECT *, row_number() OVER (…) AS rn FROM t) AS q WHERE rn = 1.")
+		return r.qualify(i, lv)
+	case "tablesample":
+		if lv.from >= 0 {
+			r.fileSample(i)
 		}
 	case "sample":
 		operand := endsOperand(prev) && (next.kind == tokNumber || next.kind == tokParam ||
 			next.is("(") && r.tok(i+2).kind == tokNumber)
 		if lv.from >= 0 && (operand || prev.is("using") && next.kind != tokEOF) {
-			return r.notSupported(i, "SAMPLE", "Use TABLESAMPLE, or WHERE random() < 0.1.")
+			return r.notSupported(i, "SAMPLE", "Write FROM t TABLESAMPLE BERNOULLI (10).")
 		}
 	case "table":
 		if next.is("(") && !prev.is("returns") && !prev.is(".") && !prev.is("as") {
@@ -39,21 +42,10 @@ func (r *rewriter) trap(i int, lv *level) error {
 			return r.notSupported(i, "CREATE MODEL", "Train in a function: CREATE TABLE m AS SELECT * FROM t GROUP BY () APPLY train(…).")
 		}
 	case "all":
-		if prev.is("by") && !r.tok(i-2).is(".") && (next.class == reserved && !startsExpr(next, r.tok(i+2)) ||
-			next.kind == tokEOF || next.is(";") || next.is(")") || next.is("qualify") || next.is("apply") && r.isApply(i+1)) {
-			if r.tok(i - 2).is("group") {
-				return r.notSupported(i, "GROUP BY ALL", "Name the grouping columns.")
-			}
-			if r.tok(i - 2).is("order") {
-				return r.notSupported(i, "ORDER BY ALL", "Name the columns to sort by.")
-			}
-		}
-	case "exclude", "except":
-		star := prev.is("*") && (r.tok(i-2).is("select") || r.tok(i-2).is(",") || r.tok(i-2).is(".") || r.tok(i-2).is("distinct") || r.tok(i-2).is("all"))
-		sub := r.tok(i + 2)
-		query := sub.is("select") || sub.is("with") || sub.is("values") || sub.is("table") || sub.is("(")
-		if star && (next.is("(") && !query || t.is("exclude") && next.kind == tokWord) {
-			return r.notSupported(i, "* "+upper(t.word), "Name the columns to return.")
+		return r.byAll(i)
+	case "exclude", "except", "replace", "rename":
+		if prev.is("*") && lv.sel >= 0 && lv.from < 0 {
+			return r.star(i)
 		}
 	case "ignore", "respect":
 		if last := r.tok(i + 2); next.is("nulls") && !last.is("first") && !last.is("last") {
@@ -91,29 +83,6 @@ func upper(s string) string {
 		b[i] &^= 0x20
 	}
 	return string(b)
-}
-
-// trapJoin refuses a ASOF [LEFT] JOIN b, and a [LEFT] SEMI|ANTI JOIN b.
-func (r *rewriter) trapJoin(i int) error {
-	t, prev, next := r.tok(i), r.tok(i-1), r.tok(i+1)
-	kind := next.is("join")
-	if t.is("asof") {
-		switch next.word {
-		case "left", "right", "full", "inner":
-			kind = true
-		}
-	}
-	if !kind || !(endsOperand(prev) || prev.is("left") || prev.is("right") || prev.is("natural") || prev.is("inner")) {
-		return nil
-	}
-	hint := "Use a lateral join: FROM a LEFT JOIN LATERAL (SELECT * FROM b WHERE b.k = a.k AND b.t <= a.t ORDER BY b.t DESC LIMIT 1) AS b ON true."
-	switch t.word {
-	case "semi":
-		hint = "Use WHERE EXISTS (SELECT 1 FROM b WHERE …)."
-	case "anti":
-		hint = "Use WHERE NOT EXISTS (SELECT 1 FROM b WHERE …)."
-	}
-	return r.notSupported(i, upper(t.word)+" JOIN", hint)
 }
 
 // endsOperand tells whether an expression or a table may end with the token, so

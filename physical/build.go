@@ -41,6 +41,8 @@ func (b *builder) make(n *node) (Operator, error) {
 			}
 		}
 		return j, nil
+	case *proto.Operator_AsofJoin:
+		return newAsofJoin(n, op.AsofJoin)
 	case *proto.Operator_Window:
 		return newWindow(n, op.Window)
 	case *proto.Operator_Union:
@@ -78,7 +80,7 @@ func arity(op *proto.Operator) int {
 	case *proto.Operator_Scan, *proto.Operator_Values, *proto.Operator_ExchangeRead,
 		*proto.Operator_VirtualScan, *proto.Operator_OuterRef, *proto.Operator_WorkTable:
 		return 0
-	case *proto.Operator_Join, *proto.Operator_DependentJoin, *proto.Operator_RecursiveUnion:
+	case *proto.Operator_Join, *proto.Operator_DependentJoin, *proto.Operator_RecursiveUnion, *proto.Operator_AsofJoin:
 		return 2
 	case *proto.Operator_Union, *proto.Operator_TableFunction:
 		return -1
@@ -105,6 +107,8 @@ func operatorName(op *proto.Operator) string {
 		return "Aggregate"
 	case *proto.Operator_Join:
 		return "Join"
+	case *proto.Operator_AsofJoin:
+		return "AsofJoin"
 	case *proto.Operator_Window:
 		return "Window"
 	case *proto.Operator_Union:

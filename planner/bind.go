@@ -489,7 +489,7 @@ func (b *binder) orderLimit(sel *pg.SelectStmt, in Node, cols []outCol, outer *s
 		sc.scope = append(sc.scope, scopeCol{Col: c.Col, Hidden: c.Hidden})
 	}
 	var keys []SortKey
-	for _, n := range sel.SortClause {
+	for _, n := range orderAll(sel.SortClause, positions(cols)) {
 		s := n.GetSortBy()
 		var e Expr
 		if k, ok := intConst(s.Node); ok {

@@ -215,8 +215,8 @@ func (sc *selectCtx) hasAggregate(sel *pg.SelectStmt) bool {
 func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 	b := sc.b
 	schema, name := lastName(fc.Funcname)
-	if name == "volley_apply" {
-		return nil, pgerr.New(pgerr.SyntaxError, "APPLY must follow GROUP BY").At(b.pos(fc.Location))
+	if what := strayClause(name); what != "" {
+		return nil, pgerr.New(pgerr.SyntaxError, "%s", what).At(b.pos(fc.Location))
 	}
 	if schema == "pg_catalog" && name == "overlaps" {
 		return nil, b.unsupported(fc.Location, "OVERLAPS").WithHint("Compare the ends: start1 < end2 AND start2 < end1.")

@@ -117,6 +117,8 @@ func (p *phys) lowerNode(n Node) (*stream, error) {
 		return p.aggregate(n)
 	case *Join:
 		return p.join(n)
+	case *AsofJoin:
+		return p.asof(n)
 	case *Window:
 		return p.window(n)
 	case *Union:

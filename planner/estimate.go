@@ -139,6 +139,9 @@ func (s *estimator) make(n Node) *estimate {
 	case *Dependent:
 		e := *s.of(n.Left)
 		return &e
+	case *AsofJoin:
+		e := *s.of(n.Left)
+		return &e
 	case *Union:
 		e := &estimate{cols: map[ColID]colEstimate{}}
 		for _, in := range n.In {

@@ -151,6 +151,22 @@ func (x *explainer) operator(st *proto.Stage, op *proto.Operator, depth int) {
 		if j.Residual != nil {
 			add("Condition", exprPrinter{append(append([]*proto.Field(nil), op.Inputs[0].Fields...), op.Inputs[1].Fields...)}.expr(j.Residual))
 		}
+	case *proto.Operator_AsofJoin:
+		j := n.AsofJoin
+		title = "Asof join"
+		if j.Outer {
+			title = "Asof left join"
+		}
+		l, r := exprPrinter{op.Inputs[0].Fields}, exprPrinter{op.Inputs[1].Fields}
+		var ks []string
+		for i := range j.LeftKeys {
+			o := " = "
+			if i == len(j.LeftKeys)-1 {
+				o = map[[2]bool]string{{false, false}: " >= ", {false, true}: " > ", {true, false}: " <= ", {true, true}: " < "}[[2]bool{j.After, j.Strict}]
+			}
+			ks = append(ks, l.expr(j.LeftKeys[i])+o+r.expr(j.RightKeys[i]))
+		}
+		add("Keys", strings.Join(ks, " AND "))
 	case *proto.Operator_Window:
 		title = "Window"
 		var calls []string

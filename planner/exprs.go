@@ -187,6 +187,11 @@ func (sc *selectCtx) column(ref *pg.ColumnRef) (Expr, error) {
 		if last > 0 {
 			continue
 		}
+		if c == sc {
+			if e, err := c.alias(ref); e != nil || err != nil {
+				return e, err
+			}
+		}
 		for _, col := range c.scope {
 			if col.Scalar && (name.exact(col.Table) || name.fold(col.Table)) {
 				return &Column{ID: col.ID, T: col.T, Name: col.Name, Pos: b.pos(ref.Location)}, nil

@@ -267,7 +267,8 @@ func (sc *selectCtx) view(rel *Relation, alias string, r *pg.RangeVar) (*fromIte
 
 func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error) {
 	b := sc.b
-	l, err := sc.fromNode(j.Larg, left)
+	larg, mark := joinMark(j.Larg)
+	l, err := sc.fromNode(larg, left)
 	if err != nil {
 		return nil, err
 	}
@@ -287,6 +288,12 @@ func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error)
 		pg.JoinType_JOIN_INNER: proto.Join_INNER, pg.JoinType_JOIN_LEFT: proto.Join_LEFT,
 		pg.JoinType_JOIN_RIGHT: proto.Join_RIGHT, pg.JoinType_JOIN_FULL: proto.Join_FULL}[j.Jointype]
 	loc := nodeLocation(j.Rarg)
+	if mark != "" {
+		if kind, err = b.markedKind(mark, kind, loc); err != nil {
+			return nil, err
+		}
+	}
+	asof := mark == "asof"
 
 	var using []string
 	if j.IsNatural {
@@ -329,7 +336,11 @@ func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error)
 				}
 				return nil, pgerr.New(pgerr.UndefinedColumn, "column %q specified in USING clause does not exist in %s table", name, side).At(b.pos(loc))
 			}
-			eq, err := b.operator("=", []Expr{lc.ref(), rc.ref()}, loc)
+			op := "="
+			if asof && i == len(using)-1 {
+				op = ">="
+			}
+			eq, err := b.operator(op, []Expr{lc.ref(), rc.ref()}, loc)
 			if err != nil {
 				return nil, err
 			}
@@ -350,12 +361,12 @@ func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error)
 				return nil, err
 			}
 			var m Expr
-			switch kind {
-			case proto.Join_FULL:
+			switch {
+			case kind == proto.Join_FULL:
 				m = &Coalesce{Op: proto.Coalesce_COALESCE, Args: []Expr{x, y}, T: t}
-			case proto.Join_RIGHT:
+			case kind == proto.Join_RIGHT:
 				m = y
-			case proto.Join_LEFT:
+			case kind == proto.Join_LEFT || asof:
 				m = x
 			default:
 				if m = x; !isColumn(x) && isColumn(y) {
@@ -388,6 +399,9 @@ func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error)
 			return nil, err
 		}
 		if on.plan != marker {
+			if mark != "" {
+				return nil, b.unsupported(nodeLocation(j.Quals), "a subquery in the condition of an ASOF, SEMI or ANTI JOIN")
+			}
 			// Subqueries in ON: for an inner join they may as well stand in WHERE.
 			if kind != proto.Join_INNER {
 				plan, err := sc.outerJoinOn(kind, j.Quals, l, r, on.scope, loc)
@@ -411,9 +425,17 @@ func (sc *selectCtx) joinExpr(j *pg.JoinExpr, left *fromItem) (*fromItem, error)
 	if cond == nil && kind == proto.Join_INNER {
 		kind = proto.Join_CROSS
 	}
-	plan, err := sc.joinNodes(kind, l.plan, r.plan, cond)
+	var plan Node
+	if asof {
+		plan, err = sc.asofJoin(l.plan, r.plan, cond, kind == proto.Join_LEFT, loc)
+	} else {
+		plan, err = sc.joinNodes(kind, l.plan, r.plan, cond)
+	}
 	if err != nil {
 		return nil, b.at(err, loc)
+	}
+	if kind == proto.Join_SEMI || kind == proto.Join_ANTI {
+		return sc.joinAlias(j, &fromItem{plan: plan, cols: l.cols})
 	}
 	if len(merged) > 0 {
 		p := &Project{In: plan}

@@ -34,6 +34,7 @@ type groupingCall struct {
 // bindGroupBy binds the clause, over the FROM columns, output names and positions.
 func (sc *selectCtx) bindGroupBy(sel *pg.SelectStmt, targets []*target) (*groupBy, error) {
 	g := &groupBy{}
+	all := len(sel.GroupClause) == 1 && callsOnly(sel.GroupClause[0], groupByAllCall)
 	plain := true
 	for _, n := range sel.GroupClause {
 		if gs := n.GetGroupingSet(); gs != nil && gs.Kind != pg.GroupingSetKind_GROUPING_SET_EMPTY {
@@ -43,7 +44,13 @@ func (sc *selectCtx) bindGroupBy(sel *pg.SelectStmt, targets []*target) (*groupB
 	if plain {
 		var constant Expr
 		for _, n := range sel.GroupClause {
-			k, err := sc.groupKey(n, targets)
+			var k []Expr
+			var err error
+			if all {
+				k, err = sc.groupAll(n, targets)
+			} else {
+				k, err = sc.groupKey(n, targets)
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -278,6 +278,8 @@ func nodeExprs(n Node, f func(Expr)) {
 		list(n.LeftKeys)
 		list(n.RightKeys)
 		opt(n.Cond)
+	case *AsofJoin:
+		list(n.exprs())
 	case *Window:
 		list(n.Partition)
 		sortKeys(n.Order)

@@ -126,6 +126,11 @@ func prune(n Node, need colSet) Node {
 		s := with(es...)
 		j.Left, j.Right = prune(n.Left, s), prune(n.Right, s)
 		return &j
+	case *AsofJoin:
+		j := *n
+		s := with(n.exprs()...)
+		j.Left, j.Right = prune(n.Left, s), prune(n.Right, s)
+		return &j
 	case *Window:
 		w := &Window{Partition: n.Partition, Order: n.Order}
 		for i, c := range n.Out {

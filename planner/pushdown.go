@@ -111,6 +111,8 @@ func (b *binder) pushDown(n Node, conds []Expr) (Node, error) {
 		return u, nil
 	case *Join:
 		return b.pushJoin(n, conds)
+	case *AsofJoin:
+		return b.pushAsof(n, conds)
 	case *Dependent:
 		left := idsOf(n.Left.Cols())
 		var down, stay []Expr
@@ -362,6 +364,10 @@ func (b *binder) mapInputs(n Node, f func(Node) (Node, error)) (Node, error) {
 		c.In = one(n.In)
 		return &c, err
 	case *Join:
+		c := *n
+		c.Left, c.Right = one(n.Left), one(n.Right)
+		return &c, err
+	case *AsofJoin:
 		c := *n
 		c.Left, c.Right = one(n.Left), one(n.Right)
 		return &c, err

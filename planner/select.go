@@ -40,6 +40,7 @@ type selectCtx struct {
 	late                      []func(Node) (Node, error) // subqueries that join above the Windows
 	compared                  [][]Expr                   // left sides of IN in post and late, rewritten with what stands above the Aggregate
 	namedWindows              map[string]*pg.WindowDef
+	aliases                   []*target // of the select list, while QUALIFY is bound
 }
 
 // target is an item of the select list.
@@ -48,6 +49,10 @@ type target struct {
 	name   string
 	col    Col
 	hidden bool
+	// Of an item with subqueries that join above the Aggregate: what it was bound
+	// from, and which they are.
+	node            *pg.Node
+	posts, compared [2]int // in the lists of the selectCtx
 }
 
 func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, qo queryOpts) (*Query, error) {
@@ -68,8 +73,13 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 		return sc.apply(sel, call)
 	}
 	sc.namedWindows = map[string]*pg.WindowDef{}
+	var qualify *pg.Node
 	for _, n := range sel.WindowClause {
 		w := n.GetWindowDef()
+		if q := qualifyOf(w); q != nil && qualify == nil {
+			qualify = q
+			continue
+		}
 		if sc.namedWindows[w.Name] != nil {
 			return nil, pgerr.New(pgerr.WindowingError, "window %q is already defined", w.Name).At(b.pos(w.Location))
 		}
@@ -84,9 +94,14 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 	var targets []*target
 	sc.clause, sc.aggsOK, sc.windowsOK, sc.srfsOK = "SELECT", true, true, true
 	for _, n := range sel.TargetList {
+		before, compared := len(sc.post), len(sc.compared)
 		ts, err := sc.target(n.GetResTarget())
 		if err != nil {
 			return nil, err
+		}
+		if len(sc.post) > before && len(ts) == 1 {
+			ts[0].node = n.GetResTarget().Val
+			ts[0].posts, ts[0].compared = [2]int{before, len(sc.post)}, [2]int{compared, len(sc.compared)}
 		}
 		targets = append(targets, ts...)
 	}
@@ -118,7 +133,12 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 	// ORDER BY: output names first, then positions, then any expression.
 	sc.clause, sc.aggsOK, sc.windowsOK, sc.srfsOK = "ORDER BY", true, true, true
 	var keysOut []SortKey
-	for _, n := range sel.SortClause {
+	all := make([]int, len(targets))
+	for i := range all {
+		all[i] = i + 1
+	}
+	order := orderAll(sel.SortClause, all)
+	for _, n := range order {
 		s := n.GetSortBy()
 		e, err := sc.orderItem(s.Node, targets)
 		if err != nil {
@@ -141,17 +161,30 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 		}
 	}
 	sc.aggsOK, sc.windowsOK, sc.srfsOK = false, false, false
+	above := targets // what is computed above the Aggregate
+	var kept *target // QUALIFY
+	if qualify != nil {
+		e, err := sc.bindQualify(qualify, targets)
+		if err != nil {
+			return nil, err
+		}
+		kept = &target{e: e}
+		above = append(targets[:len(targets):len(targets)], kept)
+	}
 
 	// Aggregate.
 	if !sc.grouped && len(sc.aggs) > 0 {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "an aggregate in this place is not supported")
 	}
 	if sc.grouped {
-		if err := sc.aggregate(groups, targets, &having, keysOut, distinctOn); err != nil {
+		if err := sc.aggregate(groups, above, &having, keysOut, distinctOn); err != nil {
 			return nil, err
 		}
 	}
 	for _, f := range sc.post {
+		if f == nil {
+			continue
+		}
 		n, err := f(sc.plan)
 		if err != nil {
 			return nil, err
@@ -172,14 +205,18 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 		}
 		sc.plan = n
 	}
+	if kept != nil {
+		sc.plan = &Filter{In: sc.plan, Cond: kept.e}
+	}
 	if len(sc.srfs) > 0 {
 		sc.plan = &ProjectSet{In: sc.plan, Calls: sc.srfs, Out: sc.srfCols}
 	}
-	return sc.finish(sel, targets, keysOut, distinctOn)
+	return sc.finish(sel, order, targets, keysOut, distinctOn)
 }
 
-// finish adds the select list's projection, DISTINCT, ORDER BY and LIMIT.
-func (sc *selectCtx) finish(sel *pg.SelectStmt, targets []*target, order []SortKey, distinctOn []Expr) (*Query, error) {
+// finish adds the select list's projection, DISTINCT, ORDER BY (the list items, bound
+// as order) and LIMIT.
+func (sc *selectCtx) finish(sel *pg.SelectStmt, items []*pg.Node, targets []*target, order []SortKey, distinctOn []Expr) (*Query, error) {
 	b := sc.b
 	p := &Project{In: sc.plan}
 	made := idsOf(sc.plan.Cols()) // an enclosing query's column gets an ID of its own
@@ -214,7 +251,7 @@ func (sc *selectCtx) finish(sel *pg.SelectStmt, targets []*target, order []SortK
 		k.Expr = extra(k.Expr)
 		if distinct && len(p.Out) > width {
 			return nil, pgerr.New(pgerr.InvalidColumnReference, "for SELECT DISTINCT, ORDER BY expressions must appear in select list").
-				At(b.pos(sel.SortClause[i].GetSortBy().Location))
+				At(b.pos(items[i].GetSortBy().Location))
 		}
 		keys[i] = k
 	}
@@ -237,7 +274,7 @@ func (sc *selectCtx) finish(sel *pg.SelectStmt, targets []*target, order []SortK
 		for i, k := range keys {
 			if i < len(on) && !containsExpr(on, k.Expr) {
 				return nil, pgerr.New(pgerr.InvalidColumnReference, "SELECT DISTINCT ON expressions must match initial ORDER BY expressions").
-					At(b.pos(sel.SortClause[i].GetSortBy().Location))
+					At(b.pos(items[i].GetSortBy().Location))
 			}
 		}
 		rn := b.newCol("", types.T(types.Int8))
@@ -299,7 +336,13 @@ func (sc *selectCtx) target(rt *pg.ResTarget) ([]*target, error) {
 	if ref := rt.Val.GetColumnRef(); ref != nil {
 		parts, star := nameParts(ref.Fields)
 		if star {
-			return sc.star(parts, ref.Location)
+			cols, err := sc.starCols(parts, ref.Location)
+			return sc.starTargets(cols, ref.Location), err
+		}
+	}
+	if fc := rt.Val.GetFuncCall(); fc != nil && len(fc.Args) > 1 {
+		if schema, name := lastName(fc.Funcname); name == starCall && schema == "" {
+			return sc.starWith(rt, fc)
 		}
 	}
 	e, err := sc.expr(rt.Val)
@@ -317,8 +360,17 @@ func (sc *selectCtx) target(rt *pg.ResTarget) ([]*target, error) {
 	return []*target{{e: e, name: name}}, nil
 }
 
-func (sc *selectCtx) star(parts []string, loc int32) ([]*target, error) {
-	var ts []*target
+func (sc *selectCtx) starTargets(cols []*scopeCol, loc int32) []*target {
+	ts := make([]*target, len(cols))
+	for i, c := range cols {
+		ts[i] = &target{e: &Column{ID: c.ID, T: c.T, Name: c.Name, Pos: sc.b.pos(loc)}, name: c.Name}
+	}
+	return ts
+}
+
+// starCols are the columns that * or t.* stands for.
+func (sc *selectCtx) starCols(parts []string, loc int32) ([]*scopeCol, error) {
+	var ts []*scopeCol
 	found := false
 	table := ""
 	if len(parts) > 0 {
@@ -338,7 +390,7 @@ func (sc *selectCtx) star(parts []string, loc int32) ([]*target, error) {
 		} else if c.Hidden || c.Merged {
 			continue
 		}
-		ts = append(ts, &target{e: &Column{ID: c.ID, T: c.T, Name: c.Name, Pos: sc.b.pos(loc)}, name: c.Name})
+		ts = append(ts, c)
 	}
 	if table != "" && !found {
 		return nil, sc.missingTable(table, loc)
@@ -504,7 +556,11 @@ func (sc *selectCtx) groupKey(n *pg.Node, targets []*target) ([]Expr, error) {
 		if k < 1 || k > int64(len(targets)) {
 			return nil, pgerr.New(pgerr.InvalidColumnReference, "GROUP BY position %d is not in select list", k).At(sc.b.pos(nodeLocation(n)))
 		}
-		return check(targets[k-1].e)
+		e, err := sc.itemKey(targets[k-1])
+		if err != nil {
+			return nil, err
+		}
+		return check(e)
 	}
 	if n.GetAConst() != nil {
 		return nil, pgerr.New(pgerr.SyntaxError, "non-integer constant in GROUP BY").At(sc.b.pos(nodeLocation(n)))
@@ -520,6 +576,14 @@ func (sc *selectCtx) groupKey(n *pg.Node, targets []*target) ([]Expr, error) {
 				if err != nil {
 					return nil, err
 				}
+				for _, t := range targets {
+					if e != nil && t.e == e {
+						if e, err = sc.itemKey(t); err != nil {
+							return nil, err
+						}
+						break
+					}
+				}
 				if e != nil {
 					return check(e)
 				}
@@ -531,6 +595,22 @@ func (sc *selectCtx) groupKey(n *pg.Node, targets []*target) ([]Expr, error) {
 		return nil, err
 	}
 	return check(e)
+}
+
+// itemKey is an item of the select list as a key of GROUP BY: its subqueries have
+// to join below the Aggregate.
+func (sc *selectCtx) itemKey(t *target) (Expr, error) {
+	if t.node == nil || sc.isAggOrWindowCol(t.e) {
+		return t.e, nil
+	}
+	e, err := sc.expr(t.node)
+	if err != nil {
+		return nil, err
+	}
+	clear(sc.post[t.posts[0]:t.posts[1]])
+	clear(sc.compared[t.compared[0]:t.compared[1]])
+	t.e, t.node = e, nil
+	return e, nil
 }
 
 // isAggOrWindowCol reports whether e reads the result of an aggregate or window call.
@@ -666,6 +746,9 @@ func (sc *selectCtx) aggregate(g *groupBy, targets []*target, having *Expr, orde
 	sc.plan = a
 	// Correlated subqueries above may only read what is grouped.
 	for i, f := range sc.post {
+		if f == nil {
+			continue
+		}
 		sc.post[i] = func(n Node) (Node, error) {
 			out, err := f(n)
 			if err != nil {

@@ -511,7 +511,7 @@ func (x DependentJoin_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DependentJoin_Kind.Descriptor instead.
 func (DependentJoin_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{40, 0}
+	return file_plan_proto_rawDescGZIP(), []int{41, 0}
 }
 
 type Partitioning_Kind int32
@@ -566,7 +566,7 @@ func (x Partitioning_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Partitioning_Kind.Descriptor instead.
 func (Partitioning_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{48, 0}
+	return file_plan_proto_rawDescGZIP(), []int{49, 0}
 }
 
 // Type mirrors types.Type.
@@ -2057,6 +2057,7 @@ type Operator struct {
 	//	*Operator_ProjectSet
 	//	*Operator_RecursiveUnion
 	//	*Operator_WorkTable
+	//	*Operator_AsofJoin
 	Node          isOperator_Node `protobuf_oneof:"node"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2316,6 +2317,15 @@ func (x *Operator) GetWorkTable() *WorkTable {
 	return nil
 }
 
+func (x *Operator) GetAsofJoin() *AsofJoin {
+	if x != nil {
+		if x, ok := x.Node.(*Operator_AsofJoin); ok {
+			return x.AsofJoin
+		}
+	}
+	return nil
+}
+
 type isOperator_Node interface {
 	isOperator_Node()
 }
@@ -2404,6 +2414,10 @@ type Operator_WorkTable struct {
 	WorkTable *WorkTable `protobuf:"bytes,31,opt,name=work_table,json=workTable,proto3,oneof"`
 }
 
+type Operator_AsofJoin struct {
+	AsofJoin *AsofJoin `protobuf:"bytes,34,opt,name=asof_join,json=asofJoin,proto3,oneof"`
+}
+
 func (*Operator_Scan) isOperator_Node() {}
 
 func (*Operator_Values) isOperator_Node() {}
@@ -2445,6 +2459,8 @@ func (*Operator_ProjectSet) isOperator_Node() {}
 func (*Operator_RecursiveUnion) isOperator_Node() {}
 
 func (*Operator_WorkTable) isOperator_Node() {}
+
+func (*Operator_AsofJoin) isOperator_Node() {}
 
 // Scan reads files. Which splits a task reads is in its TaskSpec, by scan id.
 type Scan struct {
@@ -3406,6 +3422,85 @@ func (x *Join) GetNullSafe() []bool {
 	return nil
 }
 
+// AsofJoin gives every left row with the last right row that has equal keys and is
+// not behind it in order. Both inputs are sorted by their keys, the last of which is
+// the order (descending with after), ascending and NULLs last.
+type AsofJoin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LeftKeys      []*Expr                `protobuf:"bytes,1,rep,name=left_keys,json=leftKeys,proto3" json:"left_keys,omitempty"`
+	RightKeys     []*Expr                `protobuf:"bytes,2,rep,name=right_keys,json=rightKeys,proto3" json:"right_keys,omitempty"`
+	After         bool                   `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`
+	Strict        bool                   `protobuf:"varint,4,opt,name=strict,proto3" json:"strict,omitempty"` // a right row at the place of the left one does not count
+	Outer         bool                   `protobuf:"varint,5,opt,name=outer,proto3" json:"outer,omitempty"`   // left rows without one are given with NULLs
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AsofJoin) Reset() {
+	*x = AsofJoin{}
+	mi := &file_plan_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AsofJoin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AsofJoin) ProtoMessage() {}
+
+func (x *AsofJoin) ProtoReflect() protoreflect.Message {
+	mi := &file_plan_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AsofJoin.ProtoReflect.Descriptor instead.
+func (*AsofJoin) Descriptor() ([]byte, []int) {
+	return file_plan_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *AsofJoin) GetLeftKeys() []*Expr {
+	if x != nil {
+		return x.LeftKeys
+	}
+	return nil
+}
+
+func (x *AsofJoin) GetRightKeys() []*Expr {
+	if x != nil {
+		return x.RightKeys
+	}
+	return nil
+}
+
+func (x *AsofJoin) GetAfter() bool {
+	if x != nil {
+		return x.After
+	}
+	return false
+}
+
+func (x *AsofJoin) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
+func (x *AsofJoin) GetOuter() bool {
+	if x != nil {
+		return x.Outer
+	}
+	return false
+}
+
 type Window struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PartitionBy   []*Expr                `protobuf:"bytes,1,rep,name=partition_by,json=partitionBy,proto3" json:"partition_by,omitempty"`
@@ -3417,7 +3512,7 @@ type Window struct {
 
 func (x *Window) Reset() {
 	*x = Window{}
-	mi := &file_plan_proto_msgTypes[34]
+	mi := &file_plan_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3429,7 +3524,7 @@ func (x *Window) String() string {
 func (*Window) ProtoMessage() {}
 
 func (x *Window) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[34]
+	mi := &file_plan_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3442,7 +3537,7 @@ func (x *Window) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Window.ProtoReflect.Descriptor instead.
 func (*Window) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{34}
+	return file_plan_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Window) GetPartitionBy() []*Expr {
@@ -3474,7 +3569,7 @@ type Union struct {
 
 func (x *Union) Reset() {
 	*x = Union{}
-	mi := &file_plan_proto_msgTypes[35]
+	mi := &file_plan_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3486,7 +3581,7 @@ func (x *Union) String() string {
 func (*Union) ProtoMessage() {}
 
 func (x *Union) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[35]
+	mi := &file_plan_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3499,7 +3594,7 @@ func (x *Union) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Union.ProtoReflect.Descriptor instead.
 func (*Union) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{35}
+	return file_plan_proto_rawDescGZIP(), []int{36}
 }
 
 // GroupedMap runs a grouped-map UDF over input sorted by keys, then order_by.
@@ -3517,7 +3612,7 @@ type GroupedMap struct {
 
 func (x *GroupedMap) Reset() {
 	*x = GroupedMap{}
-	mi := &file_plan_proto_msgTypes[36]
+	mi := &file_plan_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3529,7 +3624,7 @@ func (x *GroupedMap) String() string {
 func (*GroupedMap) ProtoMessage() {}
 
 func (x *GroupedMap) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[36]
+	mi := &file_plan_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3542,7 +3637,7 @@ func (x *GroupedMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupedMap.ProtoReflect.Descriptor instead.
 func (*GroupedMap) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{36}
+	return file_plan_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GroupedMap) GetUdf() *UDF {
@@ -3592,7 +3687,7 @@ type TableFunction struct {
 
 func (x *TableFunction) Reset() {
 	*x = TableFunction{}
-	mi := &file_plan_proto_msgTypes[37]
+	mi := &file_plan_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3604,7 +3699,7 @@ func (x *TableFunction) String() string {
 func (*TableFunction) ProtoMessage() {}
 
 func (x *TableFunction) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[37]
+	mi := &file_plan_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3617,7 +3712,7 @@ func (x *TableFunction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableFunction.ProtoReflect.Descriptor instead.
 func (*TableFunction) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{37}
+	return file_plan_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *TableFunction) GetFunction() string {
@@ -3661,7 +3756,7 @@ type ExchangeRead struct {
 
 func (x *ExchangeRead) Reset() {
 	*x = ExchangeRead{}
-	mi := &file_plan_proto_msgTypes[38]
+	mi := &file_plan_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3673,7 +3768,7 @@ func (x *ExchangeRead) String() string {
 func (*ExchangeRead) ProtoMessage() {}
 
 func (x *ExchangeRead) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[38]
+	mi := &file_plan_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3686,7 +3781,7 @@ func (x *ExchangeRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeRead.ProtoReflect.Descriptor instead.
 func (*ExchangeRead) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{38}
+	return file_plan_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ExchangeRead) GetStage() uint32 {
@@ -3713,7 +3808,7 @@ type SingleRow struct {
 
 func (x *SingleRow) Reset() {
 	*x = SingleRow{}
-	mi := &file_plan_proto_msgTypes[39]
+	mi := &file_plan_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3725,7 +3820,7 @@ func (x *SingleRow) String() string {
 func (*SingleRow) ProtoMessage() {}
 
 func (x *SingleRow) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[39]
+	mi := &file_plan_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3738,7 +3833,7 @@ func (x *SingleRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SingleRow.ProtoReflect.Descriptor instead.
 func (*SingleRow) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{39}
+	return file_plan_proto_rawDescGZIP(), []int{40}
 }
 
 // DependentJoin runs inputs[1] once for every row of inputs[0], with OuterRef
@@ -3754,7 +3849,7 @@ type DependentJoin struct {
 
 func (x *DependentJoin) Reset() {
 	*x = DependentJoin{}
-	mi := &file_plan_proto_msgTypes[40]
+	mi := &file_plan_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3766,7 +3861,7 @@ func (x *DependentJoin) String() string {
 func (*DependentJoin) ProtoMessage() {}
 
 func (x *DependentJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[40]
+	mi := &file_plan_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3779,7 +3874,7 @@ func (x *DependentJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DependentJoin.ProtoReflect.Descriptor instead.
 func (*DependentJoin) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{40}
+	return file_plan_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DependentJoin) GetKind() DependentJoin_Kind {
@@ -3813,7 +3908,7 @@ type OuterRef struct {
 
 func (x *OuterRef) Reset() {
 	*x = OuterRef{}
-	mi := &file_plan_proto_msgTypes[41]
+	mi := &file_plan_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3825,7 +3920,7 @@ func (x *OuterRef) String() string {
 func (*OuterRef) ProtoMessage() {}
 
 func (x *OuterRef) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[41]
+	mi := &file_plan_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3838,7 +3933,7 @@ func (x *OuterRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OuterRef.ProtoReflect.Descriptor instead.
 func (*OuterRef) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{41}
+	return file_plan_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *OuterRef) GetLevel() uint32 {
@@ -3865,7 +3960,7 @@ type TableWrite struct {
 
 func (x *TableWrite) Reset() {
 	*x = TableWrite{}
-	mi := &file_plan_proto_msgTypes[42]
+	mi := &file_plan_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3877,7 +3972,7 @@ func (x *TableWrite) String() string {
 func (*TableWrite) ProtoMessage() {}
 
 func (x *TableWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[42]
+	mi := &file_plan_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3890,7 +3985,7 @@ func (x *TableWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableWrite.ProtoReflect.Descriptor instead.
 func (*TableWrite) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{42}
+	return file_plan_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TableWrite) GetDirectory() string {
@@ -3954,7 +4049,7 @@ type VirtualScan struct {
 
 func (x *VirtualScan) Reset() {
 	*x = VirtualScan{}
-	mi := &file_plan_proto_msgTypes[43]
+	mi := &file_plan_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3966,7 +4061,7 @@ func (x *VirtualScan) String() string {
 func (*VirtualScan) ProtoMessage() {}
 
 func (x *VirtualScan) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[43]
+	mi := &file_plan_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3979,7 +4074,7 @@ func (x *VirtualScan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VirtualScan.ProtoReflect.Descriptor instead.
 func (*VirtualScan) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{43}
+	return file_plan_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *VirtualScan) GetName() string {
@@ -4008,7 +4103,7 @@ type RecursiveUnion struct {
 
 func (x *RecursiveUnion) Reset() {
 	*x = RecursiveUnion{}
-	mi := &file_plan_proto_msgTypes[44]
+	mi := &file_plan_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4020,7 +4115,7 @@ func (x *RecursiveUnion) String() string {
 func (*RecursiveUnion) ProtoMessage() {}
 
 func (x *RecursiveUnion) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[44]
+	mi := &file_plan_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4033,7 +4128,7 @@ func (x *RecursiveUnion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecursiveUnion.ProtoReflect.Descriptor instead.
 func (*RecursiveUnion) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{44}
+	return file_plan_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RecursiveUnion) GetTable() uint32 {
@@ -4060,7 +4155,7 @@ type WorkTable struct {
 
 func (x *WorkTable) Reset() {
 	*x = WorkTable{}
-	mi := &file_plan_proto_msgTypes[45]
+	mi := &file_plan_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4072,7 +4167,7 @@ func (x *WorkTable) String() string {
 func (*WorkTable) ProtoMessage() {}
 
 func (x *WorkTable) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[45]
+	mi := &file_plan_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4085,7 +4180,7 @@ func (x *WorkTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkTable.ProtoReflect.Descriptor instead.
 func (*WorkTable) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{45}
+	return file_plan_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *WorkTable) GetTable() uint32 {
@@ -4113,7 +4208,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_plan_proto_msgTypes[46]
+	mi := &file_plan_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4125,7 +4220,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[46]
+	mi := &file_plan_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4138,7 +4233,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{46}
+	return file_plan_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Stage) GetId() uint32 {
@@ -4207,7 +4302,7 @@ type TaskSplits struct {
 
 func (x *TaskSplits) Reset() {
 	*x = TaskSplits{}
-	mi := &file_plan_proto_msgTypes[47]
+	mi := &file_plan_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4219,7 +4314,7 @@ func (x *TaskSplits) String() string {
 func (*TaskSplits) ProtoMessage() {}
 
 func (x *TaskSplits) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[47]
+	mi := &file_plan_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4232,7 +4327,7 @@ func (x *TaskSplits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSplits.ProtoReflect.Descriptor instead.
 func (*TaskSplits) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{47}
+	return file_plan_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TaskSplits) GetSplits() []*Split {
@@ -4260,7 +4355,7 @@ type Partitioning struct {
 
 func (x *Partitioning) Reset() {
 	*x = Partitioning{}
-	mi := &file_plan_proto_msgTypes[48]
+	mi := &file_plan_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4272,7 +4367,7 @@ func (x *Partitioning) String() string {
 func (*Partitioning) ProtoMessage() {}
 
 func (x *Partitioning) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[48]
+	mi := &file_plan_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4285,7 +4380,7 @@ func (x *Partitioning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partitioning.ProtoReflect.Descriptor instead.
 func (*Partitioning) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{48}
+	return file_plan_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Partitioning) GetKind() Partitioning_Kind {
@@ -4322,7 +4417,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_plan_proto_msgTypes[49]
+	mi := &file_plan_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4334,7 +4429,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[49]
+	mi := &file_plan_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4347,7 +4442,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{49}
+	return file_plan_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Plan) GetVersion() uint32 {
@@ -4396,7 +4491,7 @@ type QueryContext struct {
 
 func (x *QueryContext) Reset() {
 	*x = QueryContext{}
-	mi := &file_plan_proto_msgTypes[50]
+	mi := &file_plan_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4408,7 +4503,7 @@ func (x *QueryContext) String() string {
 func (*QueryContext) ProtoMessage() {}
 
 func (x *QueryContext) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[50]
+	mi := &file_plan_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4421,7 +4516,7 @@ func (x *QueryContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryContext.ProtoReflect.Descriptor instead.
 func (*QueryContext) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{50}
+	return file_plan_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *QueryContext) GetQueryId() string {
@@ -4635,7 +4730,8 @@ const file_plan_proto_rawDesc = "" +
 	"\x05frame\x18\x04 \x01(\v2\x10.volley.v1.FrameR\x05frame\x12)\n" +
 	"\areturns\x18\x05 \x01(\v2\x0f.volley.v1.TypeR\areturns\x12'\n" +
 	"\x06filter\x18\x06 \x01(\v2\x0f.volley.v1.ExprR\x06filter\x12!\n" +
-	"\fignore_nulls\x18\a \x01(\bR\vignoreNulls\"\xed\t\n" +
+	"\fignore_nulls\x18\a \x01(\bR\vignoreNulls\"\xa1\n" +
+	"\n" +
 	"\bOperator\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12(\n" +
 	"\x06fields\x18\x02 \x03(\v2\x10.volley.v1.FieldR\x06fields\x12+\n" +
@@ -4667,7 +4763,8 @@ const file_plan_proto_rawDesc = "" +
 	"projectSet\x12D\n" +
 	"\x0frecursive_union\x18\x1e \x01(\v2\x19.volley.v1.RecursiveUnionH\x00R\x0erecursiveUnion\x125\n" +
 	"\n" +
-	"work_table\x18\x1f \x01(\v2\x14.volley.v1.WorkTableH\x00R\tworkTableB\x06\n" +
+	"work_table\x18\x1f \x01(\v2\x14.volley.v1.WorkTableH\x00R\tworkTable\x122\n" +
+	"\tasof_join\x18\" \x01(\v2\x13.volley.v1.AsofJoinH\x00R\basofJoinB\x06\n" +
 	"\x04node\"\x84\x03\n" +
 	"\x04Scan\x12\x17\n" +
 	"\ascan_id\x18\x01 \x01(\rR\x06scanId\x12\x16\n" +
@@ -4768,7 +4865,14 @@ const file_plan_proto_rawDesc = "" +
 	"\x04SEMI\x10\x04\x12\b\n" +
 	"\x04ANTI\x10\x05\x12\b\n" +
 	"\x04MARK\x10\x06\x12\t\n" +
-	"\x05CROSS\x10\a\"\x98\x01\n" +
+	"\x05CROSS\x10\a\"\xac\x01\n" +
+	"\bAsofJoin\x12,\n" +
+	"\tleft_keys\x18\x01 \x03(\v2\x0f.volley.v1.ExprR\bleftKeys\x12.\n" +
+	"\n" +
+	"right_keys\x18\x02 \x03(\v2\x0f.volley.v1.ExprR\trightKeys\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\bR\x05after\x12\x16\n" +
+	"\x06strict\x18\x04 \x01(\bR\x06strict\x12\x14\n" +
+	"\x05outer\x18\x05 \x01(\bR\x05outer\"\x98\x01\n" +
 	"\x06Window\x122\n" +
 	"\fpartition_by\x18\x01 \x03(\v2\x0f.volley.v1.ExprR\vpartitionBy\x12-\n" +
 	"\border_by\x18\x02 \x03(\v2\x12.volley.v1.SortKeyR\aorderBy\x12+\n" +
@@ -4882,7 +4986,7 @@ func file_plan_proto_rawDescGZIP() []byte {
 }
 
 var file_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_plan_proto_goTypes = []any{
 	(Bool_Op)(0),            // 0: volley.v1.Bool.Op
 	(IsTest_Op)(0),          // 1: volley.v1.IsTest.Op
@@ -4928,24 +5032,25 @@ var file_plan_proto_goTypes = []any{
 	(*Sort)(nil),            // 41: volley.v1.Sort
 	(*Aggregate)(nil),       // 42: volley.v1.Aggregate
 	(*Join)(nil),            // 43: volley.v1.Join
-	(*Window)(nil),          // 44: volley.v1.Window
-	(*Union)(nil),           // 45: volley.v1.Union
-	(*GroupedMap)(nil),      // 46: volley.v1.GroupedMap
-	(*TableFunction)(nil),   // 47: volley.v1.TableFunction
-	(*ExchangeRead)(nil),    // 48: volley.v1.ExchangeRead
-	(*SingleRow)(nil),       // 49: volley.v1.SingleRow
-	(*DependentJoin)(nil),   // 50: volley.v1.DependentJoin
-	(*OuterRef)(nil),        // 51: volley.v1.OuterRef
-	(*TableWrite)(nil),      // 52: volley.v1.TableWrite
-	(*VirtualScan)(nil),     // 53: volley.v1.VirtualScan
-	(*RecursiveUnion)(nil),  // 54: volley.v1.RecursiveUnion
-	(*WorkTable)(nil),       // 55: volley.v1.WorkTable
-	(*Stage)(nil),           // 56: volley.v1.Stage
-	(*TaskSplits)(nil),      // 57: volley.v1.TaskSplits
-	(*Partitioning)(nil),    // 58: volley.v1.Partitioning
-	(*Plan)(nil),            // 59: volley.v1.Plan
-	(*QueryContext)(nil),    // 60: volley.v1.QueryContext
-	nil,                     // 61: volley.v1.QueryContext.SettingsEntry
+	(*AsofJoin)(nil),        // 44: volley.v1.AsofJoin
+	(*Window)(nil),          // 45: volley.v1.Window
+	(*Union)(nil),           // 46: volley.v1.Union
+	(*GroupedMap)(nil),      // 47: volley.v1.GroupedMap
+	(*TableFunction)(nil),   // 48: volley.v1.TableFunction
+	(*ExchangeRead)(nil),    // 49: volley.v1.ExchangeRead
+	(*SingleRow)(nil),       // 50: volley.v1.SingleRow
+	(*DependentJoin)(nil),   // 51: volley.v1.DependentJoin
+	(*OuterRef)(nil),        // 52: volley.v1.OuterRef
+	(*TableWrite)(nil),      // 53: volley.v1.TableWrite
+	(*VirtualScan)(nil),     // 54: volley.v1.VirtualScan
+	(*RecursiveUnion)(nil),  // 55: volley.v1.RecursiveUnion
+	(*WorkTable)(nil),       // 56: volley.v1.WorkTable
+	(*Stage)(nil),           // 57: volley.v1.Stage
+	(*TaskSplits)(nil),      // 58: volley.v1.TaskSplits
+	(*Partitioning)(nil),    // 59: volley.v1.Partitioning
+	(*Plan)(nil),            // 60: volley.v1.Plan
+	(*QueryContext)(nil),    // 61: volley.v1.QueryContext
+	nil,                     // 62: volley.v1.QueryContext.SettingsEntry
 }
 var file_plan_proto_depIdxs = []int32{
 	10,  // 0: volley.v1.Field.type:type_name -> volley.v1.Type
@@ -5009,67 +5114,70 @@ var file_plan_proto_depIdxs = []int32{
 	41,  // 58: volley.v1.Operator.sort:type_name -> volley.v1.Sort
 	42,  // 59: volley.v1.Operator.aggregate:type_name -> volley.v1.Aggregate
 	43,  // 60: volley.v1.Operator.join:type_name -> volley.v1.Join
-	44,  // 61: volley.v1.Operator.window:type_name -> volley.v1.Window
-	45,  // 62: volley.v1.Operator.union:type_name -> volley.v1.Union
-	46,  // 63: volley.v1.Operator.grouped_map:type_name -> volley.v1.GroupedMap
-	47,  // 64: volley.v1.Operator.table_function:type_name -> volley.v1.TableFunction
-	48,  // 65: volley.v1.Operator.exchange_read:type_name -> volley.v1.ExchangeRead
-	49,  // 66: volley.v1.Operator.single_row:type_name -> volley.v1.SingleRow
-	50,  // 67: volley.v1.Operator.dependent_join:type_name -> volley.v1.DependentJoin
-	52,  // 68: volley.v1.Operator.table_write:type_name -> volley.v1.TableWrite
-	53,  // 69: volley.v1.Operator.virtual_scan:type_name -> volley.v1.VirtualScan
-	51,  // 70: volley.v1.Operator.outer_ref:type_name -> volley.v1.OuterRef
+	45,  // 61: volley.v1.Operator.window:type_name -> volley.v1.Window
+	46,  // 62: volley.v1.Operator.union:type_name -> volley.v1.Union
+	47,  // 63: volley.v1.Operator.grouped_map:type_name -> volley.v1.GroupedMap
+	48,  // 64: volley.v1.Operator.table_function:type_name -> volley.v1.TableFunction
+	49,  // 65: volley.v1.Operator.exchange_read:type_name -> volley.v1.ExchangeRead
+	50,  // 66: volley.v1.Operator.single_row:type_name -> volley.v1.SingleRow
+	51,  // 67: volley.v1.Operator.dependent_join:type_name -> volley.v1.DependentJoin
+	53,  // 68: volley.v1.Operator.table_write:type_name -> volley.v1.TableWrite
+	54,  // 69: volley.v1.Operator.virtual_scan:type_name -> volley.v1.VirtualScan
+	52,  // 70: volley.v1.Operator.outer_ref:type_name -> volley.v1.OuterRef
 	39,  // 71: volley.v1.Operator.project_set:type_name -> volley.v1.ProjectSet
-	54,  // 72: volley.v1.Operator.recursive_union:type_name -> volley.v1.RecursiveUnion
-	55,  // 73: volley.v1.Operator.work_table:type_name -> volley.v1.WorkTable
-	11,  // 74: volley.v1.Scan.file_schema:type_name -> volley.v1.Field
-	33,  // 75: volley.v1.Scan.csv:type_name -> volley.v1.CsvOptions
-	12,  // 76: volley.v1.Scan.filter:type_name -> volley.v1.Expr
-	32,  // 77: volley.v1.Scan.json:type_name -> volley.v1.JsonOptions
-	11,  // 78: volley.v1.Scan.extra:type_name -> volley.v1.Field
-	14,  // 79: volley.v1.Split.extra:type_name -> volley.v1.Const
-	11,  // 80: volley.v1.Split.file_schema:type_name -> volley.v1.Field
-	36,  // 81: volley.v1.Values.rows:type_name -> volley.v1.Row
-	12,  // 82: volley.v1.Row.exprs:type_name -> volley.v1.Expr
-	12,  // 83: volley.v1.Filter.cond:type_name -> volley.v1.Expr
-	12,  // 84: volley.v1.Project.exprs:type_name -> volley.v1.Expr
-	15,  // 85: volley.v1.ProjectSet.calls:type_name -> volley.v1.Call
-	25,  // 86: volley.v1.Sort.keys:type_name -> volley.v1.SortKey
-	6,   // 87: volley.v1.Aggregate.mode:type_name -> volley.v1.Aggregate.Mode
-	12,  // 88: volley.v1.Aggregate.keys:type_name -> volley.v1.Expr
-	26,  // 89: volley.v1.Aggregate.calls:type_name -> volley.v1.AggCall
-	36,  // 90: volley.v1.Aggregate.always:type_name -> volley.v1.Row
-	7,   // 91: volley.v1.Join.kind:type_name -> volley.v1.Join.Kind
-	12,  // 92: volley.v1.Join.left_keys:type_name -> volley.v1.Expr
-	12,  // 93: volley.v1.Join.right_keys:type_name -> volley.v1.Expr
-	12,  // 94: volley.v1.Join.residual:type_name -> volley.v1.Expr
-	12,  // 95: volley.v1.Window.partition_by:type_name -> volley.v1.Expr
-	25,  // 96: volley.v1.Window.order_by:type_name -> volley.v1.SortKey
-	29,  // 97: volley.v1.Window.calls:type_name -> volley.v1.WindowCall
-	16,  // 98: volley.v1.GroupedMap.udf:type_name -> volley.v1.UDF
-	12,  // 99: volley.v1.GroupedMap.keys:type_name -> volley.v1.Expr
-	12,  // 100: volley.v1.GroupedMap.args:type_name -> volley.v1.Expr
-	16,  // 101: volley.v1.TableFunction.udf:type_name -> volley.v1.UDF
-	12,  // 102: volley.v1.TableFunction.args:type_name -> volley.v1.Expr
-	25,  // 103: volley.v1.ExchangeRead.merge:type_name -> volley.v1.SortKey
-	8,   // 104: volley.v1.DependentJoin.kind:type_name -> volley.v1.DependentJoin.Kind
-	33,  // 105: volley.v1.TableWrite.csv:type_name -> volley.v1.CsvOptions
-	11,  // 106: volley.v1.TableWrite.schema:type_name -> volley.v1.Field
-	30,  // 107: volley.v1.Stage.root:type_name -> volley.v1.Operator
-	58,  // 108: volley.v1.Stage.output:type_name -> volley.v1.Partitioning
-	57,  // 109: volley.v1.Stage.splits:type_name -> volley.v1.TaskSplits
-	34,  // 110: volley.v1.TaskSplits.splits:type_name -> volley.v1.Split
-	9,   // 111: volley.v1.Partitioning.kind:type_name -> volley.v1.Partitioning.Kind
-	12,  // 112: volley.v1.Partitioning.keys:type_name -> volley.v1.Expr
-	56,  // 113: volley.v1.Plan.stages:type_name -> volley.v1.Stage
-	11,  // 114: volley.v1.Plan.result:type_name -> volley.v1.Field
-	60,  // 115: volley.v1.Plan.context:type_name -> volley.v1.QueryContext
-	61,  // 116: volley.v1.QueryContext.settings:type_name -> volley.v1.QueryContext.SettingsEntry
-	117, // [117:117] is the sub-list for method output_type
-	117, // [117:117] is the sub-list for method input_type
-	117, // [117:117] is the sub-list for extension type_name
-	117, // [117:117] is the sub-list for extension extendee
-	0,   // [0:117] is the sub-list for field type_name
+	55,  // 72: volley.v1.Operator.recursive_union:type_name -> volley.v1.RecursiveUnion
+	56,  // 73: volley.v1.Operator.work_table:type_name -> volley.v1.WorkTable
+	44,  // 74: volley.v1.Operator.asof_join:type_name -> volley.v1.AsofJoin
+	11,  // 75: volley.v1.Scan.file_schema:type_name -> volley.v1.Field
+	33,  // 76: volley.v1.Scan.csv:type_name -> volley.v1.CsvOptions
+	12,  // 77: volley.v1.Scan.filter:type_name -> volley.v1.Expr
+	32,  // 78: volley.v1.Scan.json:type_name -> volley.v1.JsonOptions
+	11,  // 79: volley.v1.Scan.extra:type_name -> volley.v1.Field
+	14,  // 80: volley.v1.Split.extra:type_name -> volley.v1.Const
+	11,  // 81: volley.v1.Split.file_schema:type_name -> volley.v1.Field
+	36,  // 82: volley.v1.Values.rows:type_name -> volley.v1.Row
+	12,  // 83: volley.v1.Row.exprs:type_name -> volley.v1.Expr
+	12,  // 84: volley.v1.Filter.cond:type_name -> volley.v1.Expr
+	12,  // 85: volley.v1.Project.exprs:type_name -> volley.v1.Expr
+	15,  // 86: volley.v1.ProjectSet.calls:type_name -> volley.v1.Call
+	25,  // 87: volley.v1.Sort.keys:type_name -> volley.v1.SortKey
+	6,   // 88: volley.v1.Aggregate.mode:type_name -> volley.v1.Aggregate.Mode
+	12,  // 89: volley.v1.Aggregate.keys:type_name -> volley.v1.Expr
+	26,  // 90: volley.v1.Aggregate.calls:type_name -> volley.v1.AggCall
+	36,  // 91: volley.v1.Aggregate.always:type_name -> volley.v1.Row
+	7,   // 92: volley.v1.Join.kind:type_name -> volley.v1.Join.Kind
+	12,  // 93: volley.v1.Join.left_keys:type_name -> volley.v1.Expr
+	12,  // 94: volley.v1.Join.right_keys:type_name -> volley.v1.Expr
+	12,  // 95: volley.v1.Join.residual:type_name -> volley.v1.Expr
+	12,  // 96: volley.v1.AsofJoin.left_keys:type_name -> volley.v1.Expr
+	12,  // 97: volley.v1.AsofJoin.right_keys:type_name -> volley.v1.Expr
+	12,  // 98: volley.v1.Window.partition_by:type_name -> volley.v1.Expr
+	25,  // 99: volley.v1.Window.order_by:type_name -> volley.v1.SortKey
+	29,  // 100: volley.v1.Window.calls:type_name -> volley.v1.WindowCall
+	16,  // 101: volley.v1.GroupedMap.udf:type_name -> volley.v1.UDF
+	12,  // 102: volley.v1.GroupedMap.keys:type_name -> volley.v1.Expr
+	12,  // 103: volley.v1.GroupedMap.args:type_name -> volley.v1.Expr
+	16,  // 104: volley.v1.TableFunction.udf:type_name -> volley.v1.UDF
+	12,  // 105: volley.v1.TableFunction.args:type_name -> volley.v1.Expr
+	25,  // 106: volley.v1.ExchangeRead.merge:type_name -> volley.v1.SortKey
+	8,   // 107: volley.v1.DependentJoin.kind:type_name -> volley.v1.DependentJoin.Kind
+	33,  // 108: volley.v1.TableWrite.csv:type_name -> volley.v1.CsvOptions
+	11,  // 109: volley.v1.TableWrite.schema:type_name -> volley.v1.Field
+	30,  // 110: volley.v1.Stage.root:type_name -> volley.v1.Operator
+	59,  // 111: volley.v1.Stage.output:type_name -> volley.v1.Partitioning
+	58,  // 112: volley.v1.Stage.splits:type_name -> volley.v1.TaskSplits
+	34,  // 113: volley.v1.TaskSplits.splits:type_name -> volley.v1.Split
+	9,   // 114: volley.v1.Partitioning.kind:type_name -> volley.v1.Partitioning.Kind
+	12,  // 115: volley.v1.Partitioning.keys:type_name -> volley.v1.Expr
+	57,  // 116: volley.v1.Plan.stages:type_name -> volley.v1.Stage
+	11,  // 117: volley.v1.Plan.result:type_name -> volley.v1.Field
+	61,  // 118: volley.v1.Plan.context:type_name -> volley.v1.QueryContext
+	62,  // 119: volley.v1.QueryContext.settings:type_name -> volley.v1.QueryContext.SettingsEntry
+	120, // [120:120] is the sub-list for method output_type
+	120, // [120:120] is the sub-list for method input_type
+	120, // [120:120] is the sub-list for extension type_name
+	120, // [120:120] is the sub-list for extension extendee
+	0,   // [0:120] is the sub-list for field type_name
 }
 
 func init() { file_plan_proto_init() }
@@ -5111,6 +5219,7 @@ func file_plan_proto_init() {
 		(*Operator_ProjectSet)(nil),
 		(*Operator_RecursiveUnion)(nil),
 		(*Operator_WorkTable)(nil),
+		(*Operator_AsofJoin)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -5118,7 +5227,7 @@ func file_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plan_proto_rawDesc), len(file_plan_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   52,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
