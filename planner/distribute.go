@@ -535,7 +535,11 @@ func (p *phys) aggregate(n *Aggregate) (*stream, error) {
 		if p.est.counted(n) {
 			arriving = min(arriving, groups*float64(s.frag.tasks))
 		}
-		part, err = p.spreadOver(part, keys, p.tasksFor(arriving, 0))
+		by := keys
+		if n.Spread > 0 {
+			by = keys[:n.Spread]
+		}
+		part, err = p.spreadOver(part, by, p.tasksFor(arriving, 0))
 	}
 	if err != nil {
 		return nil, err

@@ -85,6 +85,8 @@ type (
 		Calls  []*AggCall
 		Out    []Col
 		Always [][]Expr
+		// Spread is how many of the keys assign groups to tasks, 0 = all.
+		Spread int
 	}
 	// Join joins; Cond is any expression over both sides. For MARK, Mark is the
 	// added column and Left/RightKeys the compared expressions.

@@ -138,7 +138,7 @@ func (b *binder) rules(n Node, need colSet, est *estimator) (Node, error) {
 	if n, err = b.orderJoins(n, est); err != nil {
 		return nil, err
 	}
-	return prune(n, need), nil
+	return b.rewriteAggregates(prune(n, need), est)
 }
 
 // Assign makes the query give exactly the columns of a table: source[i] is the

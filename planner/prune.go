@@ -108,7 +108,7 @@ func prune(n Node, need colSet) Node {
 		}
 		return &Sort{In: prune(n.In, with(es...)), Keys: n.Keys}
 	case *Aggregate:
-		a := &Aggregate{Keys: n.Keys, Out: n.Out[:len(n.Keys):len(n.Keys)], Always: n.Always}
+		a := &Aggregate{Keys: n.Keys, Out: n.Out[:len(n.Keys):len(n.Keys)], Always: n.Always, Spread: n.Spread}
 		for i, c := range n.Calls {
 			if col := n.Out[len(n.Keys)+i]; need[col.ID] {
 				a.Calls = append(a.Calls, c)
