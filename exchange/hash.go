@@ -117,6 +117,10 @@ func hashFlat(v *vector.Vector, out []uint64) {
 	case types.PhysFloat64:
 		hashFloats(vector.Values[float64](v), out)
 	case types.PhysNumeric:
+		if v.Form == vector.Scaled {
+			hashScaled(vector.Values[int64](v), v.Scale, out)
+			break
+		}
 		for i, x := range vector.Values[types.Decimal](v)[:len(out)] {
 			out[i] = hashDecimal(x)
 		}
@@ -204,6 +208,35 @@ func hashDecimal(d types.Decimal) uint64 {
 		h = mix(h^s, k2)
 	}
 	return h
+}
+
+// hashScaled gives what hashDecimal does for coefficients of one scale.
+func hashScaled(vals []int64, scale int32, out []uint64) {
+	for i, x := range vals[:len(out)] {
+		u, s := uint64(x), scale
+		if x < 0 {
+			u = -u
+		}
+		for s > 0 && u&1 == 0 {
+			q := u / 10
+			if 10*q != u {
+				break
+			}
+			u = q
+			s--
+			if u == 0 {
+				s = 0
+			}
+		}
+		h, t := hash64(u), uint64(uint32(s))
+		if x < 0 {
+			t |= 1 << 32
+		}
+		if t != 0 {
+			h = mix(h^t, k2)
+		}
+		out[i] = h
+	}
 }
 
 const dayMicros = 86_400_000_000

@@ -82,6 +82,55 @@ func foldExtreme[T vector.Fixed](sign int, cmp func(T, T) int) func(a *reduceAgg
 	}
 }
 
+// numericExtremeAgg is min and max of numeric, which compares coefficients where
+// it can.
+type numericExtremeAgg struct {
+	reduceAgg[types.Decimal]
+	sign int
+}
+
+func (a *numericExtremeAgg) Update(groups []int32, args []*vector.Vector, n int) error {
+	v := args[0]
+	if v.Form != vector.Scaled || n == 0 {
+		return a.reduceAgg.Update(groups, args, n)
+	}
+	x, valid := vector.Values[int64](v)[:n], v.Valid
+	flip := int64(0) // turns the order round for min
+	if a.sign < 0 {
+		flip = -1
+	}
+	if groups == nil && valid == nil {
+		m := x[0] ^ flip
+		for _, y := range x {
+			m = max(m, y^flip)
+		}
+		x = []int64{m ^ flip}
+	}
+	for i, y := range x {
+		if !vector.IsValid(valid, i) {
+			continue
+		}
+		g := group(groups, i)
+		if m := &a.vals[g]; a.seen[g] {
+			if m.Scale == v.Scale && narrow(m) {
+				if y^flip <= int64(m.Lo)^flip {
+					continue
+				}
+			} else if cmpDecimal(types.NewDecimal(y, v.Scale), *m)*a.sign <= 0 {
+				continue
+			}
+		}
+		a.vals[g], a.seen[g] = types.NewDecimal(y, v.Scale), true
+	}
+	return nil
+}
+
+func newNumericExtreme(sign int) func([]types.Type) Aggregator {
+	return func([]types.Type) Aggregator {
+		return &numericExtremeAgg{reduceAgg[types.Decimal]{t: numericType, fold: foldExtreme(sign, cmpDecimal)}, sign}
+	}
+}
+
 // stringExtremeAgg is min and max of strings.
 type stringExtremeAgg struct {
 	noClose
@@ -215,8 +264,8 @@ func registerMinMax(r *registry) {
 	registerReduce(r, "max", "float4", foldMax[float32])
 	registerReduce(r, "min", "float8", foldMin[float64])
 	registerReduce(r, "max", "float8", foldMax[float64])
-	registerReduce(r, "min", "numeric", foldExtreme(-1, cmpDecimal))
-	registerReduce(r, "max", "numeric", foldExtreme(1, cmpDecimal))
+	r.aggregate("min(numeric) numeric", newNumericExtreme(-1), states(types.Numeric))
+	r.aggregate("max(numeric) numeric", newNumericExtreme(1), states(types.Numeric))
 	registerReduce(r, "min", "interval", foldExtreme(-1, types.IntervalValue.Cmp))
 	registerReduce(r, "max", "interval", foldExtreme(1, types.IntervalValue.Cmp))
 	registerReduce(r, "min", "bool", foldExtreme(-1, types.CompareBool))

@@ -1,8 +1,6 @@
 package function
 
 import (
-	"unsafe"
-
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
@@ -119,139 +117,6 @@ func uncountedNull(out *vector.Vector, n []int64, from int) *vector.Vector {
 		}
 	}
 	return out
-}
-
-// exactSumAgg is sum and avg of int8 and numeric: exact, so that no order of
-// rows changes the result.
-type exactSumAgg struct {
-	noClose
-	avg  bool
-	ints bool // over int8
-	sum  []types.DecimalSum
-}
-
-func (a *exactSumAgg) Grow(n int) { a.sum = grown(a.sum, n) }
-func (a *exactSumAgg) Size() int64 {
-	return sliceSize(a.sum, int64(unsafe.Sizeof(types.DecimalSum{})))
-}
-
-func (a *exactSumAgg) Update(groups []int32, args []*vector.Vector, n int) error {
-	if n == 0 {
-		return nil
-	}
-	v := args[0].Flatten()
-	if a.ints {
-		a.addInts(groups, vector.Values[int64](v)[:n], v.Valid)
-	} else {
-		a.addDecimals(groups, vector.Values[types.Decimal](v)[:n], v.Valid)
-	}
-	return nil
-}
-
-func (a *exactSumAgg) addInts(groups []int32, x []int64, valid []byte) {
-	switch {
-	case groups == nil && valid == nil:
-		a.sum[0].AddInt64s(x)
-	case valid == nil:
-		for i, y := range x {
-			a.sum[groups[i]].AddInt64(y)
-		}
-	default:
-		for i, y := range x {
-			if vector.IsValid(valid, i) {
-				a.sum[group(groups, i)].AddInt64(y)
-			}
-		}
-	}
-}
-
-func (a *exactSumAgg) addDecimals(groups []int32, x []types.Decimal, valid []byte) {
-	switch {
-	case groups == nil:
-		addDecimals(&a.sum[0], x, valid)
-	case valid == nil:
-		for i := range x {
-			a.sum[groups[i]].Add(x[i])
-		}
-	default:
-		for i := range x {
-			if vector.IsValid(valid, i) {
-				a.sum[groups[i]].Add(x[i])
-			}
-		}
-	}
-}
-
-// addDecimals adds up the values of one scale and 64 bits in 128 bits, and the
-// others one by one.
-func addDecimals(s *types.DecimalSum, x []types.Decimal, valid []byte) {
-	scale := x[0].Scale
-	var lo, hi, n int64
-	for i := range x {
-		d := &x[i]
-		if !vector.IsValid(valid, i) {
-			continue
-		}
-		if d.Scale != scale || !narrow(d) {
-			s.Add(*d)
-			continue
-		}
-		// Sums of the low and the high halves of 64-bit values: neither can
-		// overflow within a batch.
-		lo += int64(uint32(d.Lo))
-		hi += int64(d.Lo) >> 32
-		n++
-	}
-	if n > 0 {
-		hi += lo >> 32
-		sum := uint64(hi)<<32 | uint64(uint32(lo))
-		s.AddInt128(hi>>32, sum, scale, n)
-	}
-}
-
-func (a *exactSumAgg) Merge(groups []int32, states []*vector.Vector, n int) error {
-	for i := range n {
-		if states[0].IsNull(i) {
-			continue
-		}
-		var s types.DecimalSum
-		if _, err := s.DecodeState(states[0].BytesAt(i)); err != nil {
-			return err
-		}
-		a.sum[group(groups, i)].Merge(&s)
-	}
-	return nil
-}
-
-func (a *exactSumAgg) State(from, to int) ([]*vector.Vector, error) {
-	b := vector.NewBuilder(types.T(types.Bytea), to-from)
-	for i := from; i < to; i++ {
-		b.AppendTo(a.sum[i].AppendState)
-	}
-	return []*vector.Vector{b.Build()}, nil
-}
-
-func (a *exactSumAgg) Final(from, to int) (*vector.Vector, error) {
-	out := vector.New(types.T(types.Numeric), to-from)
-	dst := vector.Values[types.Decimal](out)
-	var nulls []int
-	for i := range dst {
-		s := &a.sum[from+i]
-		if s.Count() == 0 {
-			nulls = append(nulls, i)
-			continue
-		}
-		var err error
-		if a.avg {
-			dst[i], err = s.Avg()
-		} else {
-			dst[i], err = s.Sum()
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return setNulls(out, nulls), nil
 }
 
 // foldFloatSum adds in input order. An infinite sum of finite values is 22003.
@@ -417,8 +282,8 @@ func registerSums(r *registry) {
 	r.aggregate("avg(int4) numeric", func([]types.Type) Aggregator { return &intSumAgg[int32]{avg: true} }, twoInts)
 	for _, t := range []string{"int8", "numeric"} {
 		ints := t == "int8"
-		r.aggregate("sum("+t+") numeric", func([]types.Type) Aggregator { return &exactSumAgg{ints: ints} }, states(types.Bytea))
-		r.aggregate("avg("+t+") numeric", func([]types.Type) Aggregator { return &exactSumAgg{ints: ints, avg: true} }, states(types.Bytea))
+		r.aggregate("sum("+t+") numeric", func([]types.Type) Aggregator { return &exactSumAgg{ints: ints} }, states(types.Numeric, types.Bytea))
+		r.aggregate("avg("+t+") numeric", func([]types.Type) Aggregator { return &exactSumAgg{ints: ints, avg: true} }, states(types.Numeric, types.Int8, types.Bytea))
 	}
 	registerReduce(r, "sum", "float4", foldFloatSum[float32])
 	registerReduce(r, "sum", "float8", foldFloatSum[float64])

@@ -200,8 +200,14 @@ func castInts[A signed](v *vector.Vector, to types.Type) (*vector.Vector, error)
 	case types.Float8:
 		return convertFloats[A](v, to), nil
 	case types.Numeric:
-		out := mapFixed(v, to.Bare(), func(x A) types.Decimal { return types.DecimalFromInt64(int64(x)) })
-		return numericTypmod(out.WithValid(v.Valid), to)
+		vals, is8 := any(vector.Values[A](v)).([]int64)
+		if !is8 {
+			vals = make([]int64, v.Len)
+			for i, x := range vector.Values[A](v) {
+				vals[i] = int64(x)
+			}
+		}
+		return castNumeric(vector.FromScaled(to.Bare(), vals, 0).WithValid(v.Valid), to)
 	case types.Bool:
 		return mapFixed(v, to, func(x A) bool { return x != 0 }), nil
 	case types.Char:
@@ -337,6 +343,11 @@ func castOID(v *vector.Vector, to types.Type) (*vector.Vector, error) {
 }
 
 func castNumeric(v *vector.Vector, to types.Type) (*vector.Vector, error) {
+	if v.Form == vector.Scaled {
+		if out := castScaled(v, to); out != nil {
+			return out, nil
+		}
+	}
 	switch to.ID {
 	case types.Int2:
 		return mapFixedErr(v, to, types.Decimal.Int16)

@@ -38,6 +38,7 @@ func compareRows(op CompareKind, a, b *vector.Vector, n int) (*vector.Vector, er
 		compareVectors(op, vector.Values[float64](a), vector.Values[float64](b), a.Form, b.Form, res, compareFloats, compareFloatConst)
 	case p == types.PhysBytes:
 		compareStrings(op, a, b, res)
+	case p == types.PhysNumeric && (compareScaled(op, a, b, res) || compareScaled(op.Swap(), b, a, res)):
 	case p == types.PhysNumeric:
 		compareBy(op, a, b, res, cmpDecimal)
 	case p == types.PhysInterval:

@@ -240,6 +240,15 @@ func textTimestamptz(loc *time.Location) columnEncoder {
 }
 
 func textNumeric(v *vector.Vector) cell {
+	if v.Form == vector.Scaled {
+		vals, scale := vector.Values[int64](v), v.Scale
+		return func(dst []byte, i int) []byte {
+			at := len(dst)
+			dst = types.AppendScaled(append(dst, 0, 0, 0, 0), vals[i], int(scale))
+			dst[at+3] = byte(len(dst) - at - 4) // a sign, 20 digits, a point and the zeros of a small scale
+			return dst
+		}
+	}
 	vals := vector.Values[types.Decimal](v)
 	return func(dst []byte, i int) []byte {
 		at := len(dst)

@@ -317,7 +317,7 @@ func (p *aggPass) close() {
 func (s *callState) merge(b *vector.Batch, groups []int32) error {
 	vs := make([]*vector.Vector, s.states)
 	for i := range vs {
-		vs[i] = b.Col(s.stateFrom + i).Flatten()
+		vs[i] = flatOrScaled(b.Col(s.stateFrom + i))
 	}
 	return s.agg.Merge(groups, vs, b.Rows())
 }

@@ -407,6 +407,9 @@ type inList struct {
 	arg     evaluator
 	ints    map[int64]struct{}
 	keys    map[string]struct{} // encoded keys, for other types
+	decs    []types.Decimal     // the constants of a numeric argument
+	coefs   map[int64]struct{}  // and those of a Scaled one, at scale
+	scale   int32
 	hasNull bool
 	not     bool
 }
@@ -436,6 +439,9 @@ func (c *compiler) in(n *proto.InList) (evaluator, error) {
 		default:
 			e := encodeKeys([]*vector.Vector{v.Flatten()}, nil, 1)
 			x.keys[string(e.at(0))] = struct{}{}
+			if t.Phys() == types.PhysNumeric {
+				x.decs = append(x.decs, vector.At[types.Decimal](v, 0))
+			}
 		}
 	}
 	return c.fold(x, arg), nil
@@ -453,7 +459,7 @@ func (x *inList) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error)
 	case v.Form == vector.Const && v.Len > 0:
 		return vector.NewConst(x.test(vector.Slice(v, 0, 1).Flatten()), v.Len), nil
 	default:
-		v = v.Flatten()
+		v = flatOrScaled(v)
 		out = x.test(v)
 	}
 	return out.WithValid(vector.AndValid(out.Valid, v.Valid, v.Len)), nil
@@ -461,11 +467,17 @@ func (x *inList) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error)
 
 func (x *inList) test(v *vector.Vector) *vector.Vector {
 	out := make([]bool, v.Len)
-	if x.ints != nil {
+	switch {
+	case x.ints != nil:
 		for i, k := range widen(v) {
 			_, out[i] = x.ints[k]
 		}
-	} else {
+	case v.Form == vector.Scaled:
+		coefs := x.coefsAt(v.Scale)
+		for i, k := range vector.Values[int64](v) {
+			_, out[i] = coefs[k]
+		}
+	default:
 		// The encoding has a leading NULL mark; NULL rows are masked by the caller.
 		e := encodeKeys([]*vector.Vector{v}, nil, v.Len)
 		for i := range out {
@@ -481,7 +493,7 @@ func (x *inList) test(v *vector.Vector) *vector.Vector {
 			}
 		}
 	}
-	if v.Valid != nil && v.Form == vector.Flat {
+	if v.Valid != nil && (v.Form == vector.Flat || v.Form == vector.Scaled) {
 		valid = vector.AndValid(valid, v.Valid, v.Len)
 	}
 	if x.not {
@@ -490,6 +502,19 @@ func (x *inList) test(v *vector.Vector) *vector.Vector {
 		}
 	}
 	return vector.FromSlice(boolType, out).WithValid(valid)
+}
+
+// coefsAt returns the coefficients that the constants have at a scale.
+func (x *inList) coefsAt(scale int32) map[int64]struct{} {
+	if x.coefs == nil || x.scale != scale {
+		x.coefs, x.scale = map[int64]struct{}{}, scale
+		for _, d := range x.decs {
+			if c, exact, ok := d.FloorAt(scale); ok && exact {
+				x.coefs[c] = struct{}{}
+			}
+		}
+	}
+	return x.coefs
 }
 
 func isIntPhys(p types.Phys) bool {

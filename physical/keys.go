@@ -80,7 +80,7 @@ func encodeKeys(vs []*vector.Vector, orders []keyOrder, n int) encodedKeys {
 	size := make([]int32, n+1)
 	flats := make([]*vector.Vector, len(vs))
 	for c, v := range vs {
-		v = v.Flatten()
+		v = flatOrScaled(v)
 		flats[c] = v
 		w := keyWidth(v.Type.Phys())
 		switch {
@@ -152,6 +152,14 @@ func nullMark(o *keyOrder) byte {
 	return markNullFirst
 }
 
+// flatOrScaled returns v as a vector whose stored values are its rows.
+func flatOrScaled(v *vector.Vector) *vector.Vector {
+	if v.Form == vector.Scaled {
+		return v
+	}
+	return v.Flatten()
+}
+
 // encodeFixed writes a fixed-width column at base+i*stride, or at the cursors,
 // which it advances.
 func encodeFixed(buf []byte, base, stride int, cur []int32, v *vector.Vector, o *keyOrder, n int) {
@@ -218,6 +226,15 @@ func encodeFixed(buf []byte, base, stride int, cur []int32, v *vector.Vector, o 
 			binary.BigEndian.PutUint64(d[1:], types.FloatKey(vals[i*step]))
 		}
 	case types.PhysNumeric:
+		if v.Form == vector.Scaled {
+			for i, c := range vector.Values[int64](v)[:n] {
+				d := put(i)
+				d[0] = markValue
+				x := types.NewDecimal(c, v.Scale)
+				putDecimalKey(d[1:], &x)
+			}
+			break
+		}
 		vals := vector.Values[types.Decimal](v)
 		for i := range n {
 			d := put(i)

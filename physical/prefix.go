@@ -34,7 +34,7 @@ func keyPrefixes(vs []*vector.Vector, orders []keyOrder, n int) prefixes {
 	p := prefixes{bits: make([]uint64, n)}
 	used := uint(0)
 	for c, v := range vs {
-		v = v.Flatten()
+		v = flatOrScaled(v)
 		w := narrowBits(v.Type.Phys())
 		if w == 0 || used+w+markBits > 64 {
 			exact := wideKeys(p.bits, used, v, orders[c])

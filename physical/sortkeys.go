@@ -58,7 +58,7 @@ func (s *sortKeys) sortRows(ctx context.Context, b *vector.Batch) ([]int32, erro
 		return nil, err
 	}
 	for i := range vs {
-		vs[i] = vs[i].Flatten()
+		vs[i] = flatOrScaled(vs[i])
 	}
 	if recs, width, ok := packKeys(vs, s.orders, n); ok {
 		return sortPacked(ctx, recs, width)
@@ -130,6 +130,8 @@ func packKeys(vs []*vector.Vector, orders []keyOrder, n int) ([]rec, int, bool) 
 			packColumn(recs, v, vector.Values[float32](v), floatKey[float32], p.lo, p.span, base, null, o.desc, uint(p.bits))
 		case types.PhysFloat64:
 			packColumn(recs, v, vector.Values[float64](v), floatKey[float64], p.lo, p.span, base, null, o.desc, uint(p.bits))
+		case types.PhysNumeric: // Scaled, says keyRange
+			packColumn(recs, v, vector.Values[int64](v), intKey[int64], p.lo, p.span, base, null, o.desc, uint(p.bits))
 		}
 	}
 	return recs, total, true
@@ -175,6 +177,11 @@ func keyRange(v *vector.Vector) (lo, hi uint64, nulls, ok bool) {
 		lo, hi, nulls = rangeOf(v, vector.Values[float32](v), floatKey[float32])
 	case types.PhysFloat64:
 		lo, hi, nulls = rangeOf(v, vector.Values[float64](v), floatKey[float64])
+	case types.PhysNumeric:
+		if v.Form != vector.Scaled {
+			return 0, 0, false, false
+		}
+		lo, hi, nulls = rangeOf(v, vector.Values[int64](v), intKey[int64])
 	default:
 		return 0, 0, false, false
 	}

@@ -73,7 +73,7 @@ func (d *fixedDecoder[P, T]) pick(n int, rows []int32) (*vector.Vector, error) {
 	if d.picks == nil {
 		return nil, nil
 	}
-	v := vector.New(d.typ, len(rows))
+	v := d.make(len(rows))
 	out := vector.Values[T](v)
 	buf, same := any(out).([]P)
 	if !same || d.conv != nil {
@@ -93,7 +93,7 @@ func (d *fixedDecoder[P, T]) pick(n int, rows []int32) (*vector.Vector, error) {
 			}
 		}
 	}
-	return v, nil
+	return d.finish(v), nil
 }
 
 // elements is a decoder's view for lists: values one by one.
@@ -116,6 +116,60 @@ type fixedDecoder[P any, T vector.Fixed] struct {
 	picks  pagePicker[P]      // not nil if rd can
 	buf    []P
 	def    []int16
+
+	scaled *scaling // not nil for numerics read as their coefficients
+}
+
+// scaling is how integers are numerics.
+type scaling struct {
+	scale  int32
+	nan    int64 // the integer that stands for NaN
+	hasNaN bool  // there may be such
+}
+
+// make returns a vector to fill with n values.
+func (d *fixedDecoder[P, T]) make(n int) *vector.Vector {
+	if d.scaled != nil {
+		return vector.NewScaled(d.typ, n, d.scaled.scale)
+	}
+	return vector.NewDirty(d.typ, n)
+}
+
+// finish returns the vector that was filled.
+func (d *fixedDecoder[P, T]) finish(v *vector.Vector) *vector.Vector {
+	if d.scaled == nil || !d.scaled.hasNaN {
+		return v
+	}
+	nan := d.scaled.nan
+	for _, c := range vector.Values[int64](v) {
+		if c == nan {
+			return withNaNs(v, nan)
+		}
+	}
+	return v
+}
+
+// withNaNs returns a Scaled vector as a Flat one where nan stands for NaN.
+func withNaNs(v *vector.Vector, nan int64) *vector.Vector {
+	out := v.Flatten()
+	dst := vector.Values[types.Decimal](out)
+	for i, c := range vector.Values[int64](v) {
+		if c == nan && !v.IsNull(i) {
+			dst[i] = types.Decimal{NaN: true}
+		}
+	}
+	return out
+}
+
+// narrowDecoder reads numerics that are stored as bytes, most of which fit 64 bits.
+type narrowDecoder struct{ columnDecoder }
+
+func (d narrowDecoder) read(n int) (*vector.Vector, error) {
+	v, err := d.columnDecoder.read(n)
+	if err != nil {
+		return nil, err
+	}
+	return vector.Narrow(v), nil
 }
 
 // wholeReader is a pageReader that can hand out values without a look at each.
@@ -129,10 +183,13 @@ func (d *fixedDecoder[P, T]) read(n int) (*vector.Vector, error) {
 		if raw, err := d.plain.whole(n); err != nil {
 			return nil, err
 		} else if raw != nil {
+			if d.scaled != nil {
+				return d.finish(vector.FromScaledRaw(d.typ, raw, n, d.scaled.scale)), nil
+			}
 			return vector.FromRaw(d.typ, raw, n), nil
 		}
 	}
-	v := vector.NewDirty(d.typ, n)
+	v := d.make(n)
 	out := vector.Values[T](v)
 	if len(d.def) < n {
 		d.def = make([]int16, n)
@@ -169,7 +226,7 @@ func (d *fixedDecoder[P, T]) read(n int) (*vector.Vector, error) {
 		}
 		at += int(levels)
 	}
-	return v, nil
+	return d.finish(v), nil
 }
 
 // spread moves the first k values of out to the rows that have one, from the
@@ -378,6 +435,9 @@ func (p *parquetFile) openColumn(f *parquetField, rg *file.RowGroupReader) (colu
 func newDecoder(f *parquetField, rd file.ColumnChunkReader, rows int) (columnDecoder, error) {
 	flat, err := newFlatDecoder(f, rd)
 	if err != nil || !f.list {
+		if f.leaf.enc == encDecimal && f.leaf.phys != parquet.Types.Int32 && f.leaf.phys != parquet.Types.Int64 {
+			flat = narrowDecoder{flat}
+		}
 		return flat, err
 	}
 	return &listDecoder{f: f, el: flat.(elements), rows: rows}, nil
@@ -439,6 +499,9 @@ func int32Decoder(f *parquetField, rd pageReader[int32]) (columnDecoder, error) 
 		return fixed(f, rd, func(x int32) (int64, error) { return int64(x) * 1000, nil }), nil
 	case encDecimal:
 		scale, nan := l.scale, !l.check
+		if !f.list {
+			return fixedScaled(f, rd, func(x int32) (int64, error) { return int64(x), nil }, math.MinInt32), nil
+		}
 		return fixed(f, rd, func(x int32) (types.Decimal, error) {
 			if x == math.MinInt32 && nan {
 				return types.Decimal{NaN: true}, nil
@@ -465,6 +528,9 @@ func int64Decoder(f *parquetField, rd pageReader[int64]) (columnDecoder, error) 
 		return fixed(f, rd, func(x int64) (types.Decimal, error) { return types.Decimal{Lo: uint64(x)}, nil }), nil
 	case encDecimal:
 		scale, nan := l.scale, !l.check
+		if !f.list {
+			return fixedScaled(f, rd, nil, math.MinInt64), nil
+		}
 		return fixed(f, rd, func(x int64) (types.Decimal, error) {
 			if x == math.MinInt64 && nan {
 				return types.Decimal{NaN: true}, nil
@@ -481,6 +547,14 @@ func fixed[P any, T vector.Fixed](f *parquetField, rd pageReader[P], conv func(P
 		d.plain, _ = rd.(wholeReader)
 	}
 	d.picks, _ = rd.(pagePicker[P])
+	return d
+}
+
+// fixedScaled is fixed for numerics by their coefficients. In Volley's own files
+// nan stands for NaN.
+func fixedScaled[P any](f *parquetField, rd pageReader[P], conv func(P) (int64, error), nan int64) columnDecoder {
+	d := fixed(f, rd, conv).(*fixedDecoder[P, int64])
+	d.scaled = &scaling{scale: f.leaf.scale, nan: nan, hasNaN: !f.leaf.check}
 	return d
 }
 

@@ -397,6 +397,32 @@ func (d Decimal) cmpSlow(e Decimal) int {
 	return ds
 }
 
+// FloorAt returns the greatest integer c with c × 10^-scale not above d, and
+// whether they are equal. ok is false for NaN and if c does not fit.
+func (d Decimal) FloorAt(scale int32) (c int64, exact, ok bool) {
+	if d.NaN {
+		return 0, false, false
+	}
+	m, neg := d.mag()
+	exact = true
+	if n := scale - d.Scale; n >= 0 {
+		if m, ok = scaleUp(m, n); !ok {
+			return 0, false, false
+		}
+	} else {
+		q, r := u128{}, m
+		if -n <= maxDigits {
+			q, r = m.divMod(pow10[-n])
+		}
+		m, exact = q, r.isZero()
+		if neg && !exact {
+			m, _ = m.add(u128{0, 1})
+		}
+	}
+	e := fromMag(m, neg, 0)
+	return int64(e.Lo), exact, m.hi == 0 && (e.Hi == int64(e.Lo)>>63)
+}
+
 // Equal reports d = e in SQL.
 func (d Decimal) Equal(e Decimal) bool { return d.Cmp(e) == 0 }
 

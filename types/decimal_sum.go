@@ -67,6 +67,9 @@ func (s *DecimalSum) AddInt64s(vals []int64) {
 // AddInt128 adds hi:lo × 10^-scale, the sum of n values that a caller has added up.
 func (s *DecimalSum) AddInt128(hi int64, lo uint64, scale int32, n int64) {
 	s.n += n
+	if scale > s.scale && s.wide == nil && s.w == [3]uint64{} {
+		s.scale = scale
+	}
 	if scale == s.scale && s.wide == nil {
 		s.add128(lo, hi)
 		return
@@ -181,6 +184,9 @@ func (s *DecimalSum) setBig(z *big.Int) {
 func (s *DecimalSum) Merge(o *DecimalSum) {
 	s.n += o.n
 	s.nans += o.nans
+	if s.wide == nil && s.scale < o.scale && s.w == [3]uint64{} {
+		s.scale = o.scale
+	}
 	if s.wide == nil && o.wide == nil && s.scale == o.scale {
 		if t, ok := add192(s.w, o.w); ok {
 			s.w = t
@@ -220,6 +226,16 @@ func (s *DecimalSum) Sum() (Decimal, error) {
 		}
 	}
 	return fitBig(s.big(), int(s.scale))
+}
+
+// Exact returns the sum if a Decimal holds it without rounding.
+func (s *DecimalSum) Exact() (d Decimal, ok bool) {
+	if s.nans > 0 {
+		return nan, true
+	}
+	d = Decimal{Lo: s.w[0], Hi: int64(s.w[1]), Scale: s.scale}
+	m, _ := d.mag()
+	return d, s.wide == nil && s.w[2] == uint64(d.Hi>>63) && m.less(limit)
 }
 
 // Avg returns the average with the scale that Postgres gives it. Count is not 0.

@@ -38,6 +38,29 @@ func AppendNumeric(dst []byte, d Decimal) []byte {
 	return append(dst, digits...)
 }
 
+// AppendScaled appends coef × 10^-scale with all digits of the scale, which is
+// not above 100.
+func AppendScaled(dst []byte, coef int64, scale int) []byte {
+	u := uint64(coef)
+	if coef < 0 {
+		dst = append(dst, '-')
+		u = -u
+	}
+	if scale == 0 {
+		return strconv.AppendUint(dst, u, 10)
+	}
+	if scale < len(pow10) && pow10[scale].hi == 0 {
+		p := pow10[scale].lo
+		dst = append(strconv.AppendUint(dst, u/p, 10), '.')
+		return appendDigits(dst, u%p, scale)
+	}
+	dst = append(dst, '0', '.')
+	for n := 20; n < scale; n++ {
+		dst = append(dst, '0')
+	}
+	return appendDigits(dst, u, min(scale, 20))
+}
+
 // appendDigits appends v in exactly n digits.
 func appendDigits(dst []byte, v uint64, n int) []byte {
 	var b [20]byte

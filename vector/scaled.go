@@ -141,3 +141,38 @@ func fromScaled(t types.Type, d arrow.ArrayData, scale string) (*Vector, error) 
 	}
 	return FromScaledRaw(t, b[8*off:], n, int32(s)).WithValid(valid), nil
 }
+
+// Narrow returns a Flat numeric vector as a Scaled one if all values have one
+// scale and fit, else v itself.
+func Narrow(v *Vector) *Vector {
+	if v.Form != Flat || v.Type.Phys() != types.PhysNumeric || v.Len == 0 {
+		return v
+	}
+	vals := Values[types.Decimal](v)
+	first := 0
+	if v.Valid != nil {
+		for first < len(vals) && v.IsNull(first) {
+			first++
+		}
+		if first == len(vals) {
+			return v
+		}
+	}
+	out := NewScaled(v.Type, v.Len, vals[first].Scale)
+	out.Valid = v.Valid
+	if out.Scale > maxScaled {
+		return v
+	}
+	dst := Values[int64](out)
+	for i := range vals {
+		d := &vals[i]
+		dst[i] = int64(d.Lo)
+		if d.Scale != out.Scale || d.NaN || d.Hi != int64(d.Lo)>>63 {
+			if !v.IsNull(i) {
+				return v
+			}
+			dst[i] = 0
+		}
+	}
+	return out
+}
