@@ -162,7 +162,8 @@ func (ch *change) drop() {
 }
 
 // phase gives the next plan a name and a staging directory of its own.
-func (ch *change) phase() {
+func (ch *change) phase(what string) {
+	ch.x.phase = what
 	ch.x.id = newID()
 	ch.ids = append(ch.ids, ch.x.id)
 }
@@ -174,7 +175,7 @@ func (ch *change) apply(ctx context.Context) error {
 	if len(ch.rel.Columns) == 0 {
 		return noRows(ch.rel.Name)
 	}
-	x.id = newID()
+	x.id, x.phase = newID(), ""
 	ch.id = x.id
 	var cols []catalog.Column
 	for _, f := range ch.c.Fields() {
@@ -200,7 +201,7 @@ func (ch *change) apply(ctx context.Context) error {
 		ch.inserts = ch.rows
 	}
 	if ch.inserts > 0 {
-		ch.phase()
+		ch.phase("Write new files")
 		added, _, err := x.writeRows(ctx, ch.c.Inserted(ch.set), ch.rel.Name, ch.rel.Columns)
 		if err != nil {
 			return err
@@ -272,7 +273,7 @@ func (ch *change) rewrite(ctx context.Context) (old []string, fresh []catalog.Fi
 	if len(part.Splits) == 0 {
 		return old, nil, nil
 	}
-	ch.phase()
+	ch.phase("Write changed files")
 	fresh, _, err = x.writeRows(ctx, ch.c.Rewrite(part, ch.set), ch.rel.Name, ch.rel.Columns)
 	return old, fresh, err
 }

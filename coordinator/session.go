@@ -64,6 +64,8 @@ type statement struct {
 	params  []*planner.Const
 	ptypes  []types.Type
 	prepare bool
+	trace   *[]traced // the plans that ran, for EXPLAIN ANALYZE
+	phase   string    // what the next of them is for
 	id      string
 	cancel  context.CancelFunc
 	closed  bool
@@ -252,11 +254,28 @@ func (x *statement) describe(ctx context.Context, p *Prepared) error {
 			p.Fields = c.r.Fields
 		}
 	case *pg.Node_ExplainStmt:
-		p.Fields = explainFields
+		o, err := explainOptionsOf(x.st, n.ExplainStmt)
+		if err != nil {
+			return err
+		}
+		if err := x.describeExplained(ctx, n.ExplainStmt.Query, p); err != nil {
+			return err
+		}
+		p.Fields = explainFields(o)
 	case *pg.Node_VariableShowStmt:
 		p.Fields = showFields(n.VariableShowStmt)
 	}
 	return nil
+}
+
+// describeExplained finds the parameters of the statement that EXPLAIN is about.
+func (x *statement) describeExplained(ctx context.Context, node *pg.Node, p *Prepared) error {
+	y := *x
+	y.st = within(x.st, node)
+	if node.GetExplainStmt() != nil {
+		return nil
+	}
+	return y.describe(ctx, p)
 }
 
 // checkTx refuses everything but the end of a failed block.

@@ -56,6 +56,9 @@ func (x *statement) writeRows(ctx context.Context, q *planner.Query, table strin
 			return nil, 0, err
 		}
 		if b == nil {
+			if x.trace != nil {
+				*x.trace = append(*x.trace, traced{x.phase, plan, run.Stats()})
+			}
 			return files, n, nil
 		}
 		b = b.Dense()

@@ -14,47 +14,16 @@ import (
 	"github.com/volleydb/volley/vector"
 )
 
-// Explain writes a plan as text, one line per operator with its inputs
-// indented. With stats (by operator ID, from EXPLAIN ANALYZE) every line has what
-// really happened.
-func Explain(plan *proto.Plan, stats map[uint32]*proto.OperatorStats) []string {
-	x := &explainer{plan: plan, stats: stats, shown: map[uint32]bool{}, runtime: map[*proto.Operator][]string{}}
-	last := plan.Stages[len(plan.Stages)-1]
-	x.operator(last, last.Root, 0)
-	if n := len(plan.Stages); n > 1 || last.Tasks > 1 {
-		tasks := uint32(0)
-		for _, s := range plan.Stages {
-			tasks += s.Tasks
-		}
-		x.lines = append(x.lines, fmt.Sprintf("Stages: %d, tasks: %d", n, tasks))
-	}
-	return x.lines
-}
-
 type explainer struct {
 	plan  *proto.Plan
-	stats map[uint32]*proto.OperatorStats
-	lines []string
+	stats map[uint32]*Figures
 	shown map[uint32]bool
+	props map[uint32]properties
 	// runtime is what joins tell scans, by scan.
 	runtime map[*proto.Operator][]string
 }
 
-func (x *explainer) line(depth int, format string, args ...any) {
-	prefix := ""
-	if depth > 0 {
-		prefix = strings.Repeat("  ", depth-1) + "-> "
-	}
-	x.lines = append(x.lines, prefix+fmt.Sprintf(format, args...))
-}
-
-func (x *explainer) detail(depth int, label, text string) {
-	if text != "" {
-		x.lines = append(x.lines, strings.Repeat("  ", depth)+"   "+label+": "+text)
-	}
-}
-
-func (x *explainer) operator(st *proto.Stage, op *proto.Operator, depth int) {
+func (x *explainer) operator(st *proto.Stage, op *proto.Operator) *ExplainNode {
 	in := inputFields(op)
 	e := exprPrinter{in}
 	title, details := "", [][2]string{}
@@ -186,8 +155,7 @@ func (x *explainer) operator(st *proto.Stage, op *proto.Operator, depth int) {
 	case *proto.Operator_TableFunction:
 		title = "Function " + callName(n.TableFunction.Function, n.TableFunction.Udf) + "(" + e.list(n.TableFunction.Args) + ")"
 	case *proto.Operator_ExchangeRead:
-		x.exchange(st, op, n.ExchangeRead, depth)
-		return
+		return x.exchange(st, op, n.ExchangeRead)
 	case *proto.Operator_SingleRow:
 		title = "Single row"
 	case *proto.Operator_DependentJoin:
@@ -206,16 +174,18 @@ func (x *explainer) operator(st *proto.Stage, op *proto.Operator, depth int) {
 	case *proto.Operator_VirtualScan:
 		title = "Catalog scan " + n.VirtualScan.Name
 	}
-	x.line(depth, "%s%s", title, x.figures(op))
-	for _, d := range details {
-		x.detail(depth, d[0], d[1])
-	}
+	out := x.node(st, op, title, details)
 	for _, c := range op.Inputs {
-		x.operator(st, c, depth+1)
+		out.Inputs = append(out.Inputs, x.operator(st, c))
 	}
+	return out
 }
 
-func (x *explainer) exchange(st *proto.Stage, op *proto.Operator, r *proto.ExchangeRead, depth int) {
+func (x *explainer) node(st *proto.Stage, op *proto.Operator, title string, details [][2]string) *ExplainNode {
+	return &ExplainNode{Title: title, Details: details, op: op, stats: x.stats, props: x.properties(st, op)}
+}
+
+func (x *explainer) exchange(st *proto.Stage, op *proto.Operator, r *proto.ExchangeRead) *ExplainNode {
 	src := x.plan.Stages[r.Stage]
 	from := exprPrinter{src.Root.Fields}
 	var how string
@@ -230,34 +200,14 @@ func (x *explainer) exchange(st *proto.Stage, op *proto.Operator, r *proto.Excha
 			how = "gather, merging by " + exprPrinter{op.Fields}.keys(r.Merge)
 		}
 	}
-	x.line(depth, "Exchange: %s; from stage %d with %d tasks%s", how, r.Stage, src.Tasks, x.figures(op))
+	out := x.node(st, op, fmt.Sprintf("Exchange: %s; from stage %d with %d tasks", how, r.Stage, src.Tasks), nil)
 	if x.shown[r.Stage] {
-		x.detail(depth, "Stage", fmt.Sprintf("%d, as above", r.Stage))
-		return
+		out.Details = [][2]string{{"Stage", fmt.Sprintf("%d, as above", r.Stage)}}
+		return out
 	}
 	x.shown[r.Stage] = true
-	x.operator(src, src.Root, depth+1)
-}
-
-func (x *explainer) figures(op *proto.Operator) string {
-	if x.stats == nil {
-		return fmt.Sprintf("  (rows≈%s)", approx(op.RowsEstimate))
-	}
-	s := x.stats[op.Id]
-	if s == nil {
-		return "  (never ran)"
-	}
-	out := fmt.Sprintf("  (rows=%d time=%s", s.Rows, millis(s.Nanos))
-	if s.PeakMemory > 0 {
-		out += " memory=" + bytesText(s.PeakMemory)
-	}
-	if s.SpilledBytes > 0 {
-		out += " spilled=" + bytesText(s.SpilledBytes)
-	}
-	if s.UdfCalls > 0 {
-		out += fmt.Sprintf(" udf_calls=%d udf_time=%s", s.UdfCalls, millis(s.UdfNanos))
-	}
-	return out + ")"
+	out.Inputs = []*ExplainNode{x.operator(src, src.Root)}
+	return out
 }
 
 func approx(f float64) string { return strconv.FormatFloat(math.Round(f), 'f', 0, 64) }

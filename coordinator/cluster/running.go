@@ -9,6 +9,7 @@ import (
 	"github.com/volleydb/volley/coordinator/scheduler"
 	"github.com/volleydb/volley/exchange"
 	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/planner"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/vector"
 	"github.com/volleydb/volley/worker"
@@ -386,10 +387,9 @@ func (r *Running) noteStats(key exchange.TaskKey, ops []*proto.OperatorStats, fi
 	}
 }
 
-// Stats returns the operators' statistics over all tasks, by operator id: sums,
-// and the largest of the memory peaks.
-func (r *Running) Stats() map[uint32]*proto.OperatorStats {
-	out := map[uint32]*proto.OperatorStats{}
+// Stats returns what is known of the operators, by operator id.
+func (r *Running) Stats() map[uint32]*planner.Figures {
+	out := map[uint32]*planner.Figures{}
 	if r.direct {
 		r.pipeMu.Lock()
 		ops := r.lastPipe
@@ -408,20 +408,13 @@ func (r *Running) Stats() map[uint32]*proto.OperatorStats {
 	return out
 }
 
-func merge(out map[uint32]*proto.OperatorStats, ops []*proto.OperatorStats) {
+// merge adds the figures of one task.
+func merge(out map[uint32]*planner.Figures, ops []*proto.OperatorStats) {
 	for _, o := range ops {
-		x := out[o.Id]
-		if x == nil {
-			x = &proto.OperatorStats{Id: o.Id}
-			out[o.Id] = x
+		if out[o.Id] == nil {
+			out[o.Id] = &planner.Figures{}
 		}
-		x.Rows += o.Rows
-		x.Batches += o.Batches
-		x.Nanos += o.Nanos
-		x.PeakMemory = max(x.PeakMemory, o.PeakMemory)
-		x.SpilledBytes += o.SpilledBytes
-		x.UdfCalls += o.UdfCalls
-		x.UdfNanos += o.UdfNanos
+		out[o.Id].Add(o)
 	}
 }
 
