@@ -317,7 +317,10 @@ func (p *aggPass) close() {
 func (s *callState) merge(b *vector.Batch, groups []int32) error {
 	vs := make([]*vector.Vector, s.states)
 	for i := range vs {
-		vs[i] = flatOrScaled(b.Col(s.stateFrom + i))
+		vs[i] = b.Col(s.stateFrom + i)
+		if vs[i].Form != vector.Const || !vs[i].IsNull(0) {
+			vs[i] = flatOrScaled(vs[i])
+		}
 	}
 	return s.agg.Merge(groups, vs, b.Rows())
 }

@@ -8,7 +8,8 @@ import (
 
 // Appender collects rows of vectors into one: each value is copied once and the
 // sources are not held. Dict columns stay Dict while all pieces share one
-// dictionary, Scaled ones Scaled while all have one scale; Const becomes Flat.
+// dictionary, Scaled ones Scaled while all have one scale; Const becomes Flat but
+// for columns of nothing but constant NULLs.
 type Appender struct {
 	t     types.Type
 	width int
@@ -20,6 +21,7 @@ type Appender struct {
 	child *Appender
 	dict  *Vector
 	codes []int32
+	nulls int // rows, all of constant NULLs, for which nothing is stored yet
 	// scaled says that buf holds coefficients at scale.
 	scaled bool
 	scale  int32
@@ -57,6 +59,8 @@ func (a *Appender) Room(v *Vector, idx []int32) bool {
 	switch {
 	case a.child != nil:
 		return int64(a.child.n)+int64(len(idx)) < math.MaxInt32/2
+	case v.Form == Const && v.IsNull(0):
+		return true
 	case a.width == 0 && v.Form != Dict:
 		total := int64(len(a.bytes))
 		if v.Form == Flat && total+int64(len(v.Bytes)) < math.MaxInt32 {
@@ -75,6 +79,19 @@ func (a *Appender) Append(v *Vector, idx []int32) {
 	if len(idx) == 0 {
 		return
 	}
+	if v.Form == Const && v.IsNull(0) && a.n == a.nulls {
+		a.n += len(idx)
+		a.nulls = a.n
+		return
+	}
+	if n := a.nulls; n > 0 {
+		a.n, a.nulls = 0, 0
+		a.append(NewNull(a.t, n), make([]int32, n))
+	}
+	a.append(v, idx)
+}
+
+func (a *Appender) append(v *Vector, idx []int32) {
 	a.appendValid(v, idx)
 	switch {
 	case v.Form == Dict && (a.dict == v.Child || a.dict == nil && a.n == 0):
@@ -213,6 +230,11 @@ func (a *Appender) appendFlatBytes(v *Vector, idx []int32) {
 
 // Build returns the vector and empties the Appender.
 func (a *Appender) Build() *Vector {
+	if a.nulls > 0 {
+		v := NewNull(a.t, a.n)
+		a.n, a.nulls = 0, 0
+		return v
+	}
 	v := &Vector{Type: a.t, Len: a.n, Valid: a.valid}
 	switch {
 	case a.dict != nil:

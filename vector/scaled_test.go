@@ -114,6 +114,18 @@ func TestScaled(t *testing.T) {
 		if got := a.Build(); sameRows(got, b.Build()) != nil {
 			t.Fatal("append of several forms")
 		}
+		null := NewNull(numeric, 9)
+		for k := range r.IntN(3) {
+			a.Append(null, []int32{0, 1, 2, 3}[:3+k])
+			b.Append(null.Flatten(), []int32{0, 1, 2, 3}[:3+k])
+		}
+		if r.IntN(2) == 0 {
+			a.Append(v, idx)
+			b.Append(flat, idx)
+		}
+		if got := a.Build(); sameRows(got, b.Build()) != nil {
+			t.Fatal("append after NULLs")
+		}
 		for i := range v.Len {
 			bld.AppendFrom(v, i)
 			bldFlat.AppendFrom(flat, i)
