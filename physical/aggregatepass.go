@@ -238,6 +238,11 @@ func (p *aggPass) charge(ctx context.Context) (full bool, err error) {
 	if p.table != nil && !p.frozen {
 		keys = p.table.size()
 	}
+	for _, c := range p.calls {
+		if c.set != nil {
+			keys = max(keys, c.set.size())
+		}
+	}
 	if keys > maxColumnBytes {
 		err = mem.tooLarge()
 	} else {
@@ -379,11 +384,21 @@ func (s *callState) flushSet(ctx context.Context) error {
 	if n == 0 {
 		return nil
 	}
-	b := vector.NewBatch(s.set.columns(), n)
+	vs := s.set.columns()
 	s.set = newGroupTable(s.ts)
-	const piece = 1 << 16
-	for from := 0; from < n; from += piece {
-		if err := s.sorter.add(ctx, b.Slice(from, min(from+piece, n))); err != nil {
+	return pieces(vs, n, func(vs []*vector.Vector, n int) error { return s.sorter.add(ctx, vector.NewBatch(vs, n)) })
+}
+
+// pieces calls f with the columns of a table in parts of a fair size.
+func pieces(vs []*vector.Vector, n int, f func(vs []*vector.Vector, n int) error) error {
+	const rows = 1 << 16
+	for from := 0; from < n; from += rows {
+		to := min(from+rows, n)
+		part := make([]*vector.Vector, len(vs))
+		for c, v := range vs {
+			part[c] = piece(v, from, to)
+		}
+		if err := f(part, to-from); err != nil {
 			return err
 		}
 	}
@@ -400,7 +415,7 @@ func (s *callState) drain(ctx context.Context) error {
 			n := s.set.n
 			vs := s.set.columns()
 			s.set = nil
-			return s.feed(vs, n)
+			return pieces(vs, n, s.feed)
 		}
 		if err := s.flushSet(ctx); err != nil {
 			return err
@@ -476,7 +491,7 @@ func (o *aggOutput) Next(context.Context) (*vector.Batch, error) {
 	}
 	var cols []*vector.Vector
 	for _, k := range o.keys {
-		cols = append(cols, vector.Slice(k, o.at, to))
+		cols = append(cols, piece(k, o.at, to))
 	}
 	for _, c := range p.calls {
 		if p.a.mode == proto.Aggregate_PARTIAL {

@@ -1,11 +1,8 @@
 package physical
 
 import (
-	"bytes"
 	"context"
 	"math/bits"
-
-	"github.com/zeebo/xxh3"
 
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
@@ -15,28 +12,30 @@ import (
 // is a key like others. Open addressing with linear probing, at most half full;
 // the key columns are kept as they first came.
 //
-// Three ways to find a group: a single integer key stands in the slot itself;
-// other keys are encoded (encodeKeys), with their hash in the slot; and keys that
-// are all dictionary codes go through a table from the combined code to the
-// group, which holds as long as the dictionaries are the same ones.
+// Ways to find a group: a single integer key stands in the slot itself; a single
+// string key is numbered by a valueTable; several keys are packed into words, in
+// which strings and what else has no fixed small width stand as the numbers that
+// valueTables of their columns give them (groupwords.go); a single key of another
+// type is encoded (encodeKeys) and numbered. Keys that are all dictionary codes go
+// through a table from the combined code to the group, which holds as long as the
+// dictionaries are the same ones.
 type groupTable struct {
 	ts   []types.Type
 	n    int
-	keys []*vector.Appender
+	keys []*vector.Appender // nil where the column's valueTable has the values
 
 	isInt     bool
 	ints      []intSlot
 	nullGroup int32
-	touched   int32 // keeps the reads of findInts from being optimised away
+	touched   int32 // keeps reads ahead of time from being optimised away
 
-	slots  []byteSlot
-	hashes []uint32 // per group
-	arena  []byte
-	offs   []int // per group: its key is arena[offs[g]:offs[g+1]]
+	values *valueTable // of a single key: its numbers are the groups
+	words  *wordTable  // of several
 
 	codes     []int32 // combined code → group, -1 = not looked up yet
 	codeDicts []*vector.Vector
 	codeOne   []codeGroup
+	codeOf    []int32
 
 	fresh []int32 // scratch: rows that made new groups
 }
@@ -57,29 +56,68 @@ type codeGroup struct{ code, row int32 }
 const maxCodes = 1 << 16
 
 func newGroupTable(ts []types.Type) *groupTable {
-	t := &groupTable{ts: ts, nullGroup: -1, offs: []int{0}}
-	for _, k := range ts {
-		t.keys = append(t.keys, vector.NewAppender(k))
+	t := &groupTable{ts: ts, nullGroup: -1}
+	t.keys = make([]*vector.Appender, len(ts))
+	for i, k := range ts {
+		if !plainBytes(k) {
+			t.keys[i] = vector.NewAppender(k)
+		}
 	}
-	t.isInt = len(ts) == 1 && isIntPhys(ts[0].Phys())
+	switch {
+	case len(ts) == 1 && isIntPhys(ts[0].Phys()):
+		t.isInt = true
+	case len(ts) == 1:
+		t.values = newValueTable(ts[0])
+	default:
+		t.words = newWordTable(ts)
+	}
 	return t
 }
 
 // size is the bytes held.
 func (t *groupTable) size() int64 {
-	s := 16*int64(cap(t.ints)) + 8*int64(cap(t.slots)) + 4*int64(cap(t.hashes)) +
-		int64(cap(t.arena)) + 8*int64(cap(t.offs)) + 4*int64(cap(t.codes))
+	s := 16*int64(cap(t.ints)) + 4*int64(cap(t.codes))
+	if t.values != nil {
+		s += t.values.size()
+	}
+	if t.words != nil {
+		s += t.words.size()
+	}
 	for _, k := range t.keys {
-		s += k.Size()
+		if k != nil {
+			s += k.Size()
+		}
 	}
 	return s
 }
 
-// columns returns the keys of all groups and empties the table.
+// smallDict is the size of dictionaries that many batches may share: each counts
+// all of it, and has it in a file or on the wire.
+const smallDict = 256
+
+// piece returns rows of a column that columns gave, for a batch.
+func piece(v *vector.Vector, from, to int) *vector.Vector {
+	v = vector.Slice(v, from, to)
+	if v.Form == vector.Dict && v.Child.Len > min(smallDict, to-from) {
+		return v.Flatten()
+	}
+	return v
+}
+
+// columns returns the keys of all groups and empties the table. Taken together
+// the values of one column may exceed the bytes that a Flat vector can have: see
+// piece.
 func (t *groupTable) columns() []*vector.Vector {
 	out := make([]*vector.Vector, len(t.keys))
 	for i, k := range t.keys {
-		out[i] = k.Build()
+		switch {
+		case k != nil:
+			out[i] = k.Build()
+		case t.values != nil:
+			out[i] = t.values.column(t.ts[i])
+		default:
+			out[i] = t.words.column(i, t.ts[i])
+		}
 	}
 	return out
 }
@@ -89,23 +127,39 @@ func (t *groupTable) columns() []*vector.Vector {
 // valid until the next call.
 func (t *groupTable) find(ctx context.Context, vs []*vector.Vector, n int, groups []int32, insert bool) ([]int32, error) {
 	t.fresh = t.fresh[:0]
-	switch {
-	case t.findCodes(vs, n, groups, insert):
-	case t.isInt:
-		v := vs[0].Flatten()
-		t.findInts(v, widen(v), groups, insert)
-	default:
-		t.findBytes(vs, n, groups, insert)
+	if !t.findCodes(vs, n, groups, insert) {
+		t.lookup(vs, n, groups, insert)
 	}
 	if len(t.fresh) > 0 {
 		for c, v := range vs {
-			t.keys[c].Append(v, t.fresh)
+			if t.keys[c] != nil {
+				t.keys[c].Append(v, t.fresh)
+			}
 		}
 		if err := cancelled(ctx); err != nil {
 			return nil, err
 		}
 	}
 	return t.fresh, nil
+}
+
+// lookup is find without combined codes.
+func (t *groupTable) lookup(vs []*vector.Vector, n int, groups []int32, insert bool) {
+	switch {
+	case t.isInt:
+		v := vs[0].Flatten()
+		t.findInts(v.Valid, widen(v), groups, insert)
+	case t.values != nil:
+		t.values.number(vs[0], n, groups, insert)
+		for i, g := range groups[:n] {
+			if int(g) >= t.n {
+				t.n++
+				t.fresh = append(t.fresh, int32(i))
+			}
+		}
+	default:
+		t.findWords(vs, n, groups, insert)
+	}
 }
 
 func hashInt(k int64) uint64 {
@@ -148,7 +202,7 @@ func (t *groupTable) growInts(n int) {
 	}
 }
 
-func (t *groupTable) findInts(v *vector.Vector, keys []int64, groups []int32, insert bool) {
+func (t *groupTable) findInts(valid []byte, keys []int64, groups []int32, insert bool) {
 	if len(t.ints) == 0 {
 		t.growInts(0)
 	}
@@ -163,18 +217,18 @@ func (t *groupTable) findInts(v *vector.Vector, keys []int64, groups []int32, in
 				touched += t.ints[hashInt(k)&mask].group
 			}
 			t.touched = touched
-			t.findIntBlock(v, keys, from, to, groups, insert)
+			t.findIntBlock(valid, keys, from, to, groups, insert)
 		}
 		return
 	}
-	t.findIntBlock(v, keys, 0, len(keys), groups, insert)
+	t.findIntBlock(valid, keys, 0, len(keys), groups, insert)
 }
 
-func (t *groupTable) findIntBlock(v *vector.Vector, all []int64, from, to int, groups []int32, insert bool) {
+func (t *groupTable) findIntBlock(valid []byte, all []int64, from, to int, groups []int32, insert bool) {
 	slots, mask := t.ints, uint64(len(t.ints)-1)
 	for i := from; i < to; i++ {
 		k := all[i]
-		if v.Valid != nil && v.Valid[i>>3]&(1<<(i&7)) == 0 {
+		if valid != nil && valid[i>>3]&(1<<(i&7)) == 0 {
 			if t.nullGroup < 0 && insert {
 				t.nullGroup = int32(t.n)
 				t.n++
@@ -211,65 +265,6 @@ func (t *groupTable) findIntBlock(v *vector.Vector, all []int64, from, to int, g
 	}
 }
 
-func (t *groupTable) growSlots() {
-	size := grown(len(t.slots))
-	t.slots = make([]byteSlot, size)
-	for i := range t.slots {
-		t.slots[i].group = -1
-	}
-	mask := uint32(size - 1)
-	for g, h := range t.hashes {
-		at := h & mask
-		for t.slots[at].group >= 0 {
-			at = (at + 1) & mask
-		}
-		t.slots[at] = byteSlot{hash: h, group: int32(g)}
-	}
-}
-
-func (t *groupTable) findBytes(vs []*vector.Vector, n int, groups []int32, insert bool) {
-	k := encodeKeys(vs, nil, n)
-	hashes := make([]uint32, n)
-	for i := range hashes {
-		hashes[i] = uint32(xxh3.Hash(k.at(i)))
-	}
-	for i, h := range hashes {
-		groups[i] = t.findKey(k.at(i), h, insert, int32(i))
-	}
-}
-
-func (t *groupTable) findKey(key []byte, h uint32, insert bool, row int32) int32 {
-	if len(t.slots) == 0 {
-		t.growSlots()
-	}
-	mask := uint32(len(t.slots) - 1)
-	at := h & mask
-	for {
-		s := &t.slots[at]
-		if s.group < 0 {
-			break
-		}
-		if s.hash == h && bytes.Equal(key, t.arena[t.offs[s.group]:t.offs[s.group+1]]) {
-			return s.group
-		}
-		at = (at + 1) & mask
-	}
-	if !insert {
-		return -1
-	}
-	g := int32(t.n)
-	t.slots[at] = byteSlot{hash: h, group: g}
-	t.n++
-	t.hashes = append(t.hashes, h)
-	t.arena = append(t.arena, key...)
-	t.offs = append(t.offs, len(t.arena))
-	t.fresh = append(t.fresh, row)
-	if 2*t.n > len(t.slots) {
-		t.growSlots()
-	}
-	return g
-}
-
 // findCodes serves keys that are all dictionary columns with few combinations.
 func (t *groupTable) findCodes(vs []*vector.Vector, n int, groups []int32, insert bool) bool {
 	if len(vs) == 0 || n < 16 {
@@ -302,7 +297,11 @@ func (t *groupTable) findCodes(vs []*vector.Vector, n int, groups []int32, inser
 			t.codes[i] = -1
 		}
 	}
-	code := make([]int32, n)
+	if cap(t.codeOf) < n {
+		t.codeOf = make([]int32, n)
+	}
+	code := t.codeOf[:n]
+	clear(code)
 	for _, v := range vs {
 		size := int32(v.Child.Len + 1)
 		if v.Valid == nil {
@@ -345,7 +344,7 @@ func (t *groupTable) findCodes(vs []*vector.Vector, n int, groups []int32, inser
 		sub[c] = vector.Gather(v, rows)
 	}
 	found := make([]int32, len(rows))
-	t.findBytes(sub, len(rows), found, insert)
+	t.lookup(sub, len(rows), found, insert)
 	for i, o := range t.codeOne {
 		t.codes[o.code] = found[i] // -1 again for what is unknown
 	}
