@@ -16,5 +16,6 @@ func families() []func(*registry) {
 		registerCatalog,
 		registerJSON,
 		registerSubqueries,
+		registerSampling,
 	}
 }

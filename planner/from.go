@@ -120,9 +120,12 @@ func (sc *selectCtx) fromNode(n *pg.Node, left *fromItem) (*fromItem, error) {
 	case n.GetRangeFunction() != nil:
 		return sc.rangeFunction(n.GetRangeFunction(), left)
 	case n.GetJoinExpr() != nil:
+		if s := sampleMark(n.GetJoinExpr()); s != nil {
+			return sc.fromNode(s, left)
+		}
 		return sc.joinExpr(n.GetJoinExpr(), left)
 	case n.GetRangeTableSample() != nil:
-		return nil, b.unsupported(n.GetRangeTableSample().Location, "TABLESAMPLE").WithHint("Use WHERE random() < fraction.")
+		return sc.tableSample(n.GetRangeTableSample(), left)
 	}
 	return nil, b.unsupported(nodeLocation(n), "this item in FROM")
 }
