@@ -52,6 +52,8 @@ var settingsTable = append([]setting{
 			}
 			return v, nil
 		}},
+	{name: "volley.dialect", kind: "enum", def: "postgres", enum: []string{"postgres", "mysql"}, category: "Volley / Execution",
+		doc: "Dialect in which the statements of the next message are written."},
 	{name: "volley.batch_rows", kind: "integer", def: "16384", min: 64, max: 1 << 16, category: "Volley / Execution",
 		doc: "Rows per batch that operators aim for."},
 	{name: "volley.rows_per_task", kind: "integer", def: strconv.Itoa(planner.RowsPerTask), min: 1, max: 1 << 40, category: "Volley / Execution",

@@ -442,9 +442,12 @@ func (c *conn) textOptions() *types.TextOptions {
 }
 
 // parseSQL parses a text that has come as bytes of unknown worth.
-func parseSQL(sql string) ([]*parser.Statement, error) {
+func (c *conn) parseSQL(sql string) ([]*parser.Statement, error) {
 	if err := validText(sql); err != nil {
 		return nil, err
+	}
+	if d, ok := c.sess.(Dialects); ok {
+		return d.Parse(sql)
 	}
 	return parser.Parse(sql)
 }

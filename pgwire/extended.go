@@ -56,7 +56,7 @@ func (c *conn) parse(b *body) error {
 		return pgerr.New(pgerr.ProgramLimitExceeded, "too many prepared statements").
 			WithHint("A connection holds at most %d; close those that are not needed.", maxStatements)
 	}
-	list, err := parseSQL(sql)
+	list, err := c.parseSQL(sql)
 	if err != nil {
 		return err
 	}

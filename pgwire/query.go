@@ -22,7 +22,7 @@ func (c *conn) simpleQuery(b *body) error {
 	}
 	delete(c.statements, "")
 	c.closePortal("")
-	list, err := parseSQL(sql)
+	list, err := c.parseSQL(sql)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,11 @@ type Session interface {
 	Close()
 }
 
+// Dialects is a Session whose settings tell the dialect of its statements.
+type Dialects interface {
+	Parse(sql string) ([]*parser.Statement, error)
+}
+
 // Cursors is implemented by a Session that has SQL cursors, which clients
 // describe as if they were portals.
 type Cursors interface {

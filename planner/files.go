@@ -239,11 +239,11 @@ func (sc *selectCtx) fileOption(f *fileFunc, cfg *fileConfig, na *pg.NamedArgExp
 		cfg.path.Hive = true
 		cfg.path.HiveTypes, err = typeMap()
 	case "filename":
-		cfg.path.Filename = v
-		if x, err := types.ParseBool(v); err == nil {
-			if cfg.path.Filename = "filename"; !x {
-				cfg.path.Filename = ""
-			}
+		switch cfg.path.Filename = v; v { // true and false come as these words
+		case "true":
+			cfg.path.Filename = "filename"
+		case "false":
+			cfg.path.Filename = ""
 		}
 	case "dateformat":
 		cfg.csv.DateFormat = v

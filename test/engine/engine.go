@@ -174,7 +174,7 @@ type Rows struct {
 
 // Run executes every statement of a text and returns the last one's result.
 func (s *Session) Run(ctx context.Context, sql string) (*Rows, error) {
-	list, err := parser.Parse(sql)
+	list, err := s.Parse(sql)
 	if err != nil {
 		return nil, err
 	}
