@@ -51,6 +51,7 @@ func main() {
 	flag.BoolVar(&c.volley, "volley-only", false, "measure Volley alone, after the answers have been compared")
 	suite := flag.String("suite", "", "run the queries of this `suite` on both engines instead: tpch, tpcds, clickbench, h2o, features")
 	scale := flag.Float64("sf", 0.1, "scale factor of the suite; of the others: millions of rows")
+	scaling := flag.Bool("scaling", false, "run the suite on one CPU and on all, Volley alone, and print the efficiency")
 	memory := flag.String("peak-of", "", "measure how operators keep to work_mem, running this volley `program`; -sf is millions of rows")
 	flag.DurationVar(&c.timeout, "timeout", 2*time.Minute, "a suite's query fails after this `time`")
 	flag.StringVar(&c.answers, "answers", "", "write DuckDB's answers to the suite's queries, and the data, into this `directory` instead")
@@ -67,6 +68,8 @@ func main() {
 	var err error
 	if *memory != "" {
 		err = runMemory(ctx, c, *memory, *scale, os.Stdout, os.Stderr)
+	} else if *suite != "" && *scaling {
+		err = runScaling(ctx, c, *suite, *scale, os.Stdout, os.Stderr)
 	} else if *suite != "" && c.answers != "" {
 		err = writeAnswers(ctx, c, *suite, *scale, os.Stderr)
 	} else if *suite != "" {

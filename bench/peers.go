@@ -104,6 +104,9 @@ func runSuite(ctx context.Context, c config, suite string, scale float64, out, l
 	if p.err != nil {
 		return p.err
 	}
+	if c.json == "-" {
+		return suiteJSON(done, out)
+	}
 	return printSuite(suite, scale, c, done, out)
 }
 
