@@ -90,7 +90,7 @@ func formatRow(dst []byte, texts []*vector.Vector, row int) ([]byte, error) {
 					return nil, errFormat("width argument position must be ended by \"$\"")
 				}
 				i++
-				w = n
+				w, next = n, n+1
 			} else {
 				next++
 			}

@@ -243,7 +243,7 @@ func likeAll(p *likePattern, s *vector.Vector, res []bool, negate bool) {
 func likeEscape(dst []byte, r *row) ([]byte, error) {
 	p, esc := r.str(0), r.str(1)
 	if utf8.RuneCountInString(esc) > 1 {
-		return nil, pgerr.New("22019", "invalid escape string").WithHint("Escape string must be empty or one character.")
+		return nil, pgerr.New("22025", "invalid escape string").WithHint("Escape string must be empty or one character.")
 	}
 	if esc == `\` {
 		return append(dst, p...), nil

@@ -431,7 +431,7 @@ func chr(dst []byte, r *row) ([]byte, error) {
 	case n == 0:
 		return nil, pgerr.New(pgerr.ProgramLimitExceeded, "null character not permitted")
 	case n < 0:
-		return nil, pgerr.New(pgerr.ProgramLimitExceeded, "character number must be positive")
+		return nil, pgerr.New(pgerr.InvalidParameterValue, "character number must be positive")
 	case n > unicode.MaxRune:
 		return nil, pgerr.New(pgerr.ProgramLimitExceeded, "requested character too large for encoding: %d", n)
 	case !utf8.ValidRune(rune(n)):

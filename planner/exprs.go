@@ -374,7 +374,8 @@ func (sc *selectCtx) isNull(e Expr, test pg.NullTestType) (Expr, error) {
 }
 
 func (sc *selectCtx) booleanTest(x *pg.BooleanTest) (Expr, error) {
-	e, err := sc.boolExpr(x.Arg, "IS")
+	name := strings.ReplaceAll(strings.TrimPrefix(x.Booltesttype.String(), "IS_"), "_", " ")
+	e, err := sc.boolExpr(x.Arg, "IS "+name)
 	if err != nil {
 		return nil, err
 	}

@@ -196,6 +196,42 @@ func sameKeyExpr(k, e Expr) bool {
 	return sameExpr(k, e)
 }
 
+// withKeys replaces keys that are an AND or OR (also BETWEEN is) by their columns
+// where folding has made their operands those of a larger AND or OR; nil for none.
+func withKeys(e Expr, keys []Expr, cols []Col) Expr {
+	l, ok := e.(*Bool)
+	if !ok || l.Op == proto.Bool_NOT {
+		return nil
+	}
+	args := l.Args
+	for i, key := range keys {
+		k, ok := key.(*Bool)
+		if !ok || k.Op != l.Op || len(k.Args) >= len(args) {
+			continue
+		}
+		for at := 0; at+len(k.Args) <= len(args); at++ {
+			if slices.EqualFunc(k.Args, args[at:at+len(k.Args)], sameExpr) {
+				args = slices.Concat(args[:at], []Expr{cols[i].ref()}, args[at+len(k.Args):])
+				break
+			}
+		}
+	}
+	if len(args) == len(l.Args) {
+		return nil
+	}
+	for i, x := range args {
+		args[i] = rewrite(x, func(e Expr) Expr {
+			for j, k := range keys {
+				if sameKeyExpr(k, e) {
+					return cols[j].ref()
+				}
+			}
+			return nil
+		})
+	}
+	return &Bool{Op: l.Op, Args: args}
+}
+
 // grouping binds GROUPING(a, b, …).
 func (sc *selectCtx) grouping(x *pg.GroupingFunc) (Expr, error) {
 	b := sc.b

@@ -103,15 +103,27 @@ func (sc *selectCtx) aExpr(x *pg.A_Expr) (Expr, error) {
 		if err != nil {
 			return nil, b.at(err, x.Location)
 		}
-		t := args[0].Type()
+		t := ats[0]
+		if args[0].Type().ID == t.ID {
+			t = args[0].Type() // with its modifier
+		}
+		// real = double precision is an operator of its own; here both need one type.
+		if ats[0].ID != ats[1].ID {
+			wide, err := function.CommonType(ats, "=")
+			if err != nil {
+				return nil, b.at(err, x.Location)
+			}
+			ats = []types.Type{wide, wide}
+		}
 		for i := range args {
 			if args[i], err = b.coerce(args[i], ats[i], function.Implicit, "="); err != nil {
 				return nil, err
 			}
 		}
 		if x.Kind == pg.A_Expr_Kind_AEXPR_NULLIF {
+			// The answer is the left operand of =, which may be a wider one.
 			c := &Coalesce{Op: proto.Coalesce_NULLIF, Args: args, T: args[0].Type()}
-			if t.ID != types.Unknown && t != c.T {
+			if t != c.T {
 				return b.coerce(c, t, function.Explicit, "NULLIF")
 			}
 			return b.fold(c), nil

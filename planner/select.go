@@ -684,7 +684,7 @@ func (sc *selectCtx) aggregate(g *groupBy, targets []*target, having *Expr, orde
 			if c, ok := e.(*Column); ok {
 				return groupings[c.ID]
 			}
-			return nil
+			return withKeys(e, keys, a.Out)
 		})
 		walk(e, func(e Expr) bool {
 			if c, ok := e.(*Column); ok && inScope[c.ID] && !have[c.ID] && bad == nil {

@@ -60,6 +60,12 @@
 // compare has no expected rows: all modes must give the same bytes in the same
 // order. Give volley.seed first when it draws random numbers.
 //
+// "modes embedded 3workers-cut" at the head of a file names the modes that it is
+// run in, for files of scalar expressions.
+//
+// doc_*.test follow the chapters of Postgres' documentation. What Volley refuses or
+// answers differently there has skipif volley.
+//
 // skipif NAME and onlyif NAME before a record leave it out; the names are
 // embedded, cluster, cut, uncut, volley and postgres. "session NAME" lets the
 // following records run in another session, "default" being the first; "halt"

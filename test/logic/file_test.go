@@ -34,6 +34,7 @@ type file struct {
 	name    string
 	lines   []string
 	records []*record
+	modes   []string // those that the file is run in; nil = all
 }
 
 func readFile(path, name string) (*file, error) {
@@ -59,6 +60,9 @@ func readFile(path, name string) (*file, error) {
 			continue
 		case "onlyif":
 			only = append(only, rest)
+			continue
+		case "modes":
+			f.modes = strings.Fields(rest)
 			continue
 		case "session", "halt":
 			r.text = rest

@@ -91,13 +91,17 @@ func TestLogic(t *testing.T) {
 		}
 		files[name], names = f, append(names, name)
 	}
-	all := func(t *testing.T, tg *target) {
+	all := func(t *testing.T, tg *target, mode string) {
 		for _, n := range names {
-			t.Run(n, func(t *testing.T) { runFile(t, tg, files[n]) })
+			f := files[n]
+			if mode != "postgres" && f.modes != nil && !slices.Contains(f.modes, mode) {
+				continue
+			}
+			t.Run(n, func(t *testing.T) { runFile(t, tg, f) })
 		}
 	}
 	if *postgres != "" {
-		t.Run("postgres", func(t *testing.T) { all(t, postgresTarget(t)) })
+		t.Run("postgres", func(t *testing.T) { all(t, postgresTarget(t), "postgres") })
 		return
 	}
 	for _, workers := range []int{0, 1, 2, 3} {
@@ -117,9 +121,10 @@ func TestLogic(t *testing.T) {
 				}
 				name += "-cut"
 			}
+			name := name
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				all(t, volleyTarget(t, start(), workers, cut))
+				all(t, volleyTarget(t, start(), workers, cut), name)
 			})
 		}
 	}
