@@ -136,7 +136,7 @@ func (b *binder) pullUp(n Node, outer colSet) (out Node, conds []Expr, ok bool) 
 			return nil, nil, false
 		}
 		var stay []Expr
-		for _, c := range conjuncts(nil, n.Cond) {
+		for _, c := range terms(n.Cond) {
 			switch {
 			case isVolatile(c):
 				return nil, nil, false
@@ -242,7 +242,7 @@ func (b *binder) pullUpJoin(n *Join, outer colSet) (Node, []Expr, bool) {
 	j.Right = r
 	conds = append(conds, more...)
 	var stay []Expr
-	for _, c := range conjuncts(nil, n.Cond) {
+	for _, c := range terms(n.Cond) {
 		if columnsOf(c).meets(outer) {
 			if isVolatile(c) {
 				return nil, nil, false

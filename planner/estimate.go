@@ -121,12 +121,11 @@ func (s *estimator) make(n Node) *estimate {
 		e := *s.of(n.In)
 		if n.Count >= 0 {
 			e.rows = min(e.rows, float64(n.Count))
-			e.base = e.rows
 		}
 		return &e
 	case *SingleRow:
 		e := *s.of(n.In)
-		e.rows, e.base = 1, 1
+		e.rows = 1
 		return &e
 	case *ProjectSet:
 		e := *s.of(n.In)
@@ -311,6 +310,10 @@ func (e *estimate) narrow(c Expr) {
 		}
 		return
 	}
+	if b, ok := c.(*Bool); ok && b.Op == proto.Bool_OR {
+		e.narrowAny(b)
+		return
+	}
 	op, col, k := comparison(c)
 	if op == "" || op == "<>" {
 		return
@@ -336,6 +339,27 @@ func (e *estimate) narrow(c Expr) {
 		}
 	}
 	e.cols[col.ID] = ce
+}
+
+// narrowAny records the columns that every arm of an OR says the value of.
+func (e *estimate) narrowAny(or *Bool) {
+	list := arms(nil, or)
+	counts := map[ColID]int{}
+	for _, a := range list {
+		seen := colSet{}
+		for _, c := range conjuncts(nil, a) {
+			if op, col, _ := comparison(c); op == "=" && !seen[col.ID] {
+				seen[col.ID] = true
+				counts[col.ID]++
+			}
+		}
+	}
+	for id, n := range counts {
+		if ce := e.cols[id]; n == len(list) && ce.distinct > float64(n) {
+			ce.distinct, ce.nulls = float64(n), 0
+			e.cols[id] = ce
+		}
+	}
 }
 
 // share of the rows that pass a condition.
@@ -477,7 +501,7 @@ func (s *estimator) counted(n *Aggregate) bool {
 
 func (s *estimator) aggregate(n *Aggregate) *estimate {
 	in := s.of(n.In)
-	e := &estimate{rows: in.groups(n.Keys), cols: map[ColID]colEstimate{}}
+	e := &estimate{rows: in.groups(n.Keys), base: in.base, cols: map[ColID]colEstimate{}}
 	for i, k := range n.Keys {
 		if c, ok := k.(*Column); ok {
 			e.cols[n.Out[i].ID] = in.cols[c.ID]

@@ -63,6 +63,8 @@ func (g *joinGraph) order(root *Join) (Node, error) {
 	if g.unfit || len(g.rels) > maxRelations {
 		return nil, nil
 	}
+	g.equalities()
+	g.reduce()
 	// The leaves' own join trees, then what is known about the leaves.
 	for _, r := range g.rels {
 		n, err := g.b.orderJoins(r.node, g.s)
@@ -71,7 +73,6 @@ func (g *joinGraph) order(root *Join) (Node, error) {
 		}
 		r.node = inOrder(n, r.node.Cols())
 	}
-	g.equalities()
 	if err := g.inferConstants(); err != nil {
 		return nil, err
 	}

@@ -108,6 +108,9 @@ func (b *binder) optimise(n Node, need colSet) (Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n, err = b.filterShared(n); err != nil {
+		return nil, err
+	}
 	est := newEstimator()
 	// Shared plans first: how many rows they give decides about what reads them.
 	err = sharedPlans(n, map[*SharedPlan]bool{}, func(s *SharedPlan) error {

@@ -38,7 +38,9 @@ func (b *binder) pushDown(n Node, conds []Expr) (Node, error) {
 				stay = append(stay, c)
 				continue
 			}
-			down = append(down, substitute(c, by))
+			if c = b.foldCond(substitute(c, by)); !isTrue(c) {
+				down = append(down, conjuncts(nil, c)...)
+			}
 		}
 		in, err := b.pushDown(n.In, down)
 		return filter(&Project{In: in, Exprs: n.Exprs, Out: n.Out}, stay), err
@@ -65,6 +67,9 @@ func (b *binder) pushDown(n Node, conds []Expr) (Node, error) {
 				}
 			} else {
 				stay = append(stay, c)
+				if e := impliedBy(c, keys); e != nil && !isVolatileMap(by) {
+					down = append(down, substitute(e, by))
+				}
 			}
 		}
 		in, err := b.pushDown(n.In, down)

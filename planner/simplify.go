@@ -46,6 +46,9 @@ func factor(e Expr) []Expr {
 		}
 	}
 	if len(common) == 0 {
+		if b, ok := e.(*Bool); ok {
+			return []Expr{oneOf(&Bool{Op: b.Op, Args: list})}
+		}
 		return []Expr{e}
 	}
 	or := &Bool{Op: proto.Bool_OR}
@@ -61,7 +64,28 @@ func factor(e Expr) []Expr {
 		}
 		or.Args = append(or.Args, and(own...))
 	}
-	return append(common, or)
+	return append(common, oneOf(or))
+}
+
+// oneOf is an OR of comparisons of one column with constants as a list of values.
+func oneOf(or *Bool) Expr {
+	var in *InList
+	for _, a := range or.Args {
+		call, ok := a.(*Call)
+		if !ok || len(call.Args) != 2 || !isEquality(call.F) {
+			return or
+		}
+		col, ok1 := call.Args[0].(*Column)
+		c, ok2 := call.Args[1].(*Const)
+		if !ok1 || !ok2 || col.T != c.T || c.V == nil || in != nil && !sameExpr(in.Arg, col) {
+			return or
+		}
+		if in == nil {
+			in = &InList{Arg: col}
+		}
+		in.Values = append(in.Values, c)
+	}
+	return in
 }
 
 func contains(list []Expr, e Expr) bool {
@@ -117,6 +141,16 @@ func nullWith(e Expr, ids colSet) bool {
 		return e.Op == proto.Bool_NOT && nullWith(e.Args[0], ids)
 	case *InList:
 		return len(e.Values) > 0 && nullWith(e.Arg, ids)
+	case *Case:
+		// What a scalar subquery becomes: NULL unless a row matched.
+		for _, w := range e.Whens {
+			if !rejectsNull(w.Cond, ids) && !nullWith(w.Result, ids) {
+				return false
+			}
+		}
+		return e.Else == nil || nullWith(e.Else, ids)
+	case *Const:
+		return e.V == nil || e.V.IsNull(0)
 	}
 	return false
 }
