@@ -17,5 +17,6 @@ func families() []func(*registry) {
 		registerJSON,
 		registerSubqueries,
 		registerSampling,
+		registerNormalize,
 	}
 }

@@ -224,14 +224,36 @@ func regexSplit(b *vector.Builder, r *row, k *regexCache) error {
 
 // similarEscape rewrites a SIMILAR TO pattern as a regular expression.
 func similarEscape(dst []byte, r *row) ([]byte, error) {
-	p, esc := r.str(0), `\`
+	esc := `\`
 	if len(r.args) > 1 {
 		esc = r.str(1)
 	}
+	return appendSimilar(dst, r.str(0), esc)
+}
+
+// appendSimilar appends the regular expression of a pattern. The escape character
+// before a double quote separates the parts of the pattern of substring: what
+// stands before the text that is wanted, as short as possible, the text, and the rest.
+func appendSimilar(dst []byte, p, esc string) ([]byte, error) {
+	if len(esc) > 1 && utf8.RuneCountInString(esc) > 1 {
+		return nil, pgerr.New("22025", "invalid escape string").WithHint("Escape string must be empty or one character.")
+	}
 	dst = append(dst, "^(?:"...)
-	after, inBracket := false, false
+	after, inBracket, quotes := false, false, 0
+	short := esc != "" && strings.Contains(p, esc+`"`) // quantifiers take as little as they can
 	for _, x := range p {
 		switch {
+		case after && x == '"' && !inBracket:
+			after = false
+			switch quotes++; quotes {
+			case 1:
+				dst = append(dst, ")("...)
+				short = false
+			case 2:
+				dst = append(dst, ")(?:"...)
+			default:
+				return nil, pgerr.New("2200C", "SQL regular expression may not contain more than two escape-double-quote separators")
+			}
 		case after:
 			dst = append(dst, '\\')
 			dst = utf8.AppendRune(dst, x)
@@ -249,6 +271,11 @@ func similarEscape(dst []byte, r *row) ([]byte, error) {
 			dst = append(dst, '[')
 		case x == '%':
 			dst = append(dst, ".*"...)
+			if short {
+				dst = append(dst, '?')
+			}
+		case short && (x == '*' || x == '+' || x == '?' || x == '}'):
+			dst = append(dst, byte(x), '?')
 		case x == '_':
 			dst = append(dst, '.')
 		case x == '(':
@@ -297,6 +324,17 @@ func registerRegexps(r *registry) {
 			}
 			return append(dst, r.str(0)[m[0]:m[1]]...), true, nil
 		})
+	}))
+	r.scalar("substring(text,text,text) text", perCall(func(k *regexCache) EvalFunc {
+		find := regexSubstring(k)
+		escape := text(func(dst []byte, r *row) ([]byte, error) { return appendSimilar(dst, r.str(0), r.str(1)) })
+		return func(c *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
+			p, err := escape(c, args[1:], n)
+			if err != nil {
+				return nil, err
+			}
+			return find(c, []*vector.Vector{args[0], p}, n)
+		}
 	}))
 	r.scalar("similar_to_escape(text) text", text(similarEscape))
 	r.scalar("similar_to_escape(text,text) text", text(similarEscape))

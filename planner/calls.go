@@ -15,6 +15,10 @@ import (
 // candidates finds the functions of a name: the user's own before the built-ins.
 func (b *binder) candidates(schema, name string) []*function.Function {
 	var out []*function.Function
+	if b.o.Catalog != nil && schema == "pg_catalog" && name == "normalize" {
+		// The grammar qualifies normalize(x) itself; the user may have one.
+		out = append(out, b.o.Catalog.Functions("", name)...)
+	}
 	if b.o.Catalog != nil && schema != "pg_catalog" {
 		out = append(out, b.o.Catalog.Functions(schema, name)...)
 	}
@@ -218,8 +222,8 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 	if what := strayClause(name); what != "" {
 		return nil, pgerr.New(pgerr.SyntaxError, "%s", what).At(b.pos(fc.Location))
 	}
-	if schema == "pg_catalog" && name == "overlaps" {
-		return nil, b.unsupported(fc.Location, "OVERLAPS").WithHint("Compare the ends: start1 < end2 AND start2 < end1.")
+	if name == "overlaps" && (schema == "" || schema == "pg_catalog") && len(fc.Args) == 4 {
+		return sc.overlaps(fc)
 	}
 	if fc.AggWithinGroup {
 		return sc.withinGroup(fc, name)
