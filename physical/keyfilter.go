@@ -2,6 +2,7 @@ package physical
 
 import (
 	"math"
+	"slices"
 
 	"github.com/zeebo/xxh3"
 
@@ -17,6 +18,7 @@ type keyFilter struct {
 	lo, hi int64 // bounds, of integers; lo > hi when there is none
 
 	bits  []uint64 // exact: bit x-lo
+	few   []int64  // else, of few integers: all of them, sorted
 	bloom []uint64 // else: three bits of the word that the hash names
 	mask  uint64   // of words of bloom
 	bytes int64
@@ -28,6 +30,8 @@ const (
 	// side is looked at.
 	maxExactBits     = 1 << 23
 	maxKeyFilterRows = 8 << 20
+	// maxFewKeys is how many keys are listed where bits would be too many.
+	maxFewKeys = 1024
 	// exactShare: a list of all values may have so many bits per key.
 	exactShare = 64
 )
@@ -79,9 +83,41 @@ func newKeyFilter(key *vector.Vector, null []bool, n int, charge func(int64) err
 	for i, x := range ints {
 		if null == nil || !null[i] {
 			f.add(hashInt(x))
+			if n <= maxFewKeys {
+				f.few = append(f.few, x)
+			}
 		}
 	}
+	slices.Sort(f.few)
 	return f
+}
+
+// anyIn reports whether the filter may have an integer from lo to hi.
+func (f *keyFilter) anyIn(lo, hi int64) bool {
+	lo, hi = max(lo, f.lo), min(hi, f.hi)
+	switch {
+	case lo > hi:
+		return false
+	case f.few != nil:
+		i, _ := slices.BinarySearch(f.few, lo)
+		return i < len(f.few) && f.few[i] <= hi
+	case f.bits == nil:
+		return true
+	}
+	from, to := uint64(lo)-uint64(f.lo), uint64(hi)-uint64(f.lo)
+	for w := from >> 6; w <= to>>6; w++ {
+		word := f.bits[w]
+		if w == from>>6 {
+			word &= ^uint64(0) << (from & 63)
+		}
+		if w == to>>6 {
+			word &= ^uint64(0) >> (63 - to&63)
+		}
+		if word != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // bloomWords is how many words a filter of n keys has: 10 to 20 bits per key.

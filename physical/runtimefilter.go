@@ -80,7 +80,7 @@ func sources(op *proto.Operator, col int, out *[]RuntimeFilter) {
 	below := func(i int) { sources(op.Inputs[i], col, out) }
 	switch n := op.Node.(type) {
 	case *proto.Operator_Scan:
-		if n.Scan.Limit == 0 && col < len(n.Scan.Columns) {
+		if n.Scan.Limit == 0 && (col < len(n.Scan.Columns) || col == len(n.Scan.Columns) && n.Scan.RowId) {
 			*out = append(*out, RuntimeFilter{Scan: op, Column: col})
 		}
 	case *proto.Operator_Filter:

@@ -2,6 +2,7 @@ package physical
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -237,3 +238,19 @@ func TestKeyFilter(t *testing.T) {
 }
 
 var errShort = fmt.Errorf("no memory")
+
+// Filters know of ranges without any of their integers.
+func TestKeyFilterAnyIn(t *testing.T) {
+	for _, keys := range [][]int64{{5}, {-3, 64, 65, 127, 128, 500}, {math.MinInt64, 0, 1 << 40, math.MaxInt64}, {}} {
+		f := newKeyFilter(vector.FromSlice(tInt8, keys), nil, len(keys), func(int64) error { return nil })
+		probes := []int64{math.MinInt64, math.MinInt64 + 1, -4, -3, 0, 1, 5, 6, 63, 64, 66, 126, 127, 128, 129, 499, 500, 501, 1 << 40, math.MaxInt64}
+		for _, lo := range probes {
+			for _, hi := range probes {
+				want := slices.ContainsFunc(keys, func(k int64) bool { return lo <= k && k <= hi })
+				if got := f.anyIn(lo, hi); got != want {
+					t.Errorf("%v: any in %d … %d is %v", keys, lo, hi, got)
+				}
+			}
+		}
+	}
+}

@@ -85,11 +85,17 @@ func (s *scan) restrict(col, key int) *scanFilter {
 // groups that they exclude.
 func (s *scan) begin() {
 	s.filters = slices.DeleteFunc(s.filters, func(f *scanFilter) bool { return f.set == nil })
-	if in, ok := s.in.(storage.Narrower); ok {
-		for _, f := range s.filters {
-			if f.set.isInt {
-				in.Narrow(f.step.col, f.set.lo, f.set.hi)
+	narrower, _ := s.in.(storage.Narrower)
+	skipper, _ := s.in.(storage.RowSkipper)
+	for _, f := range s.filters {
+		switch {
+		case !f.set.isInt:
+		case f.step.col < len(s.op.Columns):
+			if narrower != nil {
+				narrower.Narrow(f.step.col, f.set.lo, f.set.hi)
 			}
+		case skipper != nil:
+			skipper.SkipRows(func(from, to int64) bool { return !f.set.anyIn(from, to-1) })
 		}
 	}
 }

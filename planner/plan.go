@@ -141,7 +141,10 @@ func (b *binder) rules(n Node, need colSet, est *estimator) (Node, error) {
 	if n, err = b.orderJoins(n, est); err != nil {
 		return nil, err
 	}
-	return b.rewriteAggregates(prune(n, need), est)
+	if n, err = b.rewriteAggregates(prune(n, need), est); err != nil {
+		return nil, err
+	}
+	return b.lateFetch(n, est)
 }
 
 // Assign makes the query give exactly the columns of a table: source[i] is the

@@ -40,6 +40,14 @@ type Narrower interface {
 	Narrow(col int, lo, hi int64)
 }
 
+// RowSkipper is a Reader that can leave out rows by their ordinals, if it is told
+// before the first batch.
+type RowSkipper interface {
+	// SkipRows says that no row from from to to-1 is wanted where skip is true;
+	// some may come nevertheless.
+	SkipRows(skip func(from, to int64) bool)
+}
+
 // Writer writes one file. It belongs to one goroutine. Exactly one of Close and
 // Abort ends it; Abort after Close is a no-op.
 type Writer interface {

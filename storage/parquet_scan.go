@@ -397,7 +397,8 @@ type parquetReader struct {
 	row       int64 // ordinal of the next row
 	done      int64
 	total     int64
-	spans     map[uint32]span // what the filter asks of output columns
+	spans     map[uint32]span           // what the filter asks of output columns
+	skip      func(from, to int64) bool // rows that nobody wants; may be nil
 	err       error
 }
 
@@ -440,6 +441,13 @@ func (r *parquetReader) Narrow(col int, lo, hi int64) {
 		r.spans = map[uint32]span{}
 	}
 	narrow(r.spans, uint32(col), span{lo, hi})
+}
+
+// SkipRows leaves out row groups of which skip says so.
+func (r *parquetReader) SkipRows(skip func(from, to int64) bool) {
+	if r.limit < 0 {
+		r.skip = skip
+	}
 }
 
 // guard makes errors and panics of decoders ones that name the file, and lasting.
@@ -556,6 +564,11 @@ func (r *parquetReader) nextGroup() (bool, error) {
 	rg := r.file.rd.RowGroup(r.group)
 	r.group++
 	r.cols = r.cols[:0]
+	if r.skip != nil && r.skip(r.row, r.row+rg.NumRows()) {
+		r.row += rg.NumRows()
+		r.done += rg.NumRows() * int64(max(1, len(r.scan.GetColumns()))) * 8
+		return true, nil
+	}
 	fields := make([]*parquetField, len(r.scan.GetColumns()))
 	for c, name := range r.scan.GetColumns() {
 		var f *parquetField

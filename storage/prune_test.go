@@ -100,4 +100,19 @@ func TestPruning(t *testing.T) {
 			t.Errorf("%s: read groups %s, want %s", c.name, got, c.groups)
 		}
 	}
+	// Groups that nobody wants keep the ordinals of the others as they are.
+	r, err := OpenScan(context.Background(), &proto.Scan{Format: "parquet", Columns: []string{"id"}, RowId: true}, p.Splits, rowGroupRows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	const wanted = rowGroupRows + 3
+	r.(RowSkipper).SkipRows(func(from, to int64) bool { return wanted < from || wanted >= to })
+	b, err := r.Next(context.Background())
+	if err != nil || b == nil || vector.At[int64](b.Col(0), 3) != wanted || vector.At[int64](b.Col(1), 3) != wanted {
+		t.Fatalf("read %v, %v in place of row %d", b, err, wanted)
+	}
+	if b, err = r.Next(context.Background()); b != nil || err != nil {
+		t.Fatalf("%d rows too many, %v", b.Rows(), err)
+	}
 }
