@@ -18,6 +18,7 @@ import (
 //	numeric             coefficient and scale without trailing zeros after the point
 //	interval            days (30 per month) and the rest in microseconds
 //	bytes               XXH3-64; char(n) without trailing blanks
+//	jsonb, records      XXH3-64 of their keys (vector.KeyBytes)
 //	arrays              elements folded one after the other, then their number
 //	NULL                the constant hashNull
 //	several keys        h = mix(h ^ next, k2)
@@ -130,8 +131,12 @@ func hashFlat(v *vector.Vector, out []uint64) {
 		}
 	case types.PhysBytes:
 		trim := v.Type.ID == types.Bpchar
+		structured := v.Type.ID == types.JSONB || v.Type.ID == types.Record
 		for i := range out {
 			b := v.Bytes[v.Offs[i]:v.Offs[i+1]]
+			if structured {
+				b = vector.KeyBytes(v, i)
+			}
 			for trim && len(b) > 0 && b[len(b)-1] == ' ' {
 				b = b[:len(b)-1]
 			}

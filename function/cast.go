@@ -53,6 +53,7 @@ var castTable = func() (m [64][64]CastContext) {
 	set(types.Interval, Assignment, types.Time)
 	set(types.JSON, Assignment, types.JSONB)
 	set(types.JSONB, Assignment, types.JSON)
+	set(types.JSONB, Explicit, types.Bool, types.Int2, types.Int4, types.Int8, types.Float4, types.Float8, types.Numeric)
 	set(types.Name, Implicit, types.Text)
 	set(types.Name, Assignment, types.Bpchar, types.Varchar)
 	set(types.Numeric, Implicit, types.Float4, types.Float8)

@@ -53,6 +53,11 @@ type Function struct {
 	OID    uint32 // pg_proc OID
 	Doc    string // one line for \df+
 
+	// Prepare names, for each argument of an aggregate, a scalar function that the
+	// planner puts around it; "" or a missing one is none. It is how an aggregate
+	// gets at what depends on the session: the text of values.
+	Prepare []string
+
 	// Eval computes a scalar function (see EvalFunc).
 	Eval EvalFunc
 	// ReturnType computes the result type from the argument types where Returns

@@ -126,6 +126,9 @@ func castFlat(c *Ctx, v *vector.Vector, to types.Type, explicit bool) (*vector.V
 	case types.PhysInterval:
 		out, err = castInterval(v, to)
 	default:
+		if from.ID == types.JSONB && (to.ID == types.Bool || to.IsNumeric()) {
+			return jsonbTo(c, v, to)
+		}
 		if from.ID == types.JSON && to.ID == types.JSONB {
 			return castString(c, v.Retype(types.T(types.Text)), to, explicit)
 		}

@@ -274,6 +274,15 @@ func trimBlanks(b []byte) []byte {
 }
 
 func compareStrings(op CompareKind, a, b *vector.Vector, res []bool) {
+	switch a.Type.ID {
+	case types.JSONB, types.Record:
+		for i := range res {
+			if !a.IsNull(i) && !b.IsNull(i) {
+				res[i] = holds(op, bytes.Compare(vector.KeyBytes(a, i), vector.KeyBytes(b, i)))
+			}
+		}
+		return
+	}
 	if a.Type.ID == types.Bpchar || b.Type.ID == types.Bpchar {
 		for i := range res {
 			res[i] = holds(op, bytes.Compare(trimBlanks(a.BytesAt(i)), trimBlanks(b.BytesAt(i))))
@@ -333,8 +342,12 @@ func comparer(t types.Type) func(a *vector.Vector, i int, b *vector.Vector, j in
 		return fixedComparer(types.IntervalValue.Cmp)
 	case types.PhysBytes:
 		switch t.ID {
-		case types.JSON, types.Void, types.Record:
+		case types.JSON, types.Void:
 			return nil
+		case types.JSONB, types.Record:
+			return func(a *vector.Vector, i int, b *vector.Vector, j int) int {
+				return bytes.Compare(vector.KeyBytes(a, i), vector.KeyBytes(b, j))
+			}
 		case types.Bpchar:
 			return func(a *vector.Vector, i int, b *vector.Vector, j int) int {
 				return bytes.Compare(trimBlanks(a.BytesAt(i)), trimBlanks(b.BytesAt(j)))

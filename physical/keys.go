@@ -285,11 +285,11 @@ func float32Key(f float32) uint32 {
 
 // keyBytes is what of a string counts in comparisons: char(n) is blank padded.
 func keyBytes(v *vector.Vector, i int) []byte {
-	b := v.BytesAt(i)
-	if v.Type.ID == types.Bpchar {
-		return bytes.TrimRight(b, " ")
+	switch v.Type.ID {
+	case types.Bpchar, types.JSONB, types.Record:
+		return vector.KeyBytes(v, i)
 	}
-	return b
+	return v.BytesAt(i)
 }
 
 func bytesKeySize(v *vector.Vector, i int, ordered bool) int {

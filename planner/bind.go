@@ -627,7 +627,14 @@ func (b *binder) sortKey(s *pg.SortBy, e Expr) (SortKey, error) {
 
 func (b *binder) checkSortable(t types.Type, loc int32) error {
 	switch t.ID {
-	case types.JSON, types.Record, types.Void:
+	case types.Record:
+		fields, _ := t.RowFields()
+		for _, f := range fields {
+			if err := b.checkSortable(f.Type, loc); err != nil {
+				return err
+			}
+		}
+	case types.JSON, types.Void:
 		return pgerr.New(pgerr.UndefinedFunction, "could not identify an ordering operator for type %s", t).
 			WithHint("Use an explicit ordering operator or modify the query.").At(b.pos(loc))
 	}

@@ -107,6 +107,11 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 			return nil, nil, none, b.at(err, fc.Location)
 		}
 	}
+	for i, name := range f.Prepare {
+		if args[i], err = b.callByName(name, []Expr{args[i]}, fc.Location); err != nil {
+			return nil, nil, none, err
+		}
+	}
 	return f, args, t, nil
 }
 

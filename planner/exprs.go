@@ -61,7 +61,7 @@ func (sc *selectCtx) expr(n *pg.Node) (Expr, error) {
 	case *pg.Node_AIndirection:
 		return sc.indirection(x.AIndirection)
 	case *pg.Node_RowExpr:
-		return nil, b.unsupported(x.RowExpr.Location, "a row value here")
+		return sc.rowValue(x.RowExpr)
 	case *pg.Node_SetToDefault:
 		return nil, pgerr.New(pgerr.SyntaxError, "DEFAULT is not allowed in this context").At(b.pos(x.SetToDefault.Location))
 	case *pg.Node_GroupingFunc:
@@ -198,6 +198,11 @@ func (sc *selectCtx) column(ref *pg.ColumnRef) (Expr, error) {
 			}
 		}
 	}
+	if last == 0 {
+		if e, err := sc.wholeRow(name, ref.Location); e != nil || err != nil {
+			return e, err
+		}
+	}
 	return nil, sc.missingColumn(table, name, ref.Location)
 }
 
@@ -237,15 +242,6 @@ func (sc *selectCtx) missingColumn(table, name ident, loc int32) error {
 	for _, n := range names {
 		if strings.EqualFold(n, name.name) {
 			return e.WithHint("There is a column %s: quoted names match exactly.", quoteIdent(n))
-		}
-		if table.name == "" {
-			for c := sc; c != nil; c = c.outer {
-				for _, col := range c.scope {
-					if ident.exact(name, col.Table) {
-						return b.unsupported(loc, "a reference to the whole row of %q", name.name)
-					}
-				}
-			}
 		}
 	}
 	if s := suggest(name.name, names); s != "" {
@@ -315,13 +311,17 @@ func (sc *selectCtx) nullTest(x *pg.NullTest) (Expr, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.Type().ID == types.Record {
+		not := boolConst(x.Nulltesttype == pg.NullTestType_IS_NOT_NULL)
+		return sc.b.callByName("volley_row_null", []Expr{e, not}, x.Location)
+	}
 	return sc.isNull(e, x.Nulltesttype)
 }
 
 // rowFields are the fields of ROW(…), t.* or t; ok is false for other expressions.
 func (sc *selectCtx) rowFields(n *pg.Node) (fields []Expr, ok bool, err error) {
 	if r := n.GetRowExpr(); r != nil {
-		fields, err = sc.exprs(r.Args)
+		fields, err = sc.rowExprs(r)
 		return fields, true, err
 	}
 	ref := n.GetColumnRef()
@@ -582,7 +582,19 @@ func (sc *selectCtx) indirection(x *pg.A_Indirection) (Expr, error) {
 	for _, n := range rest {
 		ix := n.GetAIndices()
 		if ix == nil {
-			return nil, b.unsupported(loc, "field selection from a composite value")
+			if n.GetAStar() != nil {
+				return nil, b.unsupported(loc, "row expansion via * here")
+			}
+			if e, err = b.field(e, n.GetString_().GetSval(), loc); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if e.Type().ID == types.JSONB {
+			if e, err = sc.subscriptJSON(e, ix, loc); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if e.Type().ID == types.Name && !ix.IsSlice {
 			// A name is an array of "char" from 0.

@@ -514,6 +514,12 @@ func (sc *selectCtx) rangeFunction(rf *pg.RangeFunction, left *fromItem) (*fromI
 	}
 	item := rf.Functions[0].GetList().GetItems()
 	node := item[0]
+	if len(rf.Coldeflist) > 0 && node.GetFuncCall() != nil {
+		ctx := sc.lateral(left)
+		ctx.clause = "functions in FROM"
+		ctx.plan = &Values{Rows: [][]Expr{{}}}
+		return sc.columnDefinitions(rf, node.GetFuncCall(), ctx)
+	}
 	if len(rf.Coldeflist) > 0 || len(item) > 1 && item[1].GetList() != nil && len(item[1].GetList().Items) > 0 {
 		return nil, b.unsupported(nodeLocation(node), "a column definition list")
 	}
@@ -576,6 +582,9 @@ func (sc *selectCtx) rangeFunction(rf *pg.RangeFunction, left *fromItem) (*fromI
 		cn := name
 		if rf.Alias != nil {
 			cn = rf.Alias.Aliasname
+		}
+		if len(f.Columns) == 1 && f.Columns[0].Name != f.Name {
+			cn = f.Columns[0].Name // the name of its OUT parameter
 		}
 		out = []Col{b.newCol(cn, t)}
 	}

@@ -69,7 +69,7 @@ func (sc *selectCtx) aExpr(x *pg.A_Expr) (Expr, error) {
 	if schema != "" && schema != "pg_catalog" {
 		return nil, pgerr.New(pgerr.UndefinedFunction, "operator does not exist: %s.%s", schema, op).At(b.pos(x.Location))
 	}
-	if x.Lexpr.GetRowExpr() != nil {
+	if x.Lexpr.GetRowExpr() != nil && sc.rowByFields(x) {
 		return sc.rowExpr(x, op)
 	}
 	switch x.Kind {
@@ -150,6 +150,21 @@ func (sc *selectCtx) inList(x *pg.A_Expr, op string) (Expr, error) {
 		return nil, err
 	}
 	not := op == "<>"
+	if arg.Type().ID == types.Record {
+		for i, v := range vals {
+			if vals[i], err = b.operator("=", []Expr{arg, v}, x.Location); err != nil {
+				return nil, err
+			}
+		}
+		e := Expr(&Bool{Op: proto.Bool_OR, Args: vals})
+		if len(vals) == 1 {
+			e = vals[0]
+		}
+		if not {
+			e = b.not(e)
+		}
+		return e, nil
+	}
 	t, err := commonType(append([]types.Type{arg.Type()}, typesOf(vals)...), "IN")
 	if err == nil && t.ID == types.Unknown {
 		t = types.T(types.Text)
@@ -310,10 +325,29 @@ func (sc *selectCtx) arrayCompare(x *pg.A_Expr, op string) (Expr, error) {
 	return b.call(f, []Expr{arg, arr}, boolType, x.Location), nil
 }
 
+// rowByFields reports whether a comparison of ROW(…) can be spelled out: the other
+// side is written as rows too.
+func (sc *selectCtx) rowByFields(x *pg.A_Expr) bool {
+	switch x.Kind {
+	case pg.A_Expr_Kind_AEXPR_OP:
+		return x.Rexpr.GetRowExpr() != nil || x.Rexpr.GetSubLink() != nil
+	case pg.A_Expr_Kind_AEXPR_DISTINCT, pg.A_Expr_Kind_AEXPR_NOT_DISTINCT:
+		return x.Rexpr.GetRowExpr() != nil
+	case pg.A_Expr_Kind_AEXPR_IN:
+		for _, it := range x.Rexpr.GetList().GetItems() {
+			if it.GetRowExpr() == nil {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
 // rowExpr binds comparisons of row values by spelling them out.
 func (sc *selectCtx) rowExpr(x *pg.A_Expr, op string) (Expr, error) {
 	b := sc.b
-	left, err := sc.exprs(x.Lexpr.GetRowExpr().Args)
+	left, err := sc.rowExprs(x.Lexpr.GetRowExpr())
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +355,7 @@ func (sc *selectCtx) rowExpr(x *pg.A_Expr, op string) (Expr, error) {
 		if r == nil {
 			return nil, b.unsupported(x.Location, "this comparison of a row value")
 		}
-		right, err := sc.exprs(r.Args)
+		right, err := sc.rowExprs(r)
 		if err != nil {
 			return nil, err
 		}
@@ -374,6 +408,33 @@ func (sc *selectCtx) rowExpr(x *pg.A_Expr, op string) (Expr, error) {
 	switch x.Kind {
 	case pg.A_Expr_Kind_AEXPR_OP:
 		return compare(x.Rexpr.GetRowExpr(), op)
+	case pg.A_Expr_Kind_AEXPR_DISTINCT, pg.A_Expr_Kind_AEXPR_NOT_DISTINCT:
+		right, err := sc.rowExprs(x.Rexpr.GetRowExpr())
+		if err != nil {
+			return nil, err
+		}
+		if len(left) != len(right) {
+			return nil, pgerr.New(pgerr.SyntaxError, "unequal number of entries in row expressions").At(b.pos(x.Location))
+		}
+		out := &Bool{Op: proto.Bool_OR}
+		for i := range left {
+			l, r, err := b.comparable(left[i], right[i])
+			if err != nil {
+				return nil, b.at(err, x.Location)
+			}
+			out.Args = append(out.Args, b.fold(&Is{Op: proto.IsTest_DISTINCT, Arg: l, Right: r}))
+		}
+		if len(out.Args) == 0 {
+			return boolConst(x.Kind == pg.A_Expr_Kind_AEXPR_NOT_DISTINCT), nil
+		}
+		var e Expr = out
+		if len(out.Args) == 1 {
+			e = out.Args[0]
+		}
+		if x.Kind == pg.A_Expr_Kind_AEXPR_NOT_DISTINCT {
+			return b.not(e), nil
+		}
+		return b.fold(e), nil
 	case pg.A_Expr_Kind_AEXPR_IN:
 		out := &Bool{Op: proto.Bool_OR}
 		for _, it := range x.Rexpr.GetList().GetItems() {

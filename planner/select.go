@@ -23,6 +23,8 @@ type selectCtx struct {
 
 	scope []scopeCol
 	plan  Node
+	// wholeRows are columns that hold whole rows of tables, whose names these are.
+	wholeRows map[ColID]string
 	// clause names what is being bound, for errors; what it may contain is said
 	// by the three flags.
 	clause                    string
@@ -344,6 +346,9 @@ func (sc *selectCtx) target(rt *pg.ResTarget) ([]*target, error) {
 		if schema, name := lastName(fc.Funcname); name == starCall && schema == "" {
 			return sc.starWith(rt, fc)
 		}
+	}
+	if ind := rt.Val.GetAIndirection(); ind != nil && endsInStar(ind) {
+		return sc.starOf(ind)
 	}
 	e, err := sc.expr(rt.Val)
 	if err != nil {

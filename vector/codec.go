@@ -65,6 +65,8 @@ func TextAppender(t types.Type, o *types.TextOptions) func(dst []byte, v *Vector
 		return func(dst []byte, v *Vector, i int) []byte { return types.AppendUUID(dst, v.BytesAt(i)) }
 	case types.Void:
 		return func(dst []byte, v *Vector, i int) []byte { return dst }
+	case types.Record:
+		return recordAppender(o)
 	}
 	switch t.Phys() {
 	case types.PhysInt64:

@@ -205,8 +205,14 @@ func parseBinaryBytes(b *Builder, data []byte) error {
 	case types.Bytea, types.UUID:
 		b.AppendBytes(data)
 		return nil
-	case types.Record, types.Void:
+	case types.Void:
 		return pgerr.New(pgerr.FeatureNotSupported, "binary input of type %s is not supported", b.t)
+	case types.Record: // a constant of a plan
+		if err := checkRecord(data); err != nil {
+			return err
+		}
+		b.AppendBytes(data)
+		return nil
 	case types.Char:
 		if len(data) != 1 {
 			return errBinary(b.t)
