@@ -97,6 +97,7 @@ select 'é', nofunc(1);
 select $1;
 select id from t where a = 1;
 prepare p as select 1;
+execute p;
 listen x;
 create schema volley;
 set search_path = volley, public;
