@@ -195,11 +195,8 @@ func (r *rewriter) star(i int) error {
 	switch prev := r.tok(start - 1); {
 	case prev.is("select"), prev.is(","), prev.is("distinct"), prev.is("all"):
 	case prev.is(")"): // SELECT DISTINCT ON (…) *
-		open := start - 1
-		for open >= 0 && r.match[open] != start-1 {
-			open--
-		}
-		if !r.tok(open-1).is("on") || !r.tok(open-2).is("distinct") {
+		open := r.opener[start-1]
+		if open < 0 || !r.tok(open-1).is("on") || !r.tok(open-2).is("distinct") {
 			return nil
 		}
 	default:
@@ -318,10 +315,7 @@ func (r *rewriter) fileCall(i int) bool {
 		if !r.tok(end).is(")") {
 			return false
 		}
-		open := end - 1
-		for open >= 0 && r.match[open] != end {
-			open--
-		}
+		open := r.opener[end]
 		f := r.tok(open - 1)
 		if f.kind != tokWord && f.kind != tokQuoted || !strings.HasPrefix(strings.ToLower(r.src.user[f.start:f.end]), "read_") {
 			return false
@@ -334,7 +328,8 @@ func (r *rewriter) fileCall(i int) bool {
 		return true
 	}
 	if r.tok(i).is(")") {
-		for i--; i >= 0 && r.match[i] < 0; i-- {
+		if i = r.opener[i]; i < 0 {
+			return false
 		}
 		i--
 	}

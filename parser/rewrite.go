@@ -9,14 +9,15 @@ import (
 // every clause, however deep in subqueries it stands; emit writes the text,
 // copying what the user wrote and moving the parts of each noted SELECT.
 type rewriter struct {
-	src   *source
-	toks  []token              // without comments
-	match []int                // of an opening parenthesis, bracket or CASE: the token that closes it, or -1
-	found map[int]*applyClause // by the token its replacement starts at
-	edits map[int]edit         // by the first token that is replaced
-	after map[int]string       // text behind a token
-	out   builder
-	none  token
+	src    *source
+	toks   []token              // without comments
+	match  []int                // of an opening parenthesis, bracket or CASE: the token that closes it, or -1
+	opener []int                // of what closes one: the token that opens it, or -1
+	found  map[int]*applyClause // by the token its replacement starts at
+	edits  map[int]edit         // by the first token that is replaced
+	after  map[int]string       // text behind a token
+	out    builder
+	none   token
 }
 
 // edit puts text in the place of the tokens up to end, which is exclusive.
@@ -108,20 +109,21 @@ func (r *rewriter) opens(i int) byte {
 	return 0
 }
 
-// pair fills match.
+// pair fills match and opener.
 func (r *rewriter) pair() {
-	r.match = make([]int, len(r.toks))
+	r.match, r.opener = make([]int, len(r.toks)), make([]int, len(r.toks))
 	type open struct {
 		at   int
 		kind byte
 	}
 	var stack []open
 	for i := range r.toks {
-		r.match[i] = -1
+		r.match[i], r.opener[i] = -1, -1
 		if k := r.opens(i); k != 0 {
 			stack = append(stack, open{i, k})
 		} else if n := len(stack); n > 0 && closes(&r.toks[i], stack[n-1].kind) && !r.tok(i-1).is(".") {
 			r.match[stack[n-1].at] = i
+			r.opener[i] = stack[n-1].at
 			stack = stack[:n-1]
 		}
 	}
