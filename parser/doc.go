@@ -11,8 +11,10 @@
 //
 //	SELECT list FROM (SELECT volley_apply(f(x ORDER BY o)), g FROM t WHERE w GROUP BY g HAVING h) AS a ORDER BY s
 //
-// Clauses of other dialects that Postgres' grammar would silently take for an
-// alias (ASOF JOIN, QUALIFY, …) are refused with 0A000, never misread.
+// QUALIFY, GROUP BY ALL, ORDER BY ALL, * EXCLUDE, ASOF, SEMI and ANTI JOIN are edits
+// in place (clauses.go) that the planner knows by reserved names. Clauses of other
+// dialects that Postgres' grammar would silently take for an alias (SAMPLE, …) are
+// refused with 0A000, never misread.
 //
 // Built with the tag pgquery_cgo the package calls libpg_query through cgo,
 // otherwise as WebAssembly, which takes about a second at first use (see Warm).
