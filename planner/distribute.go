@@ -2,6 +2,7 @@ package planner
 
 import (
 	"math"
+	"slices"
 
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
@@ -639,7 +640,14 @@ func (p *phys) join(n *Join) (*stream, error) {
 	case proto.Join_MARK:
 		cols = concatCols(l.cols, []Col{n.Mark})
 	default:
-		cols = concatCols(l.cols, r.cols)
+		lc, rc := l.cols, r.cols
+		if rightDrives {
+			lc = p.withoutOuter(lc)
+		}
+		if kind == proto.Join_LEFT || kind == proto.Join_FULL {
+			rc = p.withoutOuter(rc)
+		}
+		cols = concatCols(lc, rc)
 		if len(lk) == 0 {
 			rows *= max(r.rows, 1)
 		} else {
@@ -655,6 +663,21 @@ func (p *phys) join(n *Join) (*stream, error) {
 		out.hash = l.hash
 	}
 	return out, nil
+}
+
+// withoutOuter are cols with other names for those of enclosing queries: on the side
+// of an outer join that is given with NULLs they are no longer the outer row's.
+func (p *phys) withoutOuter(cols []Col) []Col {
+	for _, outer := range p.outer {
+		ids := idsOf(outer)
+		for i, c := range cols {
+			if ids[c.ID] {
+				cols = slices.Clone(cols)
+				cols[i] = p.b.newCol(c.Name, c.T)
+			}
+		}
+	}
+	return cols
 }
 
 // missingRefs are the columns of e that cols do not have.

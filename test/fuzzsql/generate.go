@@ -294,9 +294,11 @@ func (g *gen) condition(s *scope, depth int) string {
 	if s.noSub || g.depth >= 3 {
 		return "(" + sub(k) + " = " + g.leaf(s, k) + ")"
 	}
-	switch g.IntN(4) {
+	switch g.IntN(5) {
 	case 0:
 		return pick(g, "", "NOT ") + "EXISTS (" + g.inner(s, nil) + ")"
+	case 3:
+		return "(" + sub(k) + pick(g, " = ", " <> ", " < ", " >= ") + pick(g, "ANY (", "ALL (") + g.inner(s, []kind{k2}) + "))"
 	case 1: // uncorrelated, anywhere
 		outer := g.outer
 		g.outer = nil
@@ -370,6 +372,12 @@ func (g *gen) aggregate(s *scope, k kind) string {
 	default:
 		call = pick(g, "bool_and", "bool_or", "every") + "(" + e(kBool) + ")"
 	}
+	if k != kBool && g.chance(12) {
+		call = "percentile_disc(" + pick(g, "0", "0.25", "0.5", "1") + ") WITHIN GROUP (ORDER BY " + e(k) + pick(g, "", " DESC") + ")"
+		if k == kFloat && g.chance(50) {
+			call = "percentile_cont(" + pick(g, "0.25", "0.5") + ") WITHIN GROUP (ORDER BY " + e(k) + ")"
+		}
+	}
 	if g.chance(20) {
 		call += " FILTER (WHERE " + g.condition(in, 1) + ")"
 	}
@@ -409,7 +417,7 @@ func (g *gen) window(s *scope, k kind) string {
 		if mode == " RANGE" {
 			a, b = pick(g, 0, 3), pick(g, 3, 6)
 		}
-		frame = mode + " BETWEEN " + bounds[a] + " AND " + bounds[b]
+		frame = mode + " BETWEEN " + bounds[a] + " AND " + bounds[b] + pick(g, "", "", "", " EXCLUDE CURRENT ROW", " EXCLUDE GROUP", " EXCLUDE TIES")
 	}
 	agg := func(call string) string {
 		filter := ""

@@ -18,6 +18,10 @@ func (g *gen) statement() (sql string, ordered bool) {
 			g.tables = append(g.tables[:len(g.tables):len(g.tables)], table{name, cols}, table{name, cols}, table{name, cols})
 		}
 		with = "WITH " + strings.Join(ctes, ", ") + " "
+	} else if g.chance(6) {
+		cte, t := g.recursive()
+		g.tables = append(g.tables[:len(g.tables):len(g.tables)], t, t, t)
+		with = "WITH RECURSIVE " + cte + " "
 	}
 	q, cols := g.query(nil)
 	g.tables = save
@@ -27,6 +31,14 @@ func (g *gen) statement() (sql string, ordered bool) {
 			keys = append(keys, fmt.Sprint(i+1)+pick(g, "", "", " DESC", " NULLS FIRST", " DESC NULLS LAST"))
 		}
 		g.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+		if g.chance(15) {
+			var on []string
+			for _, k := range keys[:1+g.IntN(len(keys))] {
+				number, _, _ := strings.Cut(k, " ")
+				on = append(on, number)
+			}
+			q = "SELECT DISTINCT ON (" + strings.Join(on, ", ") + ") * FROM (" + q + ") AS dq"
+		}
 		q += " ORDER BY " + strings.Join(keys, ", ")
 		if g.chance(50) {
 			q += fmt.Sprintf(" LIMIT %d", g.IntN(30))
@@ -37,6 +49,26 @@ func (g *gen) statement() (sql string, ordered bool) {
 		ordered = true
 	}
 	return with + q, ordered
+}
+
+// recursive writes a recursive CTE that ends: UNION leaves few values of its
+// columns, UNION ALL takes one step.
+func (g *gen) recursive() (string, table) {
+	t := table{g.name("r"), []column{{"c0", kInt}, {"c1", kInt}, {"c2", kText}}}
+	first := g.tables[g.IntN(3)]
+	next := g.tables[g.IntN(3)]
+	union, steps := "UNION", 1+g.IntN(4)
+	if g.chance(30) {
+		union, steps = "UNION ALL", 1
+	}
+	start := &scope{cols: []column{{"x.i", kInt}, {"x.j", kInt}, {"x.s", kText}, {"x.o", kBool}}, noSub: true}
+	where := ""
+	if g.chance(40) {
+		where = " AND " + g.condition(&scope{cols: append(start.cols, column{"r.c0", kInt}, column{"r.c2", kText}), noSub: true}, 1)
+	}
+	return fmt.Sprintf("%s AS (SELECT %s AS c0, 0 AS c1, %s AS c2 FROM %s AS x WHERE %s %s SELECT x.%s, r.c1 + 1, %s FROM %s AS r %s %s AS x ON x.%s = r.c0 WHERE r.c1 < %d%s)",
+		t.name, g.leaf(start, kInt), g.leaf(start, kText), first.name, g.condition(start, 1), union,
+		pick(g, "i", "j"), pick(g, "x.s", "r.c2"), t.name, pick(g, "JOIN", "LEFT JOIN"), next.name, pick(g, "i", "j"), steps, where), t
 }
 
 // query writes a query without ORDER BY, of the given kinds or of some.
@@ -83,10 +115,23 @@ func (g *gen) selectQuery(ks []kind) (string, []column) {
 			keys = append(keys, column{e, k})
 			texts = append(texts, e)
 		}
-		if len(texts) > 0 {
+		s = &scope{aggOver: cols, noSub: g.chance(70)}
+		switch {
+		case len(texts) > 0 && g.chance(20):
+			sets := "GROUPING SETS ((" + texts[0] + "), ())"
+			if len(texts) > 1 {
+				sets = pick(g, "GROUPING SETS (("+texts[0]+"), ("+texts[1]+"), ())", "GROUPING SETS (("+texts[0]+", "+texts[1]+"), ("+texts[1]+"))",
+					texts[0]+", ROLLUP ("+texts[1]+")", "ROLLUP ("+texts[1]+", "+texts[0]+")", "CUBE ("+strings.Join(texts, ", ")+")")
+			}
+			tail = " GROUP BY " + sets
+			s.noSub = true
+			if g.chance(50) {
+				keys = append(keys, column{"grouping(" + strings.Join(texts, ", ") + ")", kInt})
+			}
+		case len(texts) > 0:
 			tail = " GROUP BY " + strings.Join(texts, ", ")
 		}
-		s = &scope{cols: keys, aggOver: cols, noSub: g.chance(70)}
+		s.cols = keys
 		if g.chance(20) {
 			tail += " HAVING " + g.condition(s, 2)
 		} else if len(texts) == 0 {
