@@ -23,7 +23,6 @@ type join struct {
 	kind     proto.Join_Kind
 	lk, rk   []*Expr
 	residual *Expr
-	used     []bool // columns (left, then right) that residual reads
 	nullSafe []bool
 	isInt    bool
 	lts, rts []types.Type
@@ -55,7 +54,7 @@ func newJoin(n *node, op *proto.Join) (*join, error) {
 	}
 	j.isInt = isIntKey(j.lk, j.rk, j.nullSafe)
 	for i := range j.lk {
-		if a, b := j.lk[i].Type, j.rk[i].Type; a.Phys() != b.Phys() && !j.isInt {
+		if a, b := j.lk[i].Type, j.rk[i].Type; a.Phys() != b.Phys() && !(j.isInt && len(j.lk) == 1) {
 			return nil, pgerr.New(pgerr.InternalError, "join of %s with %s", a, b)
 		}
 	}
@@ -64,8 +63,6 @@ func newJoin(n *node, op *proto.Join) (*join, error) {
 		if j.residual, err = Compile(n.env, op.Residual, ts); err != nil {
 			return nil, err
 		}
-		j.used = make([]bool, len(ts))
-		markColumns(op.Residual, j.used)
 	}
 	return j, nil
 }
@@ -198,9 +195,9 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 			}
 			continue
 		}
-		need := batchBytes(b) + joinTableBytes(b.Rows(), j.isInt)
+		need := batchBytes(b) + joinTableBytes(b.Rows(), keys, j.isInt)
 		for c, x := range j.rk {
-			if _, ok := x.root.(*column); !ok {
+			if !isColumn(x) {
 				need += vectorBytes(keys[c])
 			}
 		}
@@ -234,15 +231,12 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 	if rightFiles != nil {
 		return j.partition(ctx, left, rightFiles, level)
 	}
-	kts := make([]types.Type, len(j.rk))
-	for i, x := range j.rk {
-		kts[i] = x.Type
+	cols, keys := j.rightColumns(bufs, keyBufs)
+	lts := make([]types.Type, len(j.lk))
+	for i, x := range j.lk {
+		lts[i] = x.Type
 	}
-	var keys []*vector.Vector
-	if len(kts) > 0 {
-		keys = concatAndDrop(kts, keyBufs).Cols()
-	}
-	build, err := newJoinBuild(ctx, concatAndDrop(j.rts, bufs).Cols(), keys, j.nullSafe, j.isInt, rows)
+	build, err := newJoinBuild(ctx, cols, keys, lts, j.nullSafe, j.isInt, rows)
 	if err != nil {
 		return err
 	}
@@ -258,6 +252,50 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 		j.pass.lost = rows == 0 // nothing can match: the left side is not read
 	}
 	return nil
+}
+
+// isColumn reports a key that is a column as it is.
+func isColumn(x *Expr) bool {
+	_, ok := x.root.(*column)
+	return ok
+}
+
+// rightColumns puts the batches of the right side together. Keys that are columns
+// share their memory.
+func (j *join) rightColumns(bufs, keyBufs []*vector.Batch) (cols, keys []*vector.Vector) {
+	var made []types.Type
+	var at []int // in keys
+	keys = make([]*vector.Vector, len(j.rk))
+	for c, x := range j.rk {
+		if !isColumn(x) {
+			made, at = append(made, x.Type), append(at, c)
+		}
+	}
+	for i, b := range keyBufs {
+		keyBufs[i] = b.Project(at)
+	}
+	for i, v := range concatAndDrop(made, keyBufs).Cols() {
+		keys[at[i]] = v
+	}
+	cols = dropInto(j.rts, bufs, joinColumns).Cols()
+	for c, x := range j.rk {
+		if col, ok := x.root.(*column); ok {
+			keys[c] = cols[col.i].Retype(x.Type)
+		}
+	}
+	return cols, keys
+}
+
+// maxJoinDict is the size up to which the columns of a right side keep their
+// dictionaries: what comes out refers to all of it.
+const maxJoinDict = 4096
+
+func joinColumns(vs []*vector.Vector) *vector.Vector {
+	v := vector.Join(vs)
+	if v.Form == vector.Dict && v.Child.Len > maxJoinDict {
+		return v.Flatten()
+	}
+	return v
 }
 
 // tell makes the filters of scans on the left, which have not begun; it returns

@@ -4,35 +4,57 @@ import (
 	"bytes"
 	"context"
 
-	"github.com/zeebo/xxh3"
-
+	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
 
 // joinBuild is the right side of a join in memory: its columns one after the
-// other, and a table chained through next. Rows of a chain ascend, so matches
-// come in build order.
+// other, and for every key the rows that have it, in build order.
+//
+// Integer keys, if all their ranges together fit one word, are packed into it
+// (joinWord) and found in an array over the range where that is small, else in an
+// open table; other keys are numbered by a groupTable, which knows how to look up
+// the codes of dictionaries once.
 type joinBuild struct {
 	cols []*vector.Vector
 	rows int
-
-	head []int32 // by hash: the first row of the chain, -1 = none
-	next []int32 // per row
-	mask uint64
-
-	isInt bool
-	ints  []int64 // the keys, if one integer column
-	enc   encodedKeys
-	null  []bool // rows with a NULL in a key that is not null-safe; nil = none
-	seen  []bool // RIGHT, FULL: rows that found a match
-	keys  []*vector.Vector
+	keys []*vector.Vector
+	null []bool // rows with a NULL in a key that is not null-safe; nil = none
 	// nullRows are the rows of null, for MARK.
 	nullRows []int32
+	seen     []bool // RIGHT, FULL: rows that found a match
+
+	// Rows are kept with one added, so that 0 is none.
+	next []int32 // per row: the next one of the same key; nil when all keys differ
+
+	words []joinWord
+	array []int32  // by word: the first row
+	slots []uint64 // by hash: its high bits, and the first row; open addressing
+	mask  uint64
+	ints  []int64 // words of the rows, for slots
+
+	table *groupTable
+	first []int32 // by group: the first row
+	// Groups of rows under way.
+	groups []int32
 }
 
-// isIntKey says whether the single key of a join goes without encoding.
+// joinWord is the part of an integer key in the word of a row: the difference to
+// the least of the build side, shifted.
+type joinWord struct {
+	lo    int64
+	width uint64 // the greatest difference
+	shift uint8
+}
+
+// isIntKey says whether the keys of a join are integers that may be packed.
 func isIntKey(a, b []*Expr, nullSafe []bool) bool {
-	return len(a) == 1 && isIntPhys(a[0].Type.Phys()) && isIntPhys(b[0].Type.Phys()) && !nullSafeAt(nullSafe, 0)
+	for i := range a {
+		if !isIntPhys(a[i].Type.Phys()) || !isIntPhys(b[i].Type.Phys()) || nullSafeAt(nullSafe, i) {
+			return false
+		}
+	}
+	return len(a) > 0
 }
 
 func nullSafeAt(nullSafe []bool, i int) bool { return i < len(nullSafe) && nullSafe[i] }
@@ -54,10 +76,10 @@ func nullKeys(keys []*vector.Vector, nullSafe []bool, n int) []bool {
 	return out
 }
 
-// newJoinBuild makes the table over columns cols and keys. Without keys there is
-// none: every row is a candidate.
-func newJoinBuild(ctx context.Context, cols, keys []*vector.Vector, nullSafe []bool, isInt bool, n int) (*joinBuild, error) {
-	b := &joinBuild{cols: cols, rows: n, keys: keys, isInt: isInt}
+// newJoinBuild makes the table over columns cols and keys; lts are the types of
+// the other side's keys. Without keys there is none: every row is a candidate.
+func newJoinBuild(ctx context.Context, cols, keys []*vector.Vector, lts []types.Type, nullSafe []bool, isInt bool, n int) (*joinBuild, error) {
+	b := &joinBuild{cols: cols, rows: n, keys: keys}
 	if len(keys) == 0 {
 		return b, nil
 	}
@@ -67,143 +89,213 @@ func newJoinBuild(ctx context.Context, cols, keys []*vector.Vector, nullSafe []b
 			b.nullRows = append(b.nullRows, int32(i))
 		}
 	}
-	size := 1024
-	for size < 2*n {
-		size *= 2
+	if isInt && b.packed() {
+		return b, b.enterWords(ctx)
 	}
-	b.mask = uint64(size - 1)
-	b.head = make([]int32, size)
-	for i := range b.head {
-		b.head[i] = -1
+	return b, b.enterGroups(ctx, lts)
+}
+
+// enterWords enters the rows by their words, from the last to the first, so that
+// the rows of a key ascend.
+func (b *joinBuild) enterWords(ctx context.Context) error {
+	ints := make([]int64, b.rows)
+	if !b.arrayFits() {
+		b.ints = ints
+		size := 64
+		for 2*size < 3*b.rows {
+			size *= 2
+		}
+		b.slots, b.mask = make([]uint64, size), uint64(size-1)
 	}
-	b.next = make([]int32, n)
-	if isInt {
-		b.ints = widen(keys[0].Flatten())
-	} else {
-		b.enc = encodeKeys(keys, nil, n)
+	for c := range b.keys {
+		packWords(b.keys[c].Flatten(), b.words[c], c == 0, ints, nil)
 	}
-	// From the last row to the first, so that chains ascend.
-	for i := n - 1; i >= 0; i-- {
-		if i&0xffff == 0 {
-			if err := cancelled(ctx); err != nil {
-				return nil, err
+	for to := b.rows; to > 0; to -= min(to, 1<<16) {
+		if err := cancelled(ctx); err != nil {
+			return err
+		}
+		from := to - min(to, 1<<16)
+		if b.array != nil {
+			for i := to - 1; i >= from; i-- {
+				if b.null == nil || !b.null[i] {
+					at := &b.array[ints[i]]
+					if *at != 0 {
+						b.follow(i, *at)
+					}
+					*at = int32(i) + 1
+				}
+			}
+			continue
+		}
+		for i := to - 1; i >= from; i-- {
+			if b.null == nil || !b.null[i] {
+				b.enterSlot(i)
 			}
 		}
+	}
+	return nil
+}
+
+func (b *joinBuild) enterSlot(i int) {
+	x := b.ints[i]
+	h := hashInt(x)
+	at := h & b.mask
+	for {
+		s := b.slots[at]
+		if s == 0 {
+			break
+		}
+		if s>>32 == h>>32 && b.ints[uint32(s)-1] == x {
+			b.follow(i, int32(uint32(s)))
+			break
+		}
+		at = (at + 1) & b.mask
+	}
+	b.slots[at] = h>>32<<32 | uint64(i+1)
+}
+
+// follow notes that row i is followed by one that has its key.
+func (b *joinBuild) follow(i int, next int32) {
+	if b.next == nil {
+		b.next = make([]int32, b.rows)
+	}
+	b.next[i] = next
+}
+
+// enterGroups enters the rows by the groups that a groupTable gives their keys.
+func (b *joinBuild) enterGroups(ctx context.Context, lts []types.Type) error {
+	b.table = newJoinTable(b.keys, lts)
+	groups := make([]int32, b.rows)
+	const block = 1 << 16
+	for from := 0; from < b.rows; from += block {
+		to := min(from+block, b.rows)
+		part := make([]*vector.Vector, len(b.keys))
+		for c, k := range b.keys {
+			part[c] = vector.Slice(k, from, to)
+		}
+		if _, err := b.table.find(ctx, part, to-from, groups[from:to], true); err != nil {
+			return err
+		}
+		if err := cancelled(ctx); err != nil {
+			return err
+		}
+	}
+	b.first = make([]int32, b.table.n)
+	for i := b.rows - 1; i >= 0; i-- {
 		if b.null != nil && b.null[i] {
 			continue
 		}
-		var h uint64
-		if isInt {
-			h = hashInt(b.ints[i])
-		} else {
-			h = xxh3.Hash(b.enc.at(i))
+		at := &b.first[groups[i]]
+		if *at != 0 {
+			b.follow(i, *at)
 		}
-		h &= b.mask
-		b.next[i] = b.head[h]
-		b.head[h] = int32(i)
+		*at = int32(i) + 1
 	}
-	return b, nil
+	return nil
+}
+
+// newJoinTable makes a groupTable for keys that does not keep them; lts are the
+// types of those that are looked up in it.
+func newJoinTable(keys []*vector.Vector, lts []types.Type) *groupTable {
+	ts := make([]types.Type, len(keys))
+	for c, k := range keys {
+		ts[c] = k.Type
+	}
+	t := newGroupTable(ts)
+	clear(t.keys)
+	for c := range keys {
+		if plainBytes(lts[c]) {
+			continue
+		}
+		switch {
+		case t.values != nil:
+			t.values.plain = false
+		case t.words != nil && t.words.fields[c].values != nil:
+			t.words.fields[c].values.plain = false
+		}
+	}
+	return t
 }
 
 // probeKeys are the keys of a probe batch.
 type probeKeys struct {
-	ints []int64
-	enc  encodedKeys
 	null []bool
-	at   []int32 // first row of each row's chain
-	// Of integer keys: what stands at the first row of the chain. Read for the
-	// whole batch at once, the cache misses overlap.
-	key0  []int64
-	next0 []int32
-	vs    []*vector.Vector
+	at   []int32 // the first match of each row, -1 = none
+	hits int     // rows that have one
+	vs   []*vector.Vector
 }
 
-func (b *joinBuild) probe(keys []*vector.Vector, nullSafe []bool, n int) *probeKeys {
-	p := &probeKeys{vs: keys}
+// probe finds the first match of every row.
+func (b *joinBuild) probe(ctx context.Context, keys []*vector.Vector, nullSafe []bool, n int) (*probeKeys, error) {
+	p := &probeKeys{vs: keys, at: make([]int32, n)}
 	if len(b.keys) == 0 {
-		return p
-	}
-	p.null = nullKeys(keys, nullSafe, n)
-	p.at = make([]int32, n)
-	if b.isInt {
-		p.ints = widen(keys[0].Flatten())
-
-		for i, k := range p.ints {
-			p.at[i] = b.head[hashInt(k)&b.mask]
+		if b.rows > 0 {
+			p.hits = n
+			return p, nil
 		}
-		p.key0, p.next0 = make([]int64, n), make([]int32, n)
-		for i, r := range p.at {
-			if r >= 0 {
-				p.key0[i], p.next0[i] = b.ints[r], b.next[r]
-			}
-		}
-	} else {
-		p.enc = encodeKeys(keys, nil, n)
-		for i := range n {
-			p.at[i] = b.head[xxh3.Hash(p.enc.at(i))&b.mask]
-		}
-	}
-	for i, x := range p.null {
-		if x {
+		for i := range p.at {
 			p.at[i] = -1
 		}
+		return p, nil
 	}
-	return p
-}
-
-// first returns the first match of probe row i, -1 for none.
-func (b *joinBuild) first(p *probeKeys, i int) int32 {
-	if len(b.keys) == 0 {
-		if b.rows == 0 {
-			return -1
+	p.null = nullKeys(keys, nullSafe, n)
+	if b.table != nil {
+		if err := b.probeGroups(ctx, p, n); err != nil {
+			return nil, err
 		}
-		return 0
-	}
-	r := p.at[i]
-	if b.isInt && r >= 0 {
-		if p.key0[i] == p.ints[i] {
-			return r
-		}
-		r = p.next0[i]
-	}
-	return b.match(p, i, r)
-}
-
-// following returns the match after row r.
-func (b *joinBuild) following(p *probeKeys, i int, r int32) int32 {
-	if len(b.keys) == 0 {
-		if int(r)+1 < b.rows {
-			return r + 1
-		}
-		return -1
-	}
-	if b.isInt && r == p.at[i] {
-		r = p.next0[i]
 	} else {
-		r = b.next[r]
+		b.probeWords(p, n)
 	}
-	if r < 0 {
-		return r
+	for i, x := range p.null {
+		if x && p.at[i] >= 0 {
+			p.at[i] = -1
+			p.hits--
+		}
 	}
-	return b.match(p, i, r)
+	return p, nil
 }
 
-func (b *joinBuild) match(p *probeKeys, i int, r int32) int32 {
-	if b.isInt {
-		k := p.ints[i]
-		for r >= 0 && b.ints[r] != k {
-			r = b.next[r]
+func (b *joinBuild) probeGroups(ctx context.Context, p *probeKeys, n int) error {
+	if cap(b.groups) < n {
+		b.groups = make([]int32, n)
+	}
+	groups := b.groups[:n]
+	if b.table.values != nil {
+		b.table.values.number(p.vs[0], n, groups, false)
+	} else if _, err := b.table.find(ctx, p.vs, n, groups, false); err != nil {
+		return err
+	}
+	hits := 0
+	for i, g := range groups {
+		r := int32(0)
+		if g >= 0 {
+			r = b.first[g]
 		}
-		return r
+		p.at[i] = r - 1
+		if r != 0 {
+			hits++
+		}
 	}
-	if r < 0 {
-		return r
+	p.hits = hits
+	return nil
+}
+
+// pairs are candidates: rows of a batch with build rows that have their keys.
+// Left is nil where it would be 0, 1, 2, …
+type pairs struct{ left, right []int32 }
+
+// unique returns the pairs of a batch whose rows have one match at most.
+func (p *probeKeys) unique() pairs {
+	if p.hits == len(p.at) {
+		return pairs{nil, p.at}
 	}
-	k := p.enc.at(i)
-	for r >= 0 && !bytes.Equal(b.enc.at(int(r)), k) {
-		r = b.next[r]
+	left, right := make([]int32, len(p.at)), make([]int32, len(p.at))
+	k := 0
+	for i, r := range p.at {
+		left[k], right[k] = int32(i), r
+		k += int(uint32(r)>>31 ^ 1)
 	}
-	return r
+	return pairs{left[:k:k], right[:k:k]}
 }
 
 // mayEqual reports whether the keys of a probe row and a build row are equal or
@@ -214,26 +306,36 @@ func (b *joinBuild) mayEqual(p *probeKeys, i int, r int32, nullSafe []bool) bool
 		if (pn || bn) && !nullSafeAt(nullSafe, c) {
 			continue
 		}
-		x := encodeKeys([]*vector.Vector{vector.Slice(p.vs[c], i, i+1)}, nil, 1)
-		y := encodeKeys([]*vector.Vector{vector.Slice(k, int(r), int(r)+1).Retype(p.vs[c].Type)}, nil, 1)
+		x := vector.Slice(p.vs[c], i, i+1).Flatten()
+		y := vector.Slice(k, int(r), int(r)+1).Flatten()
 		if isIntPhys(k.Type.Phys()) && k.Type.Phys() != p.vs[c].Type.Phys() {
-			if widen(vector.Slice(p.vs[c], i, i+1).Flatten())[0] != widen(vector.Slice(k, int(r), int(r)+1).Flatten())[0] {
+			if widen(x)[0] != widen(y)[0] {
 				return false
 			}
 			continue
 		}
-		if !bytes.Equal(x.at(0), y.at(0)) {
+		kx := encodeKeys([]*vector.Vector{x}, nil, 1)
+		ky := encodeKeys([]*vector.Vector{y.Retype(x.Type)}, nil, 1)
+		if !bytes.Equal(kx.at(0), ky.at(0)) {
 			return false
 		}
 	}
 	return true
 }
 
-// joinTableBytes is the memory of the table beside the columns.
-func joinTableBytes(rows int, isInt bool) int64 {
-	per := int64(4 + 16 + 1) // next, heads at most half full and rounded up, marks
-	if !isInt {
-		per += 24
+// joinTableBytes is the memory of the table beside the columns, at most.
+func joinTableBytes(rows int, keys []*vector.Vector, isInt bool) int64 {
+	per := int64(32 + 8 + 4 + 1) // array or slots, words, next, marks
+	if isInt {
+		return int64(rows) * per
 	}
-	return int64(rows) * per
+	bytes := int64(rows) * (per + 8*int64(len(keys)))
+	for _, k := range keys {
+		if w := keyWidth(k.Type.Phys()); w >= 0 {
+			bytes += int64(rows) * int64(w+16)
+			continue
+		}
+		bytes += vectorBytes(k) + int64(rows)*24
+	}
+	return bytes
 }

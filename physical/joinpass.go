@@ -48,7 +48,9 @@ func (p *joinPass) Next(ctx context.Context) (*vector.Batch, error) {
 				return nil, err
 			}
 			p.b, p.row, p.in, p.hit = b, 0, false, false
-			p.p = p.build.probe(keys, p.j.nullSafe, b.Rows())
+			if p.p, err = p.build.probe(ctx, keys, p.j.nullSafe, b.Rows()); err != nil {
+				return nil, err
+			}
 		}
 		if err := cancelled(ctx); err != nil {
 			return nil, err
@@ -78,51 +80,99 @@ func (p *joinPass) some(ctx context.Context) (*vector.Batch, error) {
 		return p.existsResidual(ctx)
 	}
 	outer := j.kind == proto.Join_LEFT || j.kind == proto.Join_FULL
-	lp, rp := p.collect(outer, j.residual != nil)
+	var ps pairs
+	switch {
+	case len(j.lk) == 0 || p.build.next != nil || outer && j.residual != nil:
+		ps = p.collect(outer, j.residual != nil)
+	default:
+		if p.row = p.b.Rows(); outer {
+			ps = pairs{nil, p.p.at}
+		} else {
+			ps = p.p.unique()
+		}
+	}
+	if j.residual != nil && !outer {
+		return p.passing(ctx, ps)
+	}
 	if j.residual != nil {
-		keep, err := p.test(ctx, lp, rp)
+		keep, err := p.test(ctx, ps)
 		if err != nil {
 			return nil, err
 		}
-		ol, or := lp[:0], rp[:0]
-		for i, r := range rp {
+		ol, or := ps.left[:0], ps.right[:0]
+		for i, r := range ps.right {
 			switch {
 			case r < 0: // the end of the row's candidates
 				if !p.hit {
-					ol, or = append(ol, lp[i]), append(or, -1)
+					ol, or = append(ol, ps.left[i]), append(or, -1)
 				}
 				p.hit = false
 			case keep[i]:
 				p.hit = true
-				ol, or = append(ol, lp[i]), append(or, r)
+				ol, or = append(ol, ps.left[i]), append(or, r)
 			}
 		}
-		lp, rp = ol, or
+		ps = pairs{ol, or}
 	}
-	if p.build.seen != nil {
-		for _, r := range rp {
-			if r >= 0 {
-				p.build.seen[r] = true
-			}
-		}
-	}
-	if len(lp) == 0 {
+	p.see(ps.right)
+	if len(ps.right) == 0 {
 		return nil, nil
 	}
-	return p.output(lp, rp), nil
+	return p.joined(ps, outer), nil
+}
+
+// see marks build rows that have matched.
+func (p *joinPass) see(rows []int32) {
+	if p.build.seen == nil {
+		return
+	}
+	for _, r := range rows {
+		if r >= 0 {
+			p.build.seen[r] = true
+		}
+	}
+}
+
+// joined returns pairs as a batch of the columns of both sides, which copies none.
+func (p *joinPass) joined(ps pairs, null bool) *vector.Batch {
+	b := p.b
+	if ps.left != nil {
+		b = b.Select(ps.left)
+	}
+	return b.Beside(p.build.cols, ps.right, null)
+}
+
+// passing returns the pairs that pass the residual.
+func (p *joinPass) passing(ctx context.Context, ps pairs) (*vector.Batch, error) {
+	if len(ps.right) == 0 {
+		return nil, nil
+	}
+	b := p.joined(ps, false)
+	v, err := p.j.residual.Eval(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	rows := trueRows(flat(v))
+	if p.build.seen != nil {
+		for _, i := range rows {
+			p.build.seen[ps.right[i]] = true
+		}
+	}
+	return selectRows(b, rows), nil
 }
 
 // collect gathers up to limit candidate pairs. With outer a left row without any
 // gives (row, -1); with ends every row does after its candidates.
-func (p *joinPass) collect(outer, ends bool) (lp, rp []int32) {
+func (p *joinPass) collect(outer, ends bool) pairs {
 	n := p.b.Rows()
-	lp = make([]int32, 0, min(p.limit, 2*n)+8)
-	rp = make([]int32, 0, min(p.limit, 2*n)+8)
-	build, keys := p.build, p.p
+	lp := make([]int32, 0, min(p.limit, 2*n)+8)
+	rp := make([]int32, 0, min(p.limit, 2*n)+8)
+	first, next, rows := p.p.at, p.build.next, int32(p.build.rows)
+	every := len(p.j.lk) == 0
 	for p.row < n && len(lp) < p.limit {
 		r := p.cand
 		if !p.in {
-			r = build.first(keys, p.row)
+			r = first[p.row]
 			if r < 0 {
 				if outer {
 					lp, rp = append(lp, int32(p.row)), append(rp, -1)
@@ -133,11 +183,20 @@ func (p *joinPass) collect(outer, ends bool) (lp, rp []int32) {
 		}
 		for r >= 0 && len(lp) < p.limit {
 			lp, rp = append(lp, int32(p.row)), append(rp, r)
-			r = build.following(keys, p.row, r)
+			switch {
+			case every:
+				if r++; r == rows {
+					r = -1
+				}
+			case next == nil:
+				r = -1
+			default:
+				r = next[r] - 1
+			}
 		}
 		if r >= 0 {
 			p.in, p.cand = true, r
-			return lp, rp
+			return pairs{lp, rp}
 		}
 		p.in = false
 		if outer && ends {
@@ -145,33 +204,23 @@ func (p *joinPass) collect(outer, ends bool) (lp, rp []int32) {
 		}
 		p.row++
 	}
-	return lp, rp
+	return pairs{lp, rp}
 }
 
-// test evaluates the residual for pairs; those without a right row are false.
-func (p *joinPass) test(ctx context.Context, lp, rp []int32) ([]bool, error) {
-	keep := make([]bool, len(lp))
-	var at, l, r []int32
-	for i, x := range rp {
+// test evaluates the residual for pairs of collect; those without a right row are
+// false.
+func (p *joinPass) test(ctx context.Context, ps pairs) ([]bool, error) {
+	keep := make([]bool, len(ps.left))
+	at, l, r := make([]int32, 0, len(keep)), make([]int32, 0, len(keep)), make([]int32, 0, len(keep))
+	for i, x := range ps.right {
 		if x >= 0 {
-			at, l, r = append(at, int32(i)), append(l, lp[i]), append(r, x)
+			at, l, r = append(at, int32(i)), append(l, ps.left[i]), append(r, x)
 		}
 	}
 	if len(at) == 0 {
 		return keep, nil
 	}
-	j := p.j
-	cols := make([]*vector.Vector, len(j.lts)+len(j.rts))
-	for c := range cols {
-		switch {
-		case !j.used[c]:
-		case c < len(j.lts):
-			cols[c] = vector.Gather(p.b.Col(c), l)
-		default:
-			cols[c] = vector.Gather(p.build.cols[c-len(j.lts)], r)
-		}
-	}
-	v, err := j.residual.Eval(ctx, vector.NewBatch(cols, len(at)))
+	v, err := p.j.residual.Eval(ctx, p.joined(pairs{l, r}, false))
 	if err != nil {
 		return nil, err
 	}
@@ -181,53 +230,46 @@ func (p *joinPass) test(ctx context.Context, lp, rp []int32) ([]bool, error) {
 	return keep, nil
 }
 
-func (p *joinPass) output(lp, rp []int32) *vector.Batch {
-	j := p.j
-	cols := make([]*vector.Vector, 0, len(j.lts)+len(j.rts))
-	identity := len(lp) == p.b.Rows()
-	for i := 0; identity && i < len(lp); i++ {
-		identity = lp[i] == int32(i)
-	}
-	for c := range j.lts {
-		v := p.b.Col(c)
-		if !identity {
-			v = vector.Gather(v, lp)
-		}
-		cols = append(cols, v)
-	}
-	inner := j.kind == proto.Join_INNER || j.kind == proto.Join_CROSS || j.kind == proto.Join_RIGHT
-	for c := range j.rts {
-		if inner {
-			cols = append(cols, vector.Gather(p.build.cols[c], rp))
-		} else {
-			cols = append(cols, vector.GatherNull(p.build.cols[c], rp))
-		}
-	}
-	return vector.NewBatch(cols, len(lp))
-}
-
 // exists answers SEMI, ANTI and MARK for the whole batch by the keys alone.
 func (p *joinPass) exists(ctx context.Context) (*vector.Batch, error) {
-	n := p.b.Rows()
-	found := make([]bool, n)
-	for i := range found {
-		found[i] = p.build.first(p.p, i) >= 0
+	p.row = p.b.Rows()
+	if p.j.kind == proto.Join_MARK {
+		found := make([]bool, p.row)
+		for i, r := range p.p.at {
+			found[i] = r >= 0
+		}
+		return p.mark(ctx, p.b, found, 0)
 	}
-	p.row = n
-	return p.answer(ctx, found, 0)
+	want, hits := int32(0), p.p.hits
+	if p.j.kind == proto.Join_ANTI {
+		want, hits = -1, p.row-hits
+	}
+	switch hits {
+	case 0:
+		return nil, nil
+	case p.row:
+		return p.b, nil
+	}
+	sel := make([]int32, p.row)
+	k := 0
+	for i, r := range p.p.at {
+		sel[k] = int32(i)
+		k += int((r>>31 ^ want) + 1) // r>>31 is -1 without a match, else 0
+	}
+	return p.b.Select(sel[:k:k]), nil
 }
 
 // existsResidual answers them where a match must also pass the residual, for the
 // rows whose candidates end in this round.
 func (p *joinPass) existsResidual(ctx context.Context) (*vector.Batch, error) {
 	from := p.row
-	lp, rp := p.collect(true, true)
-	keep, err := p.test(ctx, lp, rp)
+	ps := p.collect(true, true)
+	keep, err := p.test(ctx, ps)
 	if err != nil {
 		return nil, err
 	}
 	found := make([]bool, 0, p.row-from)
-	for i, r := range rp {
+	for i, r := range ps.right {
 		switch {
 		case r < 0:
 			found = append(found, p.hit)
@@ -314,7 +356,7 @@ func (p *joinPass) unknown(ctx context.Context, row int, null bool) (bool, error
 	for i := range lp {
 		lp[i] = int32(row)
 	}
-	keep, err := p.test(ctx, lp, cands)
+	keep, err := p.test(ctx, pairs{lp, cands})
 	if err != nil {
 		return false, err
 	}

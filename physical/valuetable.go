@@ -22,7 +22,8 @@ type valueTable struct {
 	data   []byte
 
 	dict    *vector.Vector // the last dictionary seen
-	ofCode  []int32        // its codes' numbers, -1 = not looked up yet
+	ofCode  []int32        // its codes' numbers, -1 = not looked up yet, unknownCode
+	unknown bool           // ofCode has unknownCode
 	hashed  []uint32       // scratch
 	touched int32
 }
@@ -93,6 +94,9 @@ func (t *valueTable) nullNumber(insert bool) int32 {
 
 // add appends a value without entering it in the slots.
 func (t *valueTable) add(b []byte, h uint32) int32 {
+	if t.unknown {
+		t.unknown, t.dict = false, nil
+	}
 	g := int32(t.n)
 	t.n++
 	t.hashes = append(t.hashes, h)
@@ -100,6 +104,10 @@ func (t *valueTable) add(b []byte, h uint32) int32 {
 	t.offs = append(t.offs, int32(len(t.data)))
 	return g
 }
+
+// unknownCode marks a code whose value had no number when it was looked up: it has
+// none before values are added again.
+const unknownCode = -2
 
 func (t *valueTable) numberDict(v *vector.Vector, n int, out []int32, insert bool) {
 	if t.dict != v.Child {
@@ -120,9 +128,14 @@ func (t *valueTable) numberDict(v *vector.Vector, n int, out []int32, insert boo
 		}
 		g := of[c]
 		if g < 0 {
-			b := v.Child.BytesAt(int(c))
-			g = t.find(b, uint32(xxh3.Hash(b)), insert)
-			of[c] = g
+			if g != unknownCode || insert {
+				b := v.Child.BytesAt(int(c))
+				g = t.find(b, uint32(xxh3.Hash(b)), insert)
+				if of[c] = g; g < 0 {
+					of[c], t.unknown = unknownCode, true
+				}
+			}
+			g = max(g, -1)
 		}
 		out[i] = g
 	}

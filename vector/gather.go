@@ -121,20 +121,13 @@ func gatherValid(valid []byte, idx []int32) []byte {
 // GatherNull is Gather where an index of -1 gives NULL (the unmatched side of
 // an outer join).
 func GatherNull(v *Vector, idx []int32) *Vector {
-	hasNull := false
-	for _, r := range idx {
-		if r < 0 {
-			hasNull = true
-			break
-		}
-	}
-	if !hasNull {
+	if !anyNegative(idx) {
 		return Gather(v, idx)
 	}
-	if v.stored() == 0 || v.Len == 0 {
+	if v.stored() == 0 || v.Len == 0 || v.Form == Dict && v.Child.Len == 0 {
 		return NewNull(v.Type, len(idx)).Flatten()
 	}
-	if v.Form != Scaled {
+	if v.Form == Const {
 		v = v.Flatten()
 	}
 	safe := make([]int32, len(idx))
@@ -151,6 +144,14 @@ func GatherNull(v *Vector, idx []int32) *Vector {
 		}
 	}
 	return out
+}
+
+func anyNegative(idx []int32) bool {
+	all := int32(0)
+	for _, r := range idx {
+		all |= r
+	}
+	return all < 0
 }
 
 // Slice returns rows [from, to) of v, aliasing it where the layout allows.
