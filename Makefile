@@ -21,6 +21,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PROTOC_GEN_GO := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 PROTOC_GEN_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 FUZZTIME ?= 60s
+comma := ,
 
 .PHONY: build build-plain demo test vet test-go test-cgo test-race test-peers slt lint bench bench-peers fuzz fuzz-sql proto clean
 
@@ -64,9 +65,10 @@ lint: vet
 bench:
 	cd bench && $(GO) run . $(ARGS)
 
-# The queries of TPC-H, TPC-DS, ClickBench and H2O against DuckDB: make bench-peers ARGS='-suite tpch -sf 1'
+# TPC-H at scale factor 1, ClickBench's queries over 10 million rows and H2O's over
+# as many, against DuckDB; or others: make bench-peers ARGS='-suite tpcds,features'
 bench-peers:
-	cd bench && $(GO) run . $(or $(ARGS),-suite tpch -sf 0.1)
+	cd bench && $(GO) run . $(or $(ARGS),-suite tpch$(comma)clickbench$(comma)h2o -reps 3)
 
 # Peak memory of every operator with a tenth of its working set, over 40 million events.
 bench-memory: build

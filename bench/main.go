@@ -49,8 +49,8 @@ func main() {
 	flag.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile of Volley's repetitions to this `file`")
 	flag.BoolVar(&c.single, "single", true, "also measure the UDF lines on one CPU")
 	flag.BoolVar(&c.volley, "volley-only", false, "measure Volley alone, after the answers have been compared")
-	suite := flag.String("suite", "", "run the queries of this `suite` on both engines instead: tpch, tpcds, clickbench, h2o, features")
-	scale := flag.Float64("sf", 0.1, "scale factor of the suite; of the others: millions of rows")
+	suite := flag.String("suite", "", "run the queries of a `suite` on both engines instead: tpch, tpcds, clickbench, h2o, features, or several with commas")
+	scale := flag.Float64("sf", 0, "scale factor of TPC's suites, of the others millions of rows (default: 1 and 10)")
 	scaling := flag.Bool("scaling", false, "run the suite on one CPU and on all, Volley alone, and print the efficiency")
 	memory := flag.String("peak-of", "", "measure how operators keep to work_mem, running this volley `program`; -sf is millions of rows")
 	flag.DurationVar(&c.timeout, "timeout", 2*time.Minute, "a suite's query fails after this `time`")
@@ -66,6 +66,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
+	if *scale == 0 && (*memory != "" || *scaling || c.answers != "") {
+		*scale = defaultScale(*suite)
+	}
 	if *memory != "" {
 		err = runMemory(ctx, c, *memory, *scale, os.Stdout, os.Stderr)
 	} else if *suite != "" && *scaling {
@@ -74,7 +77,7 @@ func main() {
 		err = writeAnswers(ctx, c, *suite, *scale, os.Stderr)
 	} else if *suite != "" {
 		c.threads, c.reps = max(c.threads, 1), max(c.reps, 1)
-		err = runSuite(ctx, c, *suite, *scale, os.Stdout, os.Stderr)
+		err = runSuites(ctx, c, strings.Split(*suite, ","), *scale, os.Stdout, os.Stderr)
 	} else {
 		err = run(ctx, c, os.Stdout, os.Stderr)
 	}

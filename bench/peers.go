@@ -52,36 +52,87 @@ type outcome struct {
 	volley, duckdb times
 }
 
+// ratio is Volley's best time over DuckDB's, 0 when one is missing.
+func (o *outcome) ratio() float64 {
+	v, d := o.volley.timing(), o.duckdb.timing()
+	if o.err != nil || v == nil || d == nil || d.Best <= 0 {
+		return 0
+	}
+	return v.Best / d.Best
+}
+
+// defaultScale is a gigabyte, or ten million rows.
+func defaultScale(suite string) float64 {
+	if strings.HasPrefix(suite, "tpc") {
+		return 1
+	}
+	return 10
+}
+
+// runSuites runs suites one after the other and tells the geometric mean over
+// the queries of all, and those that are slow. scale 0 is each suite's default.
+func runSuites(ctx context.Context, c config, suites []string, scale float64, out, log io.Writer) error {
+	var failed []error
+	var slow []string
+	n, logs := 0, 0.0
+	for _, s := range suites {
+		sf := scale
+		if sf == 0 {
+			sf = defaultScale(s)
+		}
+		done, err := runSuite(ctx, c, s, sf, out, log)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		for _, o := range done {
+			if r := o.ratio(); r > 0 {
+				n, logs = n+1, logs+math.Log(r)
+				if r > 1.5 {
+					slow = append(slow, fmt.Sprintf("%s %s %.2f", s, o.name, r))
+				}
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(suites) > 1 && n > 0 {
+		fmt.Fprintf(out, "\n%d queries of %s: geometric mean of the ratios %.2f; %d above 1.5: %s\n",
+			n, strings.Join(suites, ", "), math.Exp(logs/float64(n)), len(slow), strings.Join(slow, ", "))
+	}
+	return errors.Join(failed...)
+}
+
 // runSuite runs a suite on both engines over the same files. Its answer is an
 // error when a query failed or differed, after all have been tried.
-func runSuite(ctx context.Context, c config, suite string, scale float64, out, log io.Writer) error {
+func runSuite(ctx context.Context, c config, suite string, scale float64, out, log io.Writer) ([]*outcome, error) {
 	say := func(format string, args ...any) { fmt.Fprintf(log, format, args...) }
 	queries, err := suiteQueries(suite)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	runtime.GOMAXPROCS(c.threads)
 	tmp, err := os.MkdirTemp("", "volley-peers-run-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(tmp)
 	duck, err := openDuckDB(ctx, c.threads, c.memory, filepath.Join(tmp, "duckdb"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer duck.close()
 	dir, err := suiteData(ctx, c.dir, suite, scale, duck, say)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v, err := openVolley(ctx, filepath.Join(tmp, "volley"), c.threads, c.memory)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer v.close()
 	if err := suiteViews(ctx, dir, duck, v); err != nil {
-		return err
+		return nil, err
 	}
 	p := &profiler{path: c.profile}
 	var done []*outcome
@@ -98,16 +149,16 @@ func runSuite(ctx context.Context, c config, suite string, scale float64, out, l
 			say("%s %s: %v\n", suite, q.name, o.err)
 		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return done, ctx.Err()
 		}
 	}
 	if p.err != nil {
-		return p.err
+		return done, p.err
 	}
 	if c.json == "-" {
-		return suiteJSON(done, out)
+		return done, suiteJSON(done, out)
 	}
-	return printSuite(suite, scale, c, done, out)
+	return done, printSuite(suite, scale, c, done, out)
 }
 
 // suiteViews gives both engines the files under the names of the tables.
@@ -284,9 +335,8 @@ func printSuite(suite string, scale float64, c config, done []*outcome, out io.W
 		}
 		passed++
 		v, d := o.volley.timing(), o.duckdb.timing()
-		ratio := 0.0
-		if d != nil && d.Best > 0 {
-			ratio = v.Best / d.Best
+		ratio := o.ratio()
+		if ratio > 0 {
 			n, logs = n+1, logs+math.Log(ratio)
 			sumV, sumD = sumV+v.Best, sumD+d.Best
 			ratios = append(ratios, ratio)
