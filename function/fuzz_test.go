@@ -127,7 +127,7 @@ func fuzzArgs(c *Ctx, rng *rand.Rand, f *Function, n int) []*vector.Vector {
 // unstable are functions whose value is another on every call, or that sleep, or
 // whose arguments the planner makes.
 func unstable(f *Function) bool {
-	return strings.HasPrefix(f.Name, "sample_row") || f.Volatility == Volatile || f.UDF != nil || f.Eval == nil || strings.HasPrefix(f.Name, "pg_") && f.Volatility != Immutable
+	return strings.HasPrefix(f.Name, "sample_row") || strings.HasPrefix(f.Name, "volley_") || f.Volatility == Volatile || f.UDF != nil || f.Eval == nil || strings.HasPrefix(f.Name, "pg_") && f.Volatility != Immutable
 }
 
 // FuzzKernels evaluates a function over rows at once and row by row: values,
