@@ -20,8 +20,9 @@ import (
 // Lists, booleans, int96 and other encodings are left to arrow-go's decoders.
 
 // maxKeptDict is the number of distinct values up to which text stays
-// dictionary-encoded: half a batch, from where on operators gain nothing.
-const maxKeptDict = vector.DefaultRows / 2
+// dictionary-encoded: a batch. Joins and groups look each of a dictionary up once;
+// other operators gain nothing beyond half of that, nor do they lose.
+const maxKeptDict = vector.DefaultRows
 
 // ownPages reports whether the page decoders can read a column chunk.
 func ownPages(cc *metadata.ColumnChunkMetaData, f *parquetField) bool {
