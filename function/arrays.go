@@ -464,4 +464,5 @@ func registerArrays(r *registry) {
 	r.op("<@(anyarray,anyarray) bool", containment(true, true))
 	r.op("&&(anyarray,anyarray) bool", containment(false, false))
 	r.scalar("parse_ident(text) text[]", toTextArray(parseIdent))
+	registerMoreArrays(r)
 }

@@ -342,7 +342,7 @@ func comparer(t types.Type) func(a *vector.Vector, i int, b *vector.Vector, j in
 		return fixedComparer(types.IntervalValue.Cmp)
 	case types.PhysBytes:
 		switch t.ID {
-		case types.JSON, types.Void:
+		case types.JSON, types.JSONPathType, types.Void:
 			return nil
 		case types.JSONB, types.Record:
 			return func(a *vector.Vector, i int, b *vector.Vector, j int) int {

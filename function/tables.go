@@ -269,6 +269,17 @@ func registerTables(r *registry) {
 		splitText(r.str(0), r.str(1), false, b.AppendString)
 		return nil
 	}))
+	r.table("string_to_table(text,text,text) text", textRows(textType, func(b *vector.Builder, r *row) error {
+		null := r.str(2)
+		splitText(r.str(0), r.str(1), false, func(s string) {
+			if s == null {
+				b.AppendNull()
+			} else {
+				b.AppendString(s)
+			}
+		})
+		return nil
+	}))
 }
 
 // batches yields batches made beforehand.

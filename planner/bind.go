@@ -634,7 +634,7 @@ func (b *binder) checkSortable(t types.Type, loc int32) error {
 				return err
 			}
 		}
-	case types.JSON, types.Void:
+	case types.JSON, types.JSONPathType, types.Void:
 		return pgerr.New(pgerr.UndefinedFunction, "could not identify an ordering operator for type %s", t).
 			WithHint("Use an explicit ordering operator or modify the query.").At(b.pos(loc))
 	}

@@ -44,6 +44,7 @@ const (
 	Int2Vector // catalogs: an int2[] printed with blanks, 0-based
 	OIDVector  // catalogs: an oid[] printed with blanks, 0-based
 	Regprocedure
+	JSONPathType
 	numIDs
 )
 
@@ -139,7 +140,7 @@ func (t Type) Phys() Phys {
 		return PhysNumeric
 	case Interval:
 		return PhysInterval
-	case Text, Varchar, Bpchar, Name, Char, Bytea, UUID, JSON, JSONB, Unknown, Void, Record:
+	case Text, Varchar, Bpchar, Name, Char, Bytea, UUID, JSON, JSONB, JSONPathType, Unknown, Void, Record:
 		return PhysBytes
 	case Array, Int2Vector, OIDVector:
 		return PhysList
@@ -226,6 +227,7 @@ var infos = [numIDs]info{
 	Any:          {`"any"`, nil, 2276, 0, 4},
 	Int2Vector:   {"int2vector", nil, 22, 1006, -1},
 	OIDVector:    {"oidvector", nil, 30, 1013, -1},
+	JSONPathType: {"jsonpath", nil, 4072, 4073, -1},
 }
 
 var (

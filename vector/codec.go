@@ -218,6 +218,14 @@ func TextParser(t types.Type, o *types.TextOptions) func(b *Builder, s []byte) e
 			out, err := types.AppendJSONB(b.bytes, s)
 			return b.endBytes(out, n, err)
 		}
+	case types.JSONPathType:
+		return func(b *Builder, s []byte) error {
+			p, err := types.ParseJSONPath(string(s))
+			if err == nil {
+				b.AppendBytes([]byte(p.String()))
+			}
+			return err
+		}
 	case types.Name:
 		return func(b *Builder, s []byte) error { return appendString(b, types.TruncateName(s)) }
 	case types.Char:

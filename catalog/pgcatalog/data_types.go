@@ -72,6 +72,8 @@ const typeRows = `
 2951 _uuid -1 f b A f 2950 0 6179 750 751 2400 2401 0 0 3816 i x 0
 3802 jsonb -1 f b U f 0 3807 6098 3806 3804 3805 3803 0 0 0 i x 0
 3807 _jsonb -1 f b A f 3802 0 6179 750 751 2400 2401 0 0 3816 i x 0
+4072 jsonpath -1 f b U f 0 4073 0 4001 4003 4002 4004 0 0 0 i x 0
+4073 _jsonpath -1 f b A f 4072 0 6179 750 751 2400 2401 0 0 3816 i x 0
 4089 regnamespace 4 t b N f 0 4090 0 4084 4085 4087 4088 0 0 0 i p 0
 4090 _regnamespace -1 f b A f 4089 0 6179 750 751 2400 2401 0 0 3816 i x 0
 `
@@ -309,6 +311,10 @@ const supportProcs = `
 3805 jsonb_recv i t s 3802 2281
 3806 jsonb_in i t s 3802 2275
 3816 array_typanalyze s t s 16 2281
+4001 jsonpath_in i t s 4072 2275
+4002 jsonpath_recv i t s 4072 2281
+4003 jsonpath_out i t s 2275 4072
+4004 jsonpath_send i t s 17 4072
 4084 regnamespacein s t s 4089 2275
 4085 regnamespaceout s t s 2275 4089
 4087 regnamespacerecv i t s 4089 2281
