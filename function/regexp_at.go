@@ -34,7 +34,7 @@ func regexFrom(k *regexCache, r *row, name, flags string, start int) (c regexCal
 	}
 	c.s = r.str(0)
 	if start > 1 {
-		if p := r.str(1); strings.Contains(p, "^") && !strings.Contains(p, "[^") || strings.ContainsAny(p, `\`) && hasLookBehind(p) {
+		if looksBehind(r.str(1)) {
 			return c, pgerr.New(pgerr.FeatureNotSupported, "%s with a start and an expression that looks at what is before it is not supported", name)
 		}
 		c.at = start - 1
@@ -43,13 +43,35 @@ func regexFrom(k *regexCache, r *row, name, flags string, start int) (c regexCal
 	return c, nil
 }
 
-func hasLookBehind(p string) bool {
-	for i := 0; i+1 < len(p); i++ {
-		if p[i] == '\\' {
-			i++
-			switch p[i] {
-			case 'A', 'm', 'M', 'y', 'Y', 'b', 'B', '<', '>':
+// looksBehind reports an expression with a constraint on what is before a match:
+// ^ outside brackets, \A, \m, \M, \y, \Y, [[:<:]] and their like.
+func looksBehind(p string) bool {
+	for i := 0; i < len(p); i++ {
+		switch p[i] {
+		case '^':
+			return true
+		case '\\':
+			if i++; i < len(p) && strings.IndexByte("AmMyYbB<>", p[i]) >= 0 {
 				return true
+			}
+		case '[':
+			if strings.HasPrefix(p[i:], "[[:<:]]") || strings.HasPrefix(p[i:], "[[:>:]]") {
+				return true
+			}
+			if i++; i < len(p) && p[i] == '^' {
+				i++
+			}
+			if i < len(p) && p[i] == ']' { // stands for itself there
+				i++
+			}
+			for ; i < len(p) && p[i] != ']'; i++ {
+				if p[i] == '\\' {
+					i++
+				} else if p[i] == '[' && i+1 < len(p) && strings.IndexByte(":.=", p[i+1]) >= 0 {
+					if end := strings.Index(p[i+2:], p[i+1:i+2]+"]"); end >= 0 {
+						i += end + 3
+					}
+				}
 			}
 		}
 	}
