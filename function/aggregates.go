@@ -1,8 +1,6 @@
 package function
 
 import (
-	"slices"
-
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
@@ -29,12 +27,18 @@ type noClose struct{}
 
 func (noClose) Close() error { return nil }
 
-// grown returns s with at least n elements, new ones zero.
+// grown returns s with at least n elements, new ones zero. It doubles, since the
+// states of many groups are copied often otherwise.
 func grown[T any](s []T, n int) []T {
 	if n <= len(s) {
 		return s
 	}
-	return slices.Grow(s, n-len(s))[:n]
+	if n <= cap(s) {
+		return s[:n]
+	}
+	out := make([]T, n, max(2*cap(s), n, 16))
+	copy(out, s)
+	return out
 }
 
 func sliceSize[T any](s []T, width int64) int64 { return int64(cap(s)) * width }

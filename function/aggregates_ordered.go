@@ -2,6 +2,7 @@ package function
 
 import (
 	"math"
+	"slices"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/types"
@@ -27,6 +28,23 @@ type percentileAgg struct {
 	many  bool
 	out   types.Type
 	fracs []*vector.Vector // per group, one row; nil before its first value
+	// unsorted: the values come in any order, and are not more than one fraction of
+	// a percentile_cont needs.
+	unsorted bool
+	scratch  []float64
+}
+
+// SelfSorting is an Aggregator over ordered rows that may do without the order.
+type SelfSorting interface {
+	// TakeUnsorted says, before the first row, that rows are not in ascending order
+	// of the last argument. false: they have to be.
+	TakeUnsorted() bool
+}
+
+// TakeUnsorted implements SelfSorting.
+func (a *percentileAgg) TakeUnsorted() bool {
+	a.unsorted = a.cont && !a.many
+	return a.unsorted
 }
 
 func (a *percentileAgg) Grow(n int) {
@@ -43,7 +61,11 @@ func (a *percentileAgg) Update(groups []int32, args []*vector.Vector, n int) err
 			a.fracs[g] = vector.Gather(args[0], []int32{int32(i)}).Flatten()
 		}
 	}
-	a.add(groups, args[1:], n, func(i int) bool { return !v.IsNull(i) })
+	if v.HasNulls() {
+		a.add(groups, args[1:], n, func(i int) bool { return !v.IsNull(i) })
+	} else {
+		a.add(groups, args[1:], n, nil)
+	}
 	return nil
 }
 
@@ -71,7 +93,12 @@ func (a *percentileAgg) Final(from, to int) (*vector.Vector, error) {
 			return nil
 		}
 		at := p * (n - 1)
-		lo, hi := floatAt(vals, int(rows[int(math.Floor(at))])), floatAt(vals, int(rows[int(math.Ceil(at))]))
+		var lo, hi float64
+		if a.unsorted {
+			lo, hi = a.ranked(vals, rows, int(math.Floor(at)), int(math.Ceil(at)))
+		} else {
+			lo, hi = floatAt(vals, int(rows[int(math.Floor(at))])), floatAt(vals, int(rows[int(math.Ceil(at))]))
+		}
 		if lo != hi {
 			lo += (at - math.Floor(at)) * (hi - lo)
 		}
@@ -101,6 +128,77 @@ func (a *percentileAgg) Final(from, to int) (*vector.Vector, error) {
 		out.EndList()
 	}
 	return out.Build(), nil
+}
+
+// ranked returns the values of ranks i and j, i ≤ j ≤ i+1, among rows.
+func (a *percentileAgg) ranked(vals *vector.Vector, rows []int32, i, j int) (lo, hi float64) {
+	x := grown(a.scratch, len(rows))[:len(rows)]
+	a.scratch = x
+	flat := vector.Values[float64](vals)
+	n := 0 // NaN sorts behind all numbers
+	for _, r := range rows {
+		if f := flat[r]; f == f {
+			x[n] = f
+			n++
+		}
+	}
+	lo, hi = math.NaN(), math.NaN()
+	if i < n {
+		lo = selectRank(x[:n], i)
+	}
+	switch {
+	case i == j:
+		hi = lo
+	case j < n:
+		hi = slices.Min(x[j:n])
+	}
+	return lo, hi
+}
+
+// selectRank returns the value of rank k of x, which has no NaN: those before it are
+// moved to its left, the others to its right.
+func selectRank(x []float64, k int) float64 {
+	from, to := 0, len(x)-1
+	for tries := 0; from < to; tries++ {
+		if tries > 64 {
+			slices.Sort(x[from : to+1]) // an order that defeats the choice of pivots
+			break
+		}
+		mid := from + (to-from)/2
+		if x[mid] < x[from] {
+			x[mid], x[from] = x[from], x[mid]
+		}
+		if x[to] < x[from] {
+			x[to], x[from] = x[from], x[to]
+		}
+		if x[to] < x[mid] {
+			x[to], x[mid] = x[mid], x[to]
+		}
+		pivot := x[mid]
+		i, j := from, to
+		for i <= j {
+			for x[i] < pivot {
+				i++
+			}
+			for pivot < x[j] {
+				j--
+			}
+			if i <= j {
+				x[i], x[j] = x[j], x[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case k <= j:
+			to = j
+		case k >= i:
+			from = i
+		default:
+			return x[k]
+		}
+	}
+	return x[k]
 }
 
 // modeAgg is mode: the most frequent value, the first one in order among several.

@@ -57,7 +57,14 @@ func (a *varianceAgg[T]) Update(groups []int32, args []*vector.Vector, n int) er
 		return nil
 	}
 	v := args[0].Flatten()
-	for i, x := range vector.Values[T](v)[:n] {
+	vals := vector.Values[T](v)[:n]
+	if groups != nil && v.Valid == nil {
+		for i, g := range groups[:n] {
+			a.m[g].add(float64(vals[i]))
+		}
+		return nil
+	}
+	for i, x := range vals {
 		if vector.IsValid(v.Valid, i) {
 			a.m[group(groups, i)].add(float64(x))
 		}
@@ -263,17 +270,40 @@ func (a *regressionAgg) Grow(n int)  { a.r = grown(a.r, n) }
 func (a *regressionAgg) Size() int64 { return sliceSize(a.r, 48) }
 
 func (a *regressionAgg) Update(groups []int32, args []*vector.Vector, n int) error {
-	for i := range n {
-		if !args[0].IsNull(i) && !args[1].IsNull(i) {
-			a.r[group(groups, i)].add(floatAt(args[0], i), floatAt(args[1], i))
+	if n == 0 {
+		return nil
+	}
+	v, w := args[0].Flatten(), args[1].Flatten()
+	y, x := vector.Values[float64](v)[:n], vector.Values[float64](w)[:n]
+	switch {
+	case v.Valid != nil || w.Valid != nil:
+		for i := range n {
+			if vector.IsValid(v.Valid, i) && vector.IsValid(w.Valid, i) {
+				a.r[group(groups, i)].add(y[i], x[i])
+			}
+		}
+	case groups == nil:
+		for i := range n {
+			a.r[0].add(y[i], x[i])
+		}
+	default:
+		for i, g := range groups[:n] {
+			a.r[g].add(y[i], x[i])
 		}
 	}
 	return nil
 }
 
 func (a *regressionAgg) Merge(groups []int32, s []*vector.Vector, n int) error {
+	if n == 0 {
+		return nil
+	}
+	var c [6][]float64
+	for k := range c {
+		c[k] = vector.Values[float64](s[k].Flatten())[:n]
+	}
 	for i := range n {
-		a.r[group(groups, i)].merge(regression{floatAt(s[0], i), floatAt(s[1], i), floatAt(s[2], i), floatAt(s[3], i), floatAt(s[4], i), floatAt(s[5], i)})
+		a.r[group(groups, i)].merge(regression{c[0][i], c[1][i], c[2][i], c[3][i], c[4][i], c[5][i]})
 	}
 	return nil
 }

@@ -1,8 +1,11 @@
 package function
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -205,6 +208,76 @@ func BenchmarkAggregates(b *testing.B) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// A percentile of values in any order is that of the sorted ones.
+func TestPercentileUnsorted(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	typ := types.T(types.Float8)
+	for trial := range 300 {
+		n := 1 + r.IntN(200)
+		vals := make([]float64, n)
+		for i := range vals {
+			switch trial % 4 {
+			case 0:
+				vals[i] = float64(i)
+			case 1:
+				vals[i] = float64(r.IntN(4))
+			case 2:
+				vals[i] = []float64{r.NormFloat64(), math.NaN(), math.Inf(-1)}[r.IntN(3)]
+			default:
+				vals[i] = -r.ExpFloat64()
+			}
+		}
+		p := []float64{0, 1, 0.5, r.Float64()}[r.IntN(4)]
+		groups := make([]int32, n)
+		for i := range groups {
+			groups[i] = int32(r.IntN(3))
+		}
+		run := func(unsorted bool) string {
+			f, _, _, err := Resolve("percentile_cont", Lookup("percentile_cont"), []types.Type{typ, typ})
+			if err != nil {
+				t.Fatal(err)
+			}
+			agg := f.NewAggregate([]types.Type{typ, typ})
+			agg.Grow(3)
+			idx := make([]int32, n)
+			for i := range idx {
+				idx[i] = int32(i)
+			}
+			if unsorted {
+				if !agg.(SelfSorting).TakeUnsorted() {
+					t.Fatal("percentile_cont wants an order")
+				}
+			} else {
+				slices.SortStableFunc(idx, func(a, b int32) int { return cmp.Compare(types.FloatKey(vals[a]), types.FloatKey(vals[b])) })
+			}
+			gs := make([]int32, n)
+			for i, k := range idx {
+				gs[i] = groups[k]
+			}
+			args := []*vector.Vector{vector.NewConst(vector.FromSlice(typ, []float64{p}), n), vector.Gather(vector.FromSlice(typ, vals), idx)}
+			if err := agg.Update(gs, args, n); err != nil {
+				t.Fatal(err)
+			}
+			out, err := agg.Final(0, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := ""
+			for g := range 3 {
+				if out.IsNull(g) {
+					s += " NULL"
+				} else {
+					s += fmt.Sprint(" ", vector.At[float64](out, g))
+				}
+			}
+			return s
+		}
+		if got, want := run(true), run(false); got != want {
+			t.Fatalf("percentile %v of %v by %v:%s, want%s", p, vals, groups, got, want)
 		}
 	}
 }

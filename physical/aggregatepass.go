@@ -2,6 +2,7 @@ package physical
 
 import (
 	"context"
+	"slices"
 
 	"github.com/volleydb/volley/exchange"
 	"github.com/volleydb/volley/function"
@@ -422,6 +423,20 @@ func (s *callState) drain(ctx context.Context) error {
 		}
 		s.set = nil
 	}
+	if f, ok := s.agg.(function.SelfSorting); ok && !s.distinct && s.ascending() && len(s.sorter.runs) == 0 && f.TakeUnsorted() {
+		buf := s.sorter.buf
+		s.sorter.buf = nil
+		for i, b := range buf {
+			if err := cancelled(ctx); err != nil {
+				return err
+			}
+			if err := s.feed(slices.Clone(b.Cols()), b.Rows()); err != nil {
+				return err
+			}
+			buf[i] = nil
+		}
+		return nil
+	}
 	var last []byte
 	for {
 		b, err := s.sorter.Next(ctx)
@@ -446,6 +461,12 @@ func (s *callState) drain(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// ascending reports that the order is that of the last argument alone, with NULLs
+// on either side.
+func (s *callState) ascending() bool {
+	return len(s.order) == 1 && len(s.args) > 0 && !s.orders[0].desc
 }
 
 func (s *callState) feed(vs []*vector.Vector, n int) error {

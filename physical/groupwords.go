@@ -213,7 +213,7 @@ func (t *wordTable) keep(fresh []int32) {
 		}
 		for _, r := range fresh {
 			w := uint64(t.rows[int(r)*t.count+f.word]) >> f.shift & (1<<valueBits - 1)
-			f.numbers = append(f.numbers, int32(w)-1)
+			f.numbers = append(doubled(f.numbers, 1), int32(w)-1)
 		}
 	}
 }
@@ -307,8 +307,8 @@ func (t *groupTable) findRow(key []int64, h uint32, insert bool, row int32) int3
 	g := int32(t.n)
 	w.slots[at] = byteSlot{hash: h, group: g}
 	t.n++
-	w.hashes = append(w.hashes, h)
-	w.keys = append(w.keys, key...)
+	w.hashes = append(doubled(w.hashes, 1), h)
+	w.keys = append(doubled(w.keys, len(key)), key...)
 	t.fresh = append(t.fresh, row)
 	if 2*t.n > len(w.slots) {
 		w.growSlots()

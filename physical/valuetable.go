@@ -99,15 +99,26 @@ func (t *valueTable) add(b []byte, h uint32) int32 {
 	}
 	g := int32(t.n)
 	t.n++
-	t.hashes = append(t.hashes, h)
-	t.data = append(t.data, b...)
-	t.offs = append(t.offs, int32(len(t.data)))
+	t.hashes = append(doubled(t.hashes, 1), h)
+	t.data = append(doubled(t.data, len(b)), b...)
+	t.offs = append(doubled(t.offs, 1), int32(len(t.data)))
 	return g
 }
 
 // unknownCode marks a code whose value had no number when it was looked up: it has
 // none before values are added again.
 const unknownCode = -2
+
+// doubled makes room for n more elements. append grows large slices by a quarter,
+// which would copy what a table of unknown size holds many times.
+func doubled[T any](s []T, n int) []T {
+	if len(s)+n <= cap(s) {
+		return s
+	}
+	out := make([]T, len(s), max(2*cap(s), len(s)+n, 64))
+	copy(out, s)
+	return out
+}
 
 func (t *valueTable) numberDict(v *vector.Vector, n int, out []int32, insert bool) {
 	if t.dict != v.Child {
