@@ -445,6 +445,12 @@ func (sc *selectCtx) aggOrWindow(fc *pg.FuncCall, f *function.Function, args []E
 		if err != nil {
 			return nil, err
 		}
+		if k.Expr.Type().ID == types.Varchar {
+			// As text it may be an argument.
+			if e, err := b.coerce(k.Expr, types.T(types.Text), function.Implicit, ""); err == nil && containsExpr(args, e) {
+				k.Expr = e
+			}
+		}
 		if ac.Distinct && !containsExpr(args, k.Expr) {
 			return nil, pgerr.New(pgerr.InvalidColumnReference, "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list").At(b.pos(s.Location))
 		}

@@ -829,7 +829,8 @@ func (b *binder) setOperation(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv
 		if err != nil {
 			return nil, b.at(err, selectLocation(branches[1]))
 		}
-		if t.ID == types.Unknown && !qo.keepUnknown {
+		if t.ID == types.Unknown {
+			// Decided here, within a larger set operation, too.
 			t = wantType(qo.want, j)
 		}
 		out[j] = b.newCol(colsOf[0][j].Name, t)
