@@ -55,6 +55,12 @@ func errRegex(detail string) error {
 // quantifier is non-greedy: then Go's order of preference decides, which is
 // what Postgres finds in the usual cases.
 func compileRegex(pattern string, f regexFlags) (*regexp.Regexp, error) {
+	re, _, err := compileChain(pattern, f)
+	return re, err
+}
+
+// compileChain is compileRegex with the faster form of expressions that have one.
+func compileChain(pattern string, f regexFlags) (*regexp.Regexp, *regexChain, error) {
 	if rest, ok := strings.CutPrefix(pattern, "***="); ok {
 		pattern, f.quote = rest, true
 	} else if rest, ok := strings.CutPrefix(pattern, "***:"); ok {
@@ -67,7 +73,7 @@ func compileRegex(pattern string, f regexFlags) (*regexp.Regexp, error) {
 	} else {
 		t := regexTranslator{s: pattern, f: f}
 		if err := t.run(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		body, lazy, f = t.out.String(), t.lazy, t.f
 	}
@@ -85,12 +91,13 @@ func compileRegex(pattern string, f regexFlags) (*regexp.Regexp, error) {
 	}
 	re, err := regexp.Compile(body)
 	if err != nil {
-		return nil, errRegex(regexDetail(err))
+		return nil, nil, errRegex(regexDetail(err))
 	}
-	if !lazy {
-		re.Longest()
+	if lazy {
+		return re, nil, nil
 	}
-	return re, nil
+	re.Longest()
+	return re, newRegexChain(body, re), nil
 }
 
 // regexDetail words an error of Go's parser as Postgres does, where both know it.

@@ -14,7 +14,23 @@ import (
 type regexCache struct {
 	pattern, flags string
 	re             *regexp.Regexp
+	chain          *regexChain // nil if there is none
 	f              regexFlags
+	m              []int
+}
+
+// find returns the bounds of the first match in s and of its groups, valid until
+// the next call; nil if there is none.
+func (k *regexCache) find(s string) []int {
+	if k.chain != nil {
+		if found, known := k.chain.find(s, k.m); known {
+			if !found {
+				return nil
+			}
+			return k.m
+		}
+	}
+	return k.re.FindStringSubmatchIndex(s)
 }
 
 // get compiles; fold is that of ~* and !~*.
@@ -27,11 +43,12 @@ func (k *regexCache) get(pattern, flags string, fold bool) (*regexp.Regexp, erro
 		return nil, err
 	}
 	f.fold = f.fold || fold
-	re, err := compileRegex(pattern, f)
+	re, chain, err := compileChain(pattern, f)
 	if err != nil {
 		return nil, err
 	}
-	k.pattern, k.flags, k.re, k.f = strings.Clone(pattern), strings.Clone(flags), re, f
+	k.pattern, k.flags, k.re, k.chain, k.f = strings.Clone(pattern), strings.Clone(flags), re, chain, f
+	k.m = make([]int, 2*(re.NumSubexp()+1))
 	return re, nil
 }
 
@@ -51,6 +68,10 @@ func regexOp(fold, negate bool) EvalFunc {
 			re, err := k.get(args[1].StringAt(i), flags, fold)
 			if err != nil {
 				return nil, err
+			}
+			if k.chain != nil {
+				res[i] = (k.find(args[0].StringAt(i)) != nil) != negate
+				continue
 			}
 			res[i] = re.Match(args[0].BytesAt(i)) != negate
 		}
@@ -100,12 +121,17 @@ func regexReplace(k *regexCache) EvalFunc {
 			return nil, err
 		}
 		s, by := r.str(0), r.str(2)
-		limit := 1
-		if k.f.global {
-			limit = -1
+		if !k.f.global {
+			m := k.find(s)
+			if m == nil {
+				return append(dst, s...), nil
+			}
+			dst = append(dst, s[:m[0]]...)
+			dst = expandReplacement(dst, by, s, m)
+			return append(dst, s[m[1]:]...), nil
 		}
 		at := 0
-		for _, m := range re.FindAllStringSubmatchIndex(s, limit) {
+		for _, m := range re.FindAllStringSubmatchIndex(s, -1) {
 			dst = append(dst, s[at:m[0]]...)
 			dst = expandReplacement(dst, by, s, m)
 			at = m[1]
@@ -117,12 +143,11 @@ func regexReplace(k *regexCache) EvalFunc {
 // regexSubstring is substring(s from p): the first group, or the whole match.
 func regexSubstring(k *regexCache) EvalFunc {
 	return toNullableBytes(types.Text, func(dst []byte, r *row) ([]byte, bool, error) {
-		re, err := k.get(r.str(1), "", false)
-		if err != nil {
+		if _, err := k.get(r.str(1), "", false); err != nil {
 			return nil, false, err
 		}
 		s := r.str(0)
-		m := re.FindStringSubmatchIndex(s)
+		m := k.find(s)
 		if m == nil {
 			return dst, false, nil
 		}
@@ -180,8 +205,7 @@ func regexFlagsArg(r *row, k int) string {
 }
 
 func regexMatch(b *vector.Builder, r *row, k *regexCache) error {
-	re, err := k.get(r.str(1), regexFlagsArg(r, 2), false)
-	if err != nil {
+	if _, err := k.get(r.str(1), regexFlagsArg(r, 2), false); err != nil {
 		return err
 	}
 	if k.f.global {
@@ -189,7 +213,7 @@ func regexMatch(b *vector.Builder, r *row, k *regexCache) error {
 			WithHint("Use the regexp_matches function instead.")
 	}
 	s := r.str(0)
-	m := re.FindStringSubmatchIndex(s)
+	m := k.find(s)
 	if m == nil {
 		b.AppendNull()
 		return nil
