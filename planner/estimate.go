@@ -28,6 +28,10 @@ type colEstimate struct {
 	lo, hi   float64 // where bounded
 	bounded  bool
 	nulls    float64 // share of the rows
+	// rel is the scan that the column comes from, and relRows how many rows it
+	// gives: its columns together have no more values.
+	rel     *Scan
+	relRows float64
 }
 
 // Shares of rows that pass a condition about which nothing is known.
@@ -98,6 +102,10 @@ func (s *estimator) make(n Node) *estimate {
 		}
 		if n.Limit > 0 {
 			e.rows = min(e.rows, float64(n.Limit))
+		}
+		for id, c := range e.cols {
+			c.rel, c.relRows = n, e.rows
+			e.cols[id] = c
 		}
 		return e
 	case *Filter:
@@ -480,8 +488,18 @@ func (e *estimate) groups(keys []Expr) float64 {
 		return 1
 	}
 	g := 1.0
+	of := map[*Scan]float64{}
 	for _, k := range keys {
-		g *= e.distinct(k)
+		d := e.distinct(k)
+		if c, ok := k.(*Column); ok {
+			if ce := e.cols[c.ID]; ce.rel != nil && ce.relRows >= 1 {
+				// Beyond what the relation has, more of its columns make no more groups.
+				before := max(1, of[ce.rel])
+				of[ce.rel] = min(before*d, max(before, ce.relRows))
+				d = of[ce.rel] / before
+			}
+		}
+		g *= d
 	}
 	return max(1, min(g, e.rows))
 }
@@ -569,8 +587,23 @@ func (s *estimator) joined(n *Join, l, r *estimate) *estimate {
 		e.rows, e.base = l.rows, l.base
 		return e
 	}
+	// Rows without a partner have NULLs: those whose keys are more than the other
+	// side has.
+	missing := func(cols map[ColID]colEstimate, kept, other float64) {
+		share := max(0, 1-other/kept)
+		for id, c := range cols {
+			c.nulls = share + (1-share)*c.nulls
+			e.cols[id] = c
+		}
+	}
 	for id, c := range r.cols {
 		e.cols[id] = c
+	}
+	if n.Kind == proto.Join_LEFT || n.Kind == proto.Join_FULL {
+		missing(r.cols, l.groups(n.LeftKeys), r.groups(n.RightKeys))
+	}
+	if n.Kind == proto.Join_RIGHT || n.Kind == proto.Join_FULL {
+		missing(l.cols, r.groups(n.RightKeys), l.groups(n.LeftKeys))
 	}
 	switch n.Kind {
 	case proto.Join_LEFT:

@@ -138,6 +138,9 @@ func (b *binder) rules(n Node, need colSet, est *estimator) (Node, error) {
 	}
 	// Pruning turns mark joins into semi joins, which the ordering moves.
 	n = prune(n, need)
+	if n, err = b.rollUp(n, est); err != nil {
+		return nil, err
+	}
 	if n, err = b.orderJoins(n, est); err != nil {
 		return nil, err
 	}
