@@ -595,10 +595,7 @@ func (p *phys) join(n *Join) (*stream, error) {
 		if r, rk, err = p.columnsFor(r, rk); err != nil {
 			return nil, err
 		}
-		if l, err = p.shuffle(l, lk, parts); err != nil {
-			return nil, err
-		}
-		r, err = p.shuffle(r, rk, parts)
+		l, r, err = p.together(l, r, lk, rk, parts)
 	default:
 		if l, err = p.gather(l, nil); err != nil {
 			return nil, err
@@ -678,6 +675,54 @@ func (p *phys) withoutOuter(cols []Col) []Col {
 		}
 	}
 	return cols
+}
+
+// together brings rows of l and r with equal keys into the same of about parts
+// tasks. A side that is partitioned by keys already stays where it is, of two the
+// larger.
+func (p *phys) together(l, r *stream, lk, rk []Expr, parts int) (*stream, *stream, error) {
+	li, ri := l.hashedBy(lk), r.hashedBy(rk)
+	stays := func(s *stream, at []int) bool { return at != nil && 2*s.frag.tasks >= parts }
+	pick := func(keys []Expr, at []int) []Expr {
+		out := make([]Expr, len(at))
+		for i, k := range at {
+			out[i] = keys[k]
+		}
+		return out
+	}
+	var err error
+	switch {
+	case stays(l, li) && stays(r, ri) && slices.Equal(li, ri) && l.frag.tasks == r.frag.tasks:
+	case stays(l, li) && (!stays(r, ri) || l.rows >= r.rows):
+		r, err = p.shuffle(r, pick(rk, li), l.frag.tasks)
+	case stays(r, ri):
+		l, err = p.shuffle(l, pick(lk, ri), r.frag.tasks)
+	default:
+		if l, err = p.shuffle(l, lk, parts); err == nil {
+			r, err = p.shuffle(r, rk, parts)
+		}
+	}
+	return l, r, err
+}
+
+// hashedBy are the places among keys of the columns that rows were shuffled by, in
+// their order; nil if they were not, or by others.
+func (s *stream) hashedBy(keys []Expr) []int {
+	if s.single() || len(s.hash) == 0 {
+		return nil
+	}
+	var at []int
+	for _, id := range s.hash {
+		i := slices.IndexFunc(keys, func(e Expr) bool {
+			c, ok := e.(*Column)
+			return ok && c.ID == id
+		})
+		if i < 0 {
+			return nil
+		}
+		at = append(at, i)
+	}
+	return at
 }
 
 // missingRefs are the columns of e that cols do not have.

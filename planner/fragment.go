@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"slices"
+
 	"github.com/volleydb/volley/proto"
 )
 
@@ -273,11 +275,17 @@ func (p *phys) project(s *stream, es []Expr, cols []Col) (*stream, error) {
 		f = &c
 	}
 	out := &stream{op: op, cols: cols, frag: f, rows: s.rows}
-	// The distribution survives if its columns do.
-	have, all := idsOf(cols), colSet{}
-	all.add(s.hash...)
-	if have.has(all) {
-		out.hash = s.hash
+	// The distribution survives if its columns do, perhaps under other names.
+	for _, id := range s.hash {
+		i := slices.IndexFunc(es, func(e Expr) bool {
+			c, ok := e.(*Column)
+			return ok && c.ID == id
+		})
+		if i < 0 {
+			out.hash = nil
+			break
+		}
+		out.hash = append(out.hash, cols[i].ID)
 	}
 	return out, nil
 }
