@@ -146,6 +146,91 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// Ways to find a key: arrays, packed words in slots, groups; keys that differ and
+// keys that repeat; dictionaries that go on over batches; sides of more than a block.
+func TestJoinTables(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 8))
+	ints := []types.Type{tInt2, tInt4, tInt8}
+	for trial := range 80 {
+		kind := proto.Join_Kind(r.IntN(7))
+		keys := 1 + r.IntN(3)
+		var ts []types.Type
+		for range keys {
+			ts = append(ts, ints[r.IntN(3)])
+		}
+		if r.IntN(3) == 0 {
+			ts[r.IntN(keys)] = []types.Type{tText, types.T(types.Bytea), tBpchar}[r.IntN(3)]
+		}
+		spread := []int64{1, 1, 1 << 9, 1 << 40}[r.IntN(4)]
+		distinct := r.IntN(3) > 0
+		side := func(n, domain int) table {
+			out := table{ts: append(slices.Clone(ts), tInt4)}
+			used := map[string]bool{}
+			for i := range n {
+				row := make([]any, keys, keys+1)
+				for c, ty := range ts {
+					x := (int64(r.IntN(domain)) - 5) * spread
+					switch {
+					case r.IntN(20) == 0:
+					case ty.ID == types.Int2:
+						row[c] = int64(int16(x))
+					case ty.ID == types.Int4:
+						row[c] = int64(int32(x))
+					case ty.ID == types.Int8:
+						row[c] = x
+					default:
+						row[c] = fmt.Sprint("k", x)
+					}
+				}
+				if k := fmt.Sprint(row); distinct && used[k] {
+					continue
+				} else {
+					used[k] = true
+				}
+				out.rows = append(out.rows, append(row, int64(i)))
+			}
+			return out
+		}
+		distinct, rd := false, distinct
+		left := side([]int{0, 3, 300, 700}[r.IntN(4)], 40)
+		distinct = rd
+		right := side([]int{0, 1, 90, 400}[r.IntN(4)], []int{3, 60}[r.IntN(2)])
+		residual := r.IntN(3) == 0
+		s := setup{inputs: [][]*vector.Batch{left.batches(r, 1+r.IntN(300)), right.batches(r, 1+r.IntN(300))}, rows: 1 + r.IntN(500)}
+		if d := 0; left.ts[d].ID == types.Text && len(left.rows) > 0 {
+			s.inputs[0] = oneDict(left, d, s.inputs[0])
+		}
+		compare := same
+		if r.IntN(4) == 0 {
+			s.budget, compare = []int64{1, 20_000}[r.IntN(2)], sameSet
+		}
+		what := fmt.Sprintf("trial %d: %s of %v, distinct %v, residual %v, %d × %d, budget %d", trial, kind, ts, rd, residual, len(left.rows), len(right.rows), s.budget)
+		nullSafe := make([]bool, keys)
+		got, err := s.run(t, joinPlan(t, kind, left.ts, right.ts, keys, nullSafe, residual))
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		compare(t, what, got, refJoin(kind, left, right, keys, nullSafe, residual))
+	}
+}
+
+// oneDict gives column c of all batches one dictionary, as scans do.
+func oneDict(tab table, c int, bs []*vector.Batch) []*vector.Batch {
+	var vals []any
+	for _, row := range tab.rows {
+		vals = append(vals, row[c])
+	}
+	all := toDict(column1(tab.ts[c], vals...))
+	out, at := make([]*vector.Batch, len(bs)), 0
+	for i, b := range bs {
+		cols := slices.Clone(b.Dense().Cols())
+		cols[c] = vector.Slice(all, at, at+b.Rows())
+		at += b.Rows()
+		out[i] = vector.NewBatch(cols, b.Rows())
+	}
+	return out
+}
+
 // Integer keys of different widths join by value.
 func TestJoinIntWidths(t *testing.T) {
 	l := table{ts: []types.Type{tInt2}, rows: [][]any{{int64(-1)}, {nil}, {int64(7)}}}
