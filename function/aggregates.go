@@ -79,6 +79,9 @@ type countAgg struct {
 func (a *countAgg) Grow(n int)  { a.n = grown(a.n, n) }
 func (a *countAgg) Size() int64 { return sliceSize(a.n, 8) }
 
+// TakesDict implements DictTaker: only the NULLs count.
+func (a *countAgg) TakesDict() {}
+
 func (a *countAgg) Update(groups []int32, args []*vector.Vector, n int) error {
 	var valid []byte
 	if len(args) > 0 {

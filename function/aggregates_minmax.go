@@ -138,38 +138,60 @@ type stringExtremeAgg struct {
 	sign  int
 	vals  [][]byte // owned; nil = none yet
 	bytes int64
+	has   []bool // scratch
 }
 
 func (a *stringExtremeAgg) Grow(n int)  { a.vals = grown(a.vals, n) }
 func (a *stringExtremeAgg) Size() int64 { return sliceSize(a.vals, 24) + a.bytes }
 
+// TakesDict implements DictTaker.
+func (a *stringExtremeAgg) TakesDict() {}
+
 func (a *stringExtremeAgg) Update(groups []int32, args []*vector.Vector, n int) error {
 	v := args[0]
-	padded := a.t.ID == types.Bpchar
+	if groups == nil && v.Form == vector.Dict && v.Child.Len < n && a.t.ID != types.Bpchar {
+		// One look at each entry that some row has. Of equal values the first row's
+		// counts, and those of bpchar may differ in their blanks.
+		a.has = append(a.has[:0], make([]bool, v.Child.Len)...)
+		for i, c := range v.Codes[:n] {
+			if v.Valid == nil || !v.IsNull(i) {
+				a.has[c] = true
+			}
+		}
+		for c, has := range a.has {
+			if has {
+				a.fold(0, v.Child.BytesAt(c))
+			}
+		}
+		return nil
+	}
 	for i := range n {
-		if v.IsNull(i) {
-			continue
+		if !v.IsNull(i) {
+			a.fold(group(groups, i), v.BytesAt(i))
 		}
-		x, g := v.BytesAt(i), group(groups, i)
-		if m := a.vals[g]; m != nil {
-			var c int
-			if padded {
-				c = bytes.Compare(trimBlanks(x), trimBlanks(m))
-			} else {
-				c = bytes.Compare(x, m)
-			}
-			if c*a.sign <= 0 {
-				continue
-			}
-		}
-		a.bytes -= int64(cap(a.vals[g]))
-		if a.vals[g] == nil {
-			a.vals[g] = make([]byte, 0, len(x))
-		}
-		a.vals[g] = append(a.vals[g][:0], x...)
-		a.bytes += int64(cap(a.vals[g]))
 	}
 	return nil
+}
+
+// fold folds one value.
+func (a *stringExtremeAgg) fold(g int32, x []byte) {
+	if m := a.vals[g]; m != nil {
+		var c int
+		if a.t.ID == types.Bpchar {
+			c = bytes.Compare(trimBlanks(x), trimBlanks(m))
+		} else {
+			c = bytes.Compare(x, m)
+		}
+		if c*a.sign <= 0 {
+			return
+		}
+	}
+	a.bytes -= int64(cap(a.vals[g]))
+	if a.vals[g] == nil {
+		a.vals[g] = make([]byte, 0, len(x))
+	}
+	a.vals[g] = append(a.vals[g][:0], x...)
+	a.bytes += int64(cap(a.vals[g]))
 }
 
 func (a *stringExtremeAgg) Merge(groups []int32, states []*vector.Vector, n int) error {

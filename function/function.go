@@ -168,6 +168,9 @@ type Aggregator interface {
 	Close() error
 }
 
+// DictTaker is an Aggregator whose Update takes Dict arguments too.
+type DictTaker interface{ TakesDict() }
+
 // Generator produces the rows of a table function. Next returns nil at the end.
 type Generator interface {
 	Next(ctx context.Context) (*vector.Batch, error)

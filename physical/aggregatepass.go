@@ -351,12 +351,17 @@ func (s *callState) update(ctx context.Context, b *vector.Batch, groups []int32)
 	}
 	n := b.Rows()
 	vs := make([]*vector.Vector, len(s.args), len(s.args)+len(s.order)+1)
+	_, dicts := s.agg.(function.DictTaker)
+	dicts = dicts && s.sorter == nil
 	for i, x := range s.args {
 		v, err := x.Eval(ctx, b)
 		if err != nil {
 			return err
 		}
-		vs[i] = flat(v)
+		if !dicts {
+			v = flat(v)
+		}
+		vs[i] = v
 	}
 	if s.sorter == nil {
 		return s.agg.Update(groups, vs, n)

@@ -46,6 +46,22 @@ func (c *compiler) call(n *proto.Call, t types.Type) (evaluator, error) {
 	return x, nil
 }
 
+// worth reports whether to evaluate the entries of v's dictionary, if out does not
+// have them already. Unless the results are lasting they serve these rows only.
+func (k *entries) worth(v *vector.Vector, lasting bool) bool {
+	size := v.Child.Len
+	if !lasting {
+		*k = entries{}
+		return size > 0 && size <= v.Len/2
+	}
+	if k.dict != v.Child {
+		*k = entries{dict: v.Child}
+	}
+	k.rows += v.Len
+	// A large dictionary pays when the batches to come use it as well.
+	return k.out != nil || !k.bad && size > 0 && (size <= v.Len/2 || size <= 2*k.rows)
+}
+
 // call evaluates a built-in.
 type call struct {
 	fn         function.EvalFunc
@@ -56,6 +72,16 @@ type call struct {
 	site       int
 	pos        int
 	rows       *int64 // that this site has produced in this task
+	kept       entries
+}
+
+// entries are a call's results for the entries of a dictionary, which the batches
+// of a column chunk share.
+type entries struct {
+	dict *vector.Vector
+	out  *vector.Vector // nil: not known, or failed
+	bad  bool
+	rows int // that were evaluated without
 }
 
 // evalArgs evaluates the arguments. done is the result when a strict function
@@ -78,13 +104,27 @@ func (x *call) evalArgs(fc *function.Ctx, b *vector.Batch) (args []*vector.Vecto
 }
 
 func (x *call) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error) {
+	v, dict, err := x.evalDict(fc, b)
+	if err != nil || dict == nil {
+		return v, err
+	}
+	if x.typ.Phys() == types.PhysBytes && v.Form == vector.Flat && v.Valid == nil {
+		return vector.FromDict(x.typ, dict.Codes, v).WithValid(dict.Valid), nil
+	}
+	v = vector.Gather(v.Flatten(), dict.Codes)
+	return v.WithValid(vector.AndValid(v.Valid, dict.Valid, dict.Len)), nil
+}
+
+// evalDict is eval that need not spread results over rows: where dict is not nil, v
+// has those of the entries of that dictionary column.
+func (x *call) evalDict(fc *function.Ctx, b *vector.Batch) (v, dict *vector.Vector, err error) {
 	n := b.Rows()
 	args, constant, done, err := x.evalArgs(fc, b)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if n == 0 {
-		return vector.New(x.typ, 0), nil
+		return vector.New(x.typ, 0), nil, nil
 	}
 	if x.volatility == function.Volatile {
 		fc.Site, fc.Rows = x.site, *x.rows
@@ -92,7 +132,7 @@ func (x *call) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error) {
 		constant = false
 	}
 	if done != nil {
-		return done, nil
+		return done, nil, nil
 	}
 	if constant {
 		for i := range args {
@@ -100,40 +140,50 @@ func (x *call) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error) {
 		}
 		out, err := x.apply(fc, args, 1)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return vector.NewConst(out, n), nil
+		return vector.NewConst(out, n), nil, nil
 	}
-	if out := x.overDict(fc, args, n); out != nil {
-		return out, nil
+	if dict, out := x.ofEntries(fc, args, n); out != nil {
+		return out, dict, nil
 	}
 	for i := range args {
 		args[i] = flat(args[i])
 	}
-	return x.apply(fc, args, n)
+	v, err = x.apply(fc, args, n)
+	return v, nil, err
 }
 
-// overDict evaluates a call with one dictionary column and else constants once
-// per dictionary entry. It returns nil where that does not apply, or when it
-// fails: the entry at fault may not be referenced by any row.
-func (x *call) overDict(fc *function.Ctx, args []*vector.Vector, n int) *vector.Vector {
+// ofEntries evaluates a call with one dictionary column, which it returns, and else
+// constants once per dictionary entry. out is nil where that does not apply, or when
+// it fails: the entry at fault may not be referenced by any row.
+func (x *call) ofEntries(fc *function.Ctx, args []*vector.Vector, n int) (dict, out *vector.Vector) {
 	if !x.strict || x.volatility == function.Volatile {
-		return nil
+		return nil, nil
 	}
-	at := -1
+	at, lasting := -1, true
 	for i, a := range args {
 		switch {
 		case a.Form == vector.Const:
-		case a.Form == vector.Dict && at < 0 && a.Child.Len <= n/2:
+			_, fixed := x.args[i].(*constant)
+			lasting = lasting && fixed
+		case a.Form == vector.Dict && at < 0:
 			at = i
 		default:
-			return nil
+			return nil, nil
 		}
 	}
-	if at < 0 {
-		return nil
+	if at < 0 || args[at].Child.Len == 0 {
+		return nil, nil
 	}
-	dict := args[at]
+	dict = args[at]
+	size := dict.Child.Len
+	if !x.kept.worth(dict, lasting) {
+		return nil, nil
+	}
+	if x.kept.out != nil {
+		return dict, x.kept.out
+	}
 	sub := make([]*vector.Vector, len(args))
 	for i, a := range args {
 		if i == at {
@@ -141,21 +191,70 @@ func (x *call) overDict(fc *function.Ctx, args []*vector.Vector, n int) *vector.
 			continue
 		}
 		k := *a
-		k.Len = dict.Child.Len
+		k.Len = size
 		sub[i] = &k
 	}
-	if dict.Child.Len == 0 {
-		return nil
-	}
-	out, err := x.apply(fc, sub, dict.Child.Len)
+	out, err := x.apply(fc, sub, size)
 	if err != nil {
-		return nil
+		x.kept.bad = lasting
+		return nil, nil
 	}
-	if x.typ.Phys() == types.PhysBytes && out.Form == vector.Flat && out.Valid == nil {
-		return vector.FromDict(x.typ, dict.Codes, out).WithValid(dict.Valid)
+	if lasting {
+		x.kept.out = out
 	}
-	out = vector.Gather(out.Flatten(), dict.Codes)
-	return out.WithValid(vector.AndValid(out.Valid, dict.Valid, n))
+	return dict, out
+}
+
+// dictEvaluator is an evaluator with evalDict.
+type dictEvaluator interface {
+	evalDict(fc *function.Ctx, b *vector.Batch) (v, dict *vector.Vector, err error)
+}
+
+// trueRows returns the rows of b for which the condition is true.
+func (x *Expr) trueRows(ctx context.Context, b *vector.Batch) ([]int32, error) {
+	if d, ok := x.root.(dictEvaluator); ok {
+		if ctx != nil {
+			x.fc.Context = ctx
+		}
+		v, dict, err := d.evalDict(x.fc, b)
+		switch {
+		case err != nil:
+			return nil, err
+		case dict != nil:
+			return trueCodes(dict, v), nil
+		}
+		return trueRows(flat(v)), nil
+	}
+	v, err := x.Eval(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	return trueRows(flat(v)), nil
+}
+
+// trueCodes returns the rows of dict for whose entry holds is true.
+func trueCodes(dict, holds *vector.Vector) []int32 {
+	holds = holds.Flatten()
+	pass := make([]uint8, holds.Len)
+	for i, t := range vector.Values[bool](holds) {
+		if t && !holds.IsNull(i) {
+			pass[i] = 1
+		}
+	}
+	rows := make([]int32, dict.Len)
+	k := 0
+	if dict.Valid == nil {
+		for i, c := range dict.Codes[:dict.Len] {
+			rows[k] = int32(i)
+			k += int(pass[c])
+		}
+		return rows[:k]
+	}
+	for i, c := range dict.Codes[:dict.Len] {
+		rows[k] = int32(i)
+		k += int(pass[c] & (dict.Valid[i>>3] >> (i & 7)))
+	}
+	return rows[:k]
 }
 
 // apply calls the kernel and merges the NULLs of a strict function.

@@ -412,6 +412,7 @@ type inList struct {
 	scale   int32
 	hasNull bool
 	not     bool
+	kept    entries
 }
 
 func (c *compiler) in(n *proto.InList) (evaluator, error) {
@@ -448,21 +449,32 @@ func (c *compiler) in(n *proto.InList) (evaluator, error) {
 }
 
 func (x *inList) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error) {
+	v, dict, err := x.evalDict(fc, b)
+	if err != nil || dict == nil {
+		return v, err
+	}
+	v = vector.Gather(v, dict.Codes)
+	return v.WithValid(vector.AndValid(v.Valid, dict.Valid, dict.Len)), nil
+}
+
+func (x *inList) evalDict(fc *function.Ctx, b *vector.Batch) (out, dict *vector.Vector, err error) {
 	v, err := x.arg.eval(fc, b)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out *vector.Vector
 	switch {
-	case v.Form == vector.Dict && v.Child.Len > 0 && v.Child.Len < v.Len:
-		out = vector.Gather(x.test(v.Child.Retype(v.Type)), v.Codes)
+	case v.Form == vector.Dict && x.kept.worth(v, true):
+		if x.kept.out == nil {
+			x.kept.out = x.test(v.Child.Retype(v.Type))
+		}
+		return x.kept.out, v, nil
 	case v.Form == vector.Const && v.Len > 0:
-		return vector.NewConst(x.test(vector.Slice(v, 0, 1).Flatten()), v.Len), nil
+		return vector.NewConst(x.test(vector.Slice(v, 0, 1).Flatten()), v.Len), nil, nil
 	default:
 		v = flatOrScaled(v)
 		out = x.test(v)
 	}
-	return out.WithValid(vector.AndValid(out.Valid, v.Valid, v.Len)), nil
+	return out.WithValid(vector.AndValid(out.Valid, v.Valid, v.Len)), nil, nil
 }
 
 func (x *inList) test(v *vector.Vector) *vector.Vector {

@@ -64,14 +64,10 @@ func filterRows(ctx context.Context, conds []*Expr, b *vector.Batch) ([]int32, e
 	var passed []int32
 	all := b
 	for _, c := range conds {
-		v, err := c.Eval(ctx, b)
+		rows, err := c.trueRows(ctx, b)
 		if err != nil {
 			return nil, err
 		}
-		if v.Form == vector.Dict {
-			v = v.Flatten()
-		}
-		rows := trueRows(v)
 		if len(rows) == b.Rows() {
 			continue
 		}

@@ -85,6 +85,9 @@ func (s *scan) restrict(col, key int) *scanFilter {
 // groups that they exclude.
 func (s *scan) begin() {
 	s.filters = slices.DeleteFunc(s.filters, func(f *scanFilter) bool { return f.set == nil })
+	if k, ok := s.in.(storage.DictKeeper); ok && len(s.fixed)+len(s.filters) > 0 {
+		k.KeepDicts()
+	}
 	narrower, _ := s.in.(storage.Narrower)
 	skipper, _ := s.in.(storage.RowSkipper)
 	for _, f := range s.filters {
@@ -149,16 +152,19 @@ func (s *scan) filtered(ctx context.Context) (*vector.Batch, error) {
 		return nil, err
 	}
 	b = retypeBatch(b, s.n.types)
-	r := &lateBatch{size: b.Rows(), cols: b.Cols()}
+	r := &lateBatch{size: b.Rows(), cols: slices.Clone(b.Cols())}
 	for _, st := range s.steps {
 		if err := s.apply(ctx, r, st); err != nil {
 			return nil, err
 		}
 	}
-	if r.sel == nil {
-		return b, nil
-	}
-	return b.Select(r.sel), nil
+	return r.batch(), nil
+}
+
+// isWide reports that v's dictionary is not for operators other than the scan:
+// they go by it for every batch.
+func isWide(v *vector.Vector) bool {
+	return v.Form == vector.Dict && v.Child.Len > storage.MaxKeptDict
 }
 
 // lateBatch is a batch under way.
@@ -187,6 +193,26 @@ func (r *lateBatch) compact() {
 	r.rows, r.sel, r.size = r.sel, nil, len(r.sel)
 }
 
+// batch is what has passed, in columns that any operator takes.
+func (r *lateBatch) batch() *vector.Batch {
+	for i, v := range r.cols {
+		if isWide(v) {
+			r.compact()
+			for k, v := range r.cols[i:] {
+				if isWide(v) {
+					r.cols[i+k] = v.Flatten()
+				}
+			}
+			break
+		}
+	}
+	b := vector.NewBatch(r.cols, r.size)
+	if r.sel != nil {
+		b = b.Select(r.sel)
+	}
+	return b
+}
+
 // apply narrows the rows of r to those that pass a condition.
 func (s *scan) apply(ctx context.Context, r *lateBatch, st *scanStep) error {
 	in := r.size
@@ -198,6 +224,9 @@ func (s *scan) apply(ctx context.Context, r *lateBatch, st *scanStep) error {
 	}
 	var rows []int32
 	if f := st.filter; f != nil {
+		if isWide(r.cols[st.col]) {
+			r.cols[st.col] = r.cols[st.col].Flatten()
+		}
 		rows = f.set.rows(r.cols[st.col], r.sel, make([]int32, 0, in))
 		f.passed.add(in, len(rows))
 		if f.passed.in >= vector.DefaultRows && f.passed.of() > uselessShare {
@@ -267,9 +296,5 @@ func (s *scan) filteredLate(ctx context.Context) (*vector.Batch, error) {
 		return vector.NewBatch(nil, 0), nil
 	}
 	retype()
-	b := vector.NewBatch(cols, r.size)
-	if r.sel != nil {
-		b = b.Select(r.sel)
-	}
-	return b, nil
+	return r.batch(), nil
 }

@@ -32,6 +32,11 @@ type LateReader interface {
 	Rest(ctx context.Context, cols []*vector.Vector, want []bool, rows []int32) error
 }
 
+// DictKeeper is a Reader that leaves text in dictionaries which are small against
+// what they serve, if not against a batch, when it is told before the first batch:
+// for a caller that looks at them once and copies what it hands on.
+type DictKeeper interface{ KeepDicts() }
+
 // Narrower is a Reader that can leave out more than the scan's filter says, if it
 // is told before the first batch.
 type Narrower interface {

@@ -27,6 +27,8 @@ func TestLateRead(t *testing.T) {
 		{"dictionary", 100, 0, nil},
 		{"dictionary, small pages", 1000, 0, []parquet.WriterProperty{small}},
 		{"dictionary, NULLs", 9, 0.3, []parquet.WriterProperty{small}},
+		{"large dictionary", 18_000, 0, nil},
+		{"large dictionary, NULLs, small pages", 18_000, 0.2, []parquet.WriterProperty{small}},
 		{"one value", 1, 0, nil},
 		{"falls back to plain", 20_000, 0, []parquet.WriterProperty{parquet.WithDictionaryPageSizeLimit(2000), small}},
 		{"plain", 20_000, 0, []parquet.WriterProperty{plain}},
@@ -52,6 +54,9 @@ func TestLateRead(t *testing.T) {
 					t.Fatal(err)
 				}
 				late := r.(LateReader)
+				if batch != 5000 {
+					r.(DictKeeper).KeepDicts()
+				}
 				for part := 0; ; part++ {
 					want, err := all.Next(t.Context())
 					if err != nil {

@@ -19,10 +19,10 @@ import (
 // stays dictionary-encoded, so that comparisons and group keys work on codes.
 // Lists, booleans, int96 and other encodings are left to arrow-go's decoders.
 
-// maxKeptDict is the number of distinct values up to which text stays
+// MaxKeptDict is the number of distinct values up to which text stays
 // dictionary-encoded: a batch. Joins and groups look each of a dictionary up once;
 // other operators gain nothing beyond half of that, nor do they lose.
-const maxKeptDict = vector.DefaultRows
+const MaxKeptDict = vector.DefaultRows
 
 // ownPages reports whether the page decoders can read a column chunk.
 func ownPages(cc *metadata.ColumnChunkMetaData, f *parquetField) bool {
@@ -64,7 +64,7 @@ func newPageDecoder(f *parquetField, pr *chunkReader) (columnDecoder, error) {
 	case parquet.Types.Double:
 		return fixed[float64, float64](f, &fixedPages[float64]{pages: p}, nil), nil
 	default:
-		return &textPages{pages: p, typ: f.leaf.sql, check: f.leaf.check}, nil
+		return &textPages{pages: p, typ: f.leaf.sql, check: f.leaf.check, rows: pr.values}, nil
 	}
 }
 
@@ -375,7 +375,9 @@ type textPages struct {
 	dict  *vector.Vector
 	def   []int16
 	codes []int32
-	size  int // bytes of the last batch, to size the next
+	size  int   // bytes of the last batch, to size the next
+	rows  int64 // of the chunk
+	wide  bool  // dictionaries are kept that are small against the chunk, if not against a batch
 }
 
 func (d *textPages) checked(v *vector.Vector) (*vector.Vector, error) {
@@ -389,33 +391,43 @@ func (d *textPages) checked(v *vector.Vector) (*vector.Vector, error) {
 	return v, nil
 }
 
-// pick reads those of the next n values that rows names, as codes; nil, with
-// nothing read, if they are not codes of a small dictionary and of one page, or
-// some are NULL.
+// pick reads those of the next n values that rows names, as codes if the page keeps
+// them; nil, with nothing read, if they are not of one page, or some are NULL.
 func (d *textPages) pick(n int, rows []int32) (*vector.Vector, error) {
-	if more, err := d.next(d.setDict); err != nil || !more || !d.keeps() {
-		return nil, err
-	}
 	if ok, err := d.inPage(n, d.setDict); err != nil || !ok {
 		return nil, err
+	}
+	if !d.coded {
+		return d.pickPlain(n, rows)
 	}
 	codes := make([]uint32, len(rows))
 	if err := d.pages.codes.pick(n, rows, codes); err != nil {
 		return nil, err
 	}
+	entries := 0
+	if d.dict != nil {
+		entries = d.dict.Len
+	}
 	out := make([]int32, len(rows))
 	for i, c := range codes {
-		if uint(c) >= uint(d.dict.Len) {
-			return nil, errCode(d.dict.Len, c)
+		if uint(c) >= uint(entries) {
+			return nil, errCode(entries, c)
 		}
 		out[i] = int32(c)
 	}
-	return vector.FromDict(d.typ, out, d.dict), nil
+	if d.dict == nil {
+		return vector.New(d.typ, 0), nil
+	}
+	v := vector.FromDict(d.typ, out, d.dict)
+	if !d.keeps() {
+		v = v.Flatten()
+	}
+	return v, nil
 }
 
 // keeps reports that the page's text stays dictionary-encoded.
 func (d *textPages) keeps() bool {
-	return d.coded && d.dict != nil && d.dict.Len > 0 && d.dict.Len <= maxKeptDict
+	return d.coded && d.dict != nil && d.dict.Len > 0 && (d.dict.Len <= MaxKeptDict || d.wide && int64(d.dict.Len) <= d.rows/2)
 }
 
 func (d *textPages) setDict(data []byte, n int) (err error) {
@@ -429,27 +441,6 @@ func (d *textPages) setDict(data []byte, n int) (err error) {
 	}
 	d.dict, err = d.checked(vector.FromBytes(d.typ, offs, text))
 	return err
-}
-
-// takeTexts appends n values, each behind its length, and returns what is left
-// of data.
-func takeTexts(data []byte, n int, offs []int32, text []byte) ([]byte, []int32, []byte, error) {
-	for range n {
-		if len(data) < 4 {
-			return nil, nil, nil, errTruncated
-		}
-		size := uint64(binary.LittleEndian.Uint32(data))
-		if size > uint64(len(data)-4) {
-			return nil, nil, nil, errTruncated
-		}
-		text = append(text, data[4:4+size]...)
-		data = data[4+size:]
-		offs = append(offs, int32(len(text)))
-	}
-	if len(text) > math.MaxInt32 {
-		return nil, nil, nil, pgerr.New(pgerr.ProgramLimitExceeded, "values of a column exceed 2 GB")
-	}
-	return data, offs, text, nil
 }
 
 // read returns codes of the dictionary if it is small and serves all n rows,
@@ -481,8 +472,8 @@ func (d *textPages) read(n int) (*vector.Vector, error) {
 		def := d.def[:m]
 		keep := d.keeps() && offs == nil
 		if !keep && offs == nil {
-			offs = append(make([]int32, 0, n+1), 0)
-			text = make([]byte, 0, d.size+d.size/8)
+			offs = append(dirtyInts(n + 1)[:0], 0)
+			text = dirtyBytes(d.expect(n, m))[:0]
 			for i, c := range kept {
 				if vector.IsValid(valid, i) {
 					text = append(text, d.dict.BytesAt(int(c))...)
@@ -493,7 +484,7 @@ func (d *textPages) read(n int) (*vector.Vector, error) {
 		codes := d.codes[:k]
 		if keep {
 			if kept == nil {
-				kept = make([]int32, 0, n)
+				kept = dirtyInts(n)[:0]
 			}
 			codes = kept[len(kept) : len(kept)+k] // where they stay unless there are NULLs between
 		}
@@ -552,6 +543,23 @@ func (d *textPages) read(n int) (*vector.Vector, error) {
 	return v.WithValid(valid), nil
 }
 
+// expect guesses the bytes of n values, of which the page has left ones, and then
+// some: to grow copies what there is.
+func (d *textPages) expect(n, left int) int {
+	size := d.size
+	switch {
+	case size > 0:
+	case d.coded && d.dict != nil && d.dict.Len > 0:
+		size = len(d.dict.Bytes) / d.dict.Len * n
+	case !d.coded:
+		size = max(0, len(d.plain)-4*left)
+		if rows := left + d.left; rows > n {
+			size = max(0, len(d.plain)/rows-4) * n
+		}
+	}
+	return min(size+size/8+wideCopy, maxPageBytes)
+}
+
 // spreadCodes moves the first k codes to the rows that have one, from the back; a
 // NULL row gets code 0.
 func spreadCodes(out []int32, k int, def []int16, maxDef int16) {
@@ -563,24 +571,4 @@ func spreadCodes(out []int32, k int, def []int16, maxDef int16) {
 		}
 		out[i] = c
 	}
-}
-
-func appendOfDict(offs []int32, text []byte, dict *vector.Vector, codes []int32, def []int16, maxDef int16) ([]int32, []byte) {
-	if len(codes) == len(def) {
-		o, b := dict.Offs, dict.Bytes
-		for _, c := range codes {
-			text = append(text, b[o[c]:o[c+1]]...)
-			offs = append(offs, int32(len(text)))
-		}
-		return offs, text
-	}
-	k := 0
-	for _, l := range def {
-		if l == maxDef {
-			text = append(text, dict.BytesAt(int(codes[k]))...)
-			k++
-		}
-		offs = append(offs, int32(len(text)))
-	}
-	return offs, text
 }

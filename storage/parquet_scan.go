@@ -399,6 +399,7 @@ type parquetReader struct {
 	total     int64
 	spans     map[uint32]span           // what the filter asks of output columns
 	skip      func(from, to int64) bool // rows that nobody wants; may be nil
+	dicts     bool                      // KeepDicts
 	err       error
 }
 
@@ -442,6 +443,9 @@ func (r *parquetReader) Narrow(col int, lo, hi int64) {
 	}
 	narrow(r.spans, uint32(col), span{lo, hi})
 }
+
+// KeepDicts implements DictKeeper.
+func (r *parquetReader) KeepDicts() { r.dicts = true }
 
 // SkipRows leaves out row groups of which skip says so.
 func (r *parquetReader) SkipRows(skip func(from, to int64) bool) {
@@ -591,6 +595,9 @@ func (r *parquetReader) nextGroup() (bool, error) {
 		d, closer, err := r.file.openColumn(f, rg)
 		if err != nil {
 			return false, damaged(r.file.path, err)
+		}
+		if t, ok := d.(*textPages); ok {
+			t.wide = r.dicts
 		}
 		r.cols = append(r.cols, d)
 		if closer != nil {
