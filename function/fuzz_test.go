@@ -160,6 +160,9 @@ func FuzzKernels(f *testing.F) {
 			}
 			out, err := Call(c, fn, one, 1)
 			if err != nil {
+				if pgerr.Code(err) == pgerr.FeatureNotSupported && fn.Volatility == Stable {
+					return // it asks the catalog, which is not here
+				}
 				if pgerr.Code(err) == pgerr.InternalError {
 					t.Fatalf("%s%s: %v", fn.ID, fuzzShown(t, c, one, 0), err)
 				}
