@@ -54,7 +54,7 @@ func topOf(n *Limit) (top *Project, sort *Sort, mid *Project, filter *Filter, sc
 
 func (b *binder) fetchLate(n *Limit, est *estimator) Node {
 	top, sort, mid, filter, scan := topOf(n)
-	if scan == nil || n.Count < 0 || n.Count+n.Offset > lateRows || scan.Format != "parquet" || scan.Limit > 0 ||
+	if scan == nil || n.Count < 0 || n.Count > lateRows || n.Offset > lateRows || n.Count+n.Offset > lateRows || scan.Format != "parquet" || scan.Limit > 0 ||
 		len(scan.Files.Extra) > 0 || scan.Files.ByName {
 		return nil
 	}
