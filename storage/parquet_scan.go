@@ -398,6 +398,9 @@ type parquetReader struct {
 	done      int64
 	total     int64
 	spans     map[uint32]span           // what the filter asks of output columns
+	equals    map[uint32]*oneOf         // and that they be one of some constants
+	size      int64                     // rows of the row group
+	ranges    []rowRange                // of them, what is worth reading; nil = all
 	skip      func(from, to int64) bool // rows that nobody wants; may be nil
 	dicts     bool                      // KeepDicts
 	err       error
@@ -413,6 +416,8 @@ func openParquet(_ context.Context, scan *proto.Scan, splits []*proto.Split, bat
 	} else if scan.GetFilter() != nil {
 		r.spans = map[uint32]span{}
 		spansOf(scan.GetFilter(), r.spans)
+		r.equals = map[uint32]*oneOf{}
+		equalsOf(scan.GetFilter(), r.equals)
 	}
 	for _, s := range splits {
 		r.total += r.splitBytes(s)
@@ -476,13 +481,17 @@ func (r *parquetReader) Begin(ctx context.Context, want []bool) (cols []*vector.
 		return nil, 0, pgerr.From(err)
 	}
 	defer r.guard(&err)
-	for r.left == 0 {
-		more, err := r.nextGroup()
-		if err != nil || !more {
+	for n == 0 {
+		for r.left == 0 {
+			more, err := r.nextGroup()
+			if err != nil || !more {
+				return nil, 0, err
+			}
+		}
+		if n, err = r.toRange(int(min(r.left, int64(r.batchRows)))); err != nil {
 			return nil, 0, err
 		}
 	}
-	n = min(int(r.left), r.batchRows)
 	if r.limit >= 0 {
 		n = min(n, int(r.limit))
 		r.limit -= int64(n)
@@ -585,7 +594,7 @@ func (r *parquetReader) nextGroup() (bool, error) {
 			return false, pgerr.New(pgerr.UndefinedColumn, "file \"%s\" has no column \"%s\"", r.file.path, name)
 		}
 		fields[c] = f
-		if s, narrowed := r.spans[uint32(c)]; narrowed && s.excludes(rg, f) {
+		if a := r.asked(c, f); a.any() && a.excluded(r.file, rg, r.group-1) {
 			r.row += rg.NumRows()
 			r.done += rg.NumRows() * int64(len(r.scan.GetColumns())) * 8
 			return true, nil // with no rows left: the next group's turn
@@ -604,7 +613,22 @@ func (r *parquetReader) nextGroup() (bool, error) {
 			r.chunks = append(r.chunks, closer)
 		}
 	}
-	r.left = rg.NumRows()
+	r.left, r.size, r.ranges = rg.NumRows(), rg.NumRows(), nil
+	for c, f := range fields {
+		a := r.asked(c, f)
+		if !a.any() {
+			continue
+		}
+		if pages, known := a.pageRanges(r.file, rg); known {
+			if r.ranges == nil {
+				r.ranges = []rowRange{{0, r.size}}
+			}
+			r.ranges = both(r.ranges, pages)
+			if len(r.ranges) == 0 {
+				return true, r.pass(r.left)
+			}
+		}
+	}
 	return true, nil
 }
 
