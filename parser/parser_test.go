@@ -150,7 +150,8 @@ func TestGuards(t *testing.T) {
 	} {
 		start := time.Now()
 		list, err := Parse(tt.sql)
-		if d := time.Since(start); d > 5*time.Second {
+		// What is quadratic takes minutes; a machine that does much else takes seconds.
+		if d := time.Since(start); d > time.Minute {
 			t.Errorf("%s took %v", tt.name, d)
 		}
 		if code := pgerr.Code(err); code != tt.code && (tt.code != "?" || code != "" && code != "54001") {

@@ -25,8 +25,10 @@ func (b *binder) candidates(schema, name string) []*function.Function {
 	if schema == "" {
 		schema = "pg_catalog"
 	}
+	own := out
 	for _, f := range function.Lookup(name) {
-		if f.Schema == schema {
+		hidden := slices.ContainsFunc(own, func(u *function.Function) bool { return slices.EqualFunc(u.Args, f.Args, types.Type.Same) })
+		if f.Schema == schema && !hidden {
 			out = append(out, f)
 		}
 	}

@@ -57,7 +57,7 @@ func TestCatalogQueries(t *testing.T) {
 		{"select count(*) from (values (1, null), (2, 3), (null, null)) r(a, b) where r.* is not null", "[1]"},
 		{"select count(*) from (values (1, null), (2, 3), (null, null)) r(a, b) where r is null", "[1]"},
 		{"select row(1, null) is null, row(null, null) is null", "[f]"},
-		{"select r from (values (1, 2)) r(a, b)", "0A000"},
+		{"select r from (values (1, 2)) r(a, b)", "[(1,2)]"},
 		// Subqueries in ON of an outer join, over the left, the right and both sides.
 		{"select count(b.x) from generate_series(1, 4) a(x) left join generate_series(1, 4) b(x) on b.x = (select max(z) from generate_series(1, 2) z where z <= a.x)", "[4]"},
 		{"select count(a.x) from generate_series(1, 4) a(x) right join generate_series(1, 6) b(x) on a.x = (select max(z) from generate_series(1, 2) z where z <= b.x)", "[6]"},
