@@ -40,6 +40,13 @@ func (b *builder) make(n *node) (Operator, error) {
 				j.filters = append(j.filters, s.restrict(f.Column, f.Key))
 			}
 		}
+		if j.canFlip() {
+			for _, f := range keyScans(n.op.Inputs[1], op.Join.RightKeys, op.Join.LeftKeys, op.Join.NullSafe) {
+				if s := b.scans[f.Scan]; s != nil {
+					j.flipFilters = append(j.flipFilters, s.restrict(f.Column, f.Key))
+				}
+			}
+		}
 		return j, nil
 	case *proto.Operator_AsofJoin:
 		return newAsofJoin(n, op.AsofJoin)

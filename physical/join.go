@@ -13,7 +13,8 @@ import (
 // join joins its left input, row by row in order, with the right one, which it
 // reads first and keeps in a hash table (joinBuild); without equal keys every
 // pair is a candidate. Output is in the order of the left rows and, for each, of
-// the right rows; RIGHT and FULL give the unmatched right rows at the end.
+// the right rows; RIGHT and FULL give the unmatched right rows at the end. SEMI and
+// ANTI keep the left side instead where it is small (flipPass).
 //
 // Over budget both sides go to 16 pairs of files by the hash of the keys, which
 // are then joined pair by pair in the same way; the output is then in the order of
@@ -28,8 +29,12 @@ type join struct {
 	lts, rts []types.Type
 	filters  []*scanFilter // of scans on the left, to be told about the right side
 
+	// flipFilters are of scans on the right, for when the left side is held.
+	flipFilters []*scanFilter
+
 	pending []*joinPart // stack
 	pass    *joinPass
+	flipped *flipPass
 	started bool
 	// What MARK needs to know of the whole right side.
 	anyRight, nullRight bool
@@ -114,9 +119,22 @@ func (j *join) Next(ctx context.Context) (*vector.Batch, error) {
 			j.pass.close()
 			j.pass = nil
 		}
+		if j.flipped != nil {
+			return j.flipped.Next(ctx)
+		}
 		if !j.started {
 			j.started = true
-			if err := j.begin(ctx, j.n.ins[0], j.n.ins[1], 0); err != nil {
+			var left batchSource = j.n.ins[0]
+			if j.canFlip() {
+				var err error
+				if left, err = j.flip(ctx); err != nil {
+					return nil, err
+				}
+				if j.flipped != nil {
+					continue
+				}
+			}
+			if err := j.begin(ctx, left, j.n.ins[1], 0); err != nil {
 				return nil, err
 			}
 			continue
@@ -231,7 +249,7 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 	if rightFiles != nil {
 		return j.partition(ctx, left, rightFiles, level)
 	}
-	cols, keys := j.rightColumns(bufs, keyBufs)
+	cols, keys := sideColumns(j.rts, j.rk, bufs, keyBufs)
 	lts := make([]types.Type, len(j.lk))
 	for i, x := range j.lk {
 		lts[i] = x.Type
@@ -244,7 +262,7 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 		build.seen = make([]bool, rows)
 	}
 	if level == 0 {
-		held += j.tell(build)
+		held += j.tell(build, j.filters)
 	}
 	j.pass = &joinPass{j: j, build: build, left: left, held: held, limit: j.n.env.batchRows()}
 	switch j.kind {
@@ -260,13 +278,13 @@ func isColumn(x *Expr) bool {
 	return ok
 }
 
-// rightColumns puts the batches of the right side together. Keys that are columns
-// share their memory.
-func (j *join) rightColumns(bufs, keyBufs []*vector.Batch) (cols, keys []*vector.Vector) {
+// sideColumns puts the batches of a side together, columns of types ts and the keys
+// ks. Keys that are columns share their memory.
+func sideColumns(ts []types.Type, ks []*Expr, bufs, keyBufs []*vector.Batch) (cols, keys []*vector.Vector) {
 	var made []types.Type
 	var at []int // in keys
-	keys = make([]*vector.Vector, len(j.rk))
-	for c, x := range j.rk {
+	keys = make([]*vector.Vector, len(ks))
+	for c, x := range ks {
 		if !isColumn(x) {
 			made, at = append(made, x.Type), append(at, c)
 		}
@@ -277,8 +295,8 @@ func (j *join) rightColumns(bufs, keyBufs []*vector.Batch) (cols, keys []*vector
 	for i, v := range concatAndDrop(made, keyBufs).Cols() {
 		keys[at[i]] = v
 	}
-	cols = dropInto(j.rts, bufs, joinColumns).Cols()
-	for c, x := range j.rk {
+	cols = dropInto(ts, bufs, joinColumns).Cols()
+	for c, x := range ks {
 		if col, ok := x.root.(*column); ok {
 			keys[c] = cols[col.i].Retype(x.Type)
 		}
@@ -298,12 +316,12 @@ func joinColumns(vs []*vector.Vector) *vector.Vector {
 	return v
 }
 
-// tell makes the filters of scans on the left, which have not begun; it returns
-// their bytes.
-func (j *join) tell(b *joinBuild) int64 {
+// tell makes the filters of scans on the other side, which have not begun; it
+// returns their bytes.
+func (j *join) tell(b *joinBuild, filters []*scanFilter) int64 {
 	made := map[int]*keyFilter{}
 	held := int64(0)
-	for _, f := range j.filters {
+	for _, f := range filters {
 		set, ok := made[f.key]
 		if !ok {
 			if set = newKeyFilter(b.keys[f.key], b.null, b.rows, j.n.mem.Grow); set != nil {
@@ -373,6 +391,7 @@ func (j *join) Close() error {
 		j.pass.close()
 		j.pass = nil
 	}
+	j.flipped = nil
 	for _, p := range j.pending {
 		p.left.close()
 		p.right.close()

@@ -31,9 +31,15 @@ func RuntimeFilters(op *proto.Operator) []RuntimeFilter {
 	default:
 		return nil
 	}
+	return keyScans(op.Inputs[0], j.LeftKeys, j.RightKeys, j.NullSafe)
+}
+
+// keyScans returns the scans below in that keys come from, which are equal to
+// others.
+func keyScans(in *proto.Operator, keys, others []*proto.Expr, nullSafe []bool) []RuntimeFilter {
 	var out []RuntimeFilter
-	for k, e := range j.LeftKeys {
-		if nullSafeAt(j.NullSafe, k) || k >= len(j.RightKeys) {
+	for k, e := range keys {
+		if nullSafeAt(nullSafe, k) || k >= len(others) {
 			continue
 		}
 		col, ok := sameValue(e)
@@ -41,8 +47,8 @@ func RuntimeFilters(op *proto.Operator) []RuntimeFilter {
 			continue
 		}
 		var found []RuntimeFilter
-		sources(op.Inputs[0], col, &found)
-		right := TypeOf(j.RightKeys[k].Type)
+		sources(in, col, &found)
+		right := TypeOf(others[k].Type)
 		for _, f := range found {
 			t := TypeOf(f.Scan.Fields[f.Column].Type)
 			if t.Phys() != right.Phys() && !(isIntPhys(t.Phys()) && isIntPhys(right.Phys())) || t.Phys() == types.PhysBytes && t.ID != right.ID && !(t.IsString() && right.IsString()) {

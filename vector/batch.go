@@ -94,6 +94,17 @@ func (b *Batch) Beside(cols []*Vector, idx []int32, null bool) *Batch {
 	return out
 }
 
+// Append returns b with the columns of o, which has as many rows, after its own.
+func (b *Batch) Append(o *Batch) *Batch {
+	out := &Batch{cols: append(append([]*Vector(nil), b.cols...), o.cols...), n: b.n}
+	if b.late != nil || o.late != nil {
+		out.late = make([]late, len(out.cols))
+		copy(out.late, b.late)
+		copy(out.late[len(b.cols):], o.late)
+	}
+	return out
+}
+
 // Project returns a batch of the columns at idx.
 func (b *Batch) Project(idx []int) *Batch {
 	out := &Batch{cols: make([]*Vector, len(idx)), n: b.n}
