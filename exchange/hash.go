@@ -80,6 +80,10 @@ func hashColumn(v *vector.Vector, out []uint64) {
 		}
 		return
 	case vector.Dict:
+		if v.Child.Len > len(out) {
+			hashColumn(v.Flatten(), out)
+			return
+		}
 		dict := make([]uint64, v.Child.Len)
 		hashColumn(v.Child, dict)
 		for i, c := range v.Codes[:len(out)] {

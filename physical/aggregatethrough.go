@@ -40,7 +40,12 @@ func (a *aggregate) through(ctx context.Context, b *vector.Batch) (*vector.Batch
 		return nil, err
 	}
 	cols := make([]*vector.Vector, 0, len(a.n.types))
-	cols = append(cols, keys...)
+	for _, k := range keys {
+		if k.Form == vector.Dict && k.Child.Len > n/2 {
+			k = k.Flatten() // each batch in the exchange would have all of the dictionary
+		}
+		cols = append(cols, k)
+	}
 	for i := len(a.seq); i < n; i++ {
 		a.seq = append(a.seq, int32(i))
 	}

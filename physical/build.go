@@ -29,6 +29,11 @@ func (b *builder) make(n *node) (Operator, error) {
 	case *proto.Operator_Sort:
 		return newSort(n, op.Sort)
 	case *proto.Operator_Aggregate:
+		for _, k := range op.Aggregate.Keys {
+			if s, c := b.groupedColumn(n.op.Inputs[0], k); s != nil {
+				s.keepDict(c)
+			}
+		}
 		return newAggregate(n, op.Aggregate)
 	case *proto.Operator_Join:
 		j, err := newJoin(n, op.Join)
@@ -79,6 +84,49 @@ func (b *builder) make(n *node) (Operator, error) {
 		return n.env.Virtual(b.ctx, op.VirtualScan.Name, op.VirtualScan.Columns)
 	}
 	return nil, pgerr.New(pgerr.InternalError, "operator %d is of an unknown kind", n.op.Id)
+}
+
+// groupedColumn is the column of a scan that an expression over op has the values
+// of, or is computed from alone by a call: as codes of a dictionary they are grouped,
+// and the call evaluated, once per value.
+func (b *builder) groupedColumn(op *proto.Operator, e *proto.Expr) (*scan, int) {
+	for {
+		if c := e.GetCall(); c != nil && c.Udf == nil {
+			var of *proto.Expr
+			for _, a := range c.Args {
+				if a.GetConst() != nil {
+					continue
+				}
+				if of != nil {
+					return nil, 0
+				}
+				of = a
+			}
+			if of == nil {
+				return nil, 0
+			}
+			e = of
+			continue
+		}
+		c := e.GetColumn()
+		if c == nil {
+			return nil, 0
+		}
+		at := int(c.Index)
+		switch n := op.Node.(type) {
+		case *proto.Operator_Scan:
+			if at >= len(n.Scan.Columns) || !TypeOf(op.Fields[at].Type).IsString() {
+				return nil, 0
+			}
+			return b.scans[op], at
+		case *proto.Operator_Filter:
+		case *proto.Operator_Project:
+			e = n.Project.Exprs[at]
+		default:
+			return nil, 0
+		}
+		op = op.Inputs[0]
+	}
 }
 
 // arity returns the number of inputs of an operator, -1 for any.

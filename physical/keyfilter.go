@@ -175,7 +175,7 @@ func (f *keyFilter) rows(v *vector.Vector, sel []int32, out []int32) []int32 {
 			return passInts(f, vector.Values[int32](v), v.Valid, sel, out)
 		}
 		return passInts(f, vector.Values[int64](v), v.Valid, sel, out)
-	case v.Form == vector.Dict:
+	case v.Form == vector.Dict && v.Child.Len <= v.Len:
 		enc := encodeKeys([]*vector.Vector{v.Child.Retype(v.Type)}, nil, v.Child.Len)
 		pass := make([]bool, v.Child.Len)
 		for i := range pass {

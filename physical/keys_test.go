@@ -2,7 +2,9 @@ package physical
 
 import (
 	"bytes"
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/volleydb/volley/types"
@@ -156,6 +158,52 @@ func TestCallOverDictionary(t *testing.T) {
 		}
 		if got := []any{lengths[i], uppers[i], equal[i]}; show(got) != show(want) {
 			t.Fatalf("row %d: %v, want %v", i, got, want)
+		}
+	}
+}
+
+// Functions of a dictionary that is longer than the batches are computed once per
+// entry, when as many rows have come, with the same results as before and after.
+func TestCallOverLongDictionary(t *testing.T) {
+	names := make([]string, 300)
+	for i := range names {
+		names[i] = fmt.Sprint("name ", i*7)
+	}
+	dict := vector.FromStrings(tText, names)
+	x, err := Compile(&Env{}, callOf(t, "upper", col(0, tText)), []types.Type{tText})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eq, err := Compile(&Env{}, callOf(t, "=", col(0, tText), lit(tText, "name 14")), []types.Type{tText})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for batch := range 20 {
+		if batch == 12 {
+			dict = vector.FromStrings(tText, append([]string{"other"}, names...))
+		}
+		codes := make([]int32, 100)
+		for i := range codes {
+			codes[i] = int32((batch*100 + i*3) % dict.Len)
+		}
+		v := vector.FromDict(tText, codes, dict)
+		b := vector.NewBatch([]*vector.Vector{v}, 100)
+		up, err := x.Eval(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same, err := eq.Eval(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 100 {
+			s := v.StringAt(i)
+			if got, want := value(up, i), strings.ToUpper(s); got != want {
+				t.Fatalf("batch %d row %d: %v, want %v", batch, i, got, want)
+			}
+			if got, want := value(same, i), s == "name 14"; got != want {
+				t.Fatalf("batch %d row %d: %v, want %v", batch, i, got, want)
+			}
 		}
 	}
 }

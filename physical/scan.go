@@ -26,6 +26,8 @@ type scan struct {
 	filters []*scanFilter
 	steps   []*scanStep // of both, in the order of the next batch
 	passed  share       // of conds
+
+	dicts []bool // columns that an aggregate groups by: of these dictionaries stay
 }
 
 func newScan(n *node, op *proto.Scan) (*scan, error) {

@@ -81,11 +81,19 @@ func (s *scan) restrict(col, key int) *scanFilter {
 	return f
 }
 
+// keepDict leaves a column dictionary-encoded for the operator above.
+func (s *scan) keepDict(col int) {
+	if s.dicts == nil {
+		s.dicts = make([]bool, s.width()+1)
+	}
+	s.dicts[col] = true
+}
+
 // begin keeps the filters that joins have set, and has the reader leave out row
 // groups that they exclude.
 func (s *scan) begin() {
 	s.filters = slices.DeleteFunc(s.filters, func(f *scanFilter) bool { return f.set == nil })
-	if k, ok := s.in.(storage.DictKeeper); ok && len(s.fixed)+len(s.filters) > 0 {
+	if k, ok := s.in.(storage.DictKeeper); ok && (len(s.fixed)+len(s.filters) > 0 || s.dicts != nil) {
 		k.KeepDicts()
 	}
 	narrower, _ := s.in.(storage.Narrower)
@@ -158,7 +166,7 @@ func (s *scan) filtered(ctx context.Context) (*vector.Batch, error) {
 			return nil, err
 		}
 	}
-	return r.batch(), nil
+	return r.batch(s.dicts), nil
 }
 
 // isWide reports that v's dictionary is not for operators other than the scan:
@@ -193,14 +201,16 @@ func (r *lateBatch) compact() {
 	r.rows, r.sel, r.size = r.sel, nil, len(r.sel)
 }
 
-// batch is what has passed, in columns that any operator takes.
-func (r *lateBatch) batch() *vector.Batch {
-	for i, v := range r.cols {
-		if isWide(v) {
+// batch is what has passed, in columns that any operator takes. Those that keep
+// names, if it is not nil, may have wide dictionaries still.
+func (r *lateBatch) batch(keep []bool) *vector.Batch {
+	wide := func(i int) bool { return isWide(r.cols[i]) && (keep == nil || !keep[i]) }
+	for i := range r.cols {
+		if wide(i) {
 			r.compact()
-			for k, v := range r.cols[i:] {
-				if isWide(v) {
-					r.cols[i+k] = v.Flatten()
+			for k := i; k < len(r.cols); k++ {
+				if wide(k) {
+					r.cols[k] = r.cols[k].Flatten()
 				}
 			}
 			break
@@ -296,5 +306,5 @@ func (s *scan) filteredLate(ctx context.Context) (*vector.Batch, error) {
 		return vector.NewBatch(nil, 0), nil
 	}
 	retype()
-	return r.batch(), nil
+	return r.batch(s.dicts), nil
 }
