@@ -85,7 +85,9 @@ func (d *fixedDecoder[P, T]) pick(n int, rows []int32) (*vector.Vector, error) {
 	if ok, err := d.picks.pick(n, rows, buf); err != nil || !ok {
 		return nil, err
 	}
-	if !same {
+	if !same && d.all != nil {
+		d.all(out, buf)
+	} else if !same {
 		for i, p := range buf {
 			var err error
 			if out[i], err = d.conv(p); err != nil {
@@ -112,6 +114,7 @@ type fixedDecoder[P any, T vector.Fixed] struct {
 	maxDef int16
 	rd     pageReader[P]
 	conv   func(P) (T, error) // nil when P and T are one type
+	all    func([]T, []P)     // conv of many, where that cannot fail; may be nil
 	plain  wholeReader        // not nil if rd can serve whole batches
 	picks  pagePicker[P]      // not nil if rd can
 	buf    []P
@@ -211,7 +214,9 @@ func (d *fixedDecoder[P, T]) read(n int) (*vector.Vector, error) {
 		if levels == 0 {
 			return nil, errTruncated
 		}
-		if !direct {
+		if d.all != nil {
+			d.all(out[at:at+values], dst)
+		} else if !direct {
 			for i, p := range dst[:values] {
 				if out[at+i], err = d.conv(p); err != nil {
 					return nil, err
@@ -492,7 +497,7 @@ func int32Decoder(f *parquetField, rd pageReader[int32]) (columnDecoder, error) 
 	l := &f.leaf
 	switch l.enc {
 	case encInt16:
-		return fixed(f, rd, func(x int32) (int16, error) { return int16(x), nil }), nil
+		return fixedInts[int32, int16](f, rd), nil
 	case encWiden:
 		return fixed(f, rd, func(x int32) (int64, error) { return int64(uint32(x)), nil }), nil
 	case encMillis:
@@ -500,7 +505,9 @@ func int32Decoder(f *parquetField, rd pageReader[int32]) (columnDecoder, error) 
 	case encDecimal:
 		scale, nan := l.scale, !l.check
 		if !f.list {
-			return fixedScaled(f, rd, func(x int32) (int64, error) { return int64(x), nil }, math.MinInt32), nil
+			d := fixedScaled(f, rd, func(x int32) (int64, error) { return int64(x), nil }, math.MinInt32)
+			d.(*fixedDecoder[int32, int64]).all = castAll[int32, int64]
+			return d, nil
 		}
 		return fixed(f, rd, func(x int32) (types.Decimal, error) {
 			if x == math.MinInt32 && nan {
@@ -539,6 +546,20 @@ func int64Decoder(f *parquetField, rd pageReader[int64]) (columnDecoder, error) 
 		}), nil
 	}
 	return fixed[int64, int64](f, rd, nil), nil
+}
+
+// fixedInts is fixed for integers of another width.
+func fixedInts[P int32 | int64, T int16 | int64](f *parquetField, rd pageReader[P]) columnDecoder {
+	d := fixed(f, rd, func(x P) (T, error) { return T(x), nil }).(*fixedDecoder[P, T])
+	d.all = castAll[P, T]
+	return d
+}
+
+func castAll[P int32 | int64, T int16 | int64](dst []T, src []P) {
+	src = src[:len(dst)]
+	for i := range dst {
+		dst[i] = T(src[i])
+	}
 }
 
 func fixed[P any, T vector.Fixed](f *parquetField, rd pageReader[P], conv func(P) (T, error)) columnDecoder {

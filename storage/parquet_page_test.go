@@ -17,6 +17,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/schema"
 
+	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
 
@@ -321,5 +322,57 @@ func TestChunkDamaged(t *testing.T) {
 		}
 		r := headerReader{data: data}
 		r.page(&pageHeader{})
+	}
+}
+
+// Integers that are widened or narrowed all at once are those converted one by one.
+func TestPageDecodersCast(t *testing.T) {
+	const rows = 20_000
+	for _, nulls := range []float64{0, 0.4} {
+		for _, opts := range [][]parquet.WriterProperty{nil, {parquet.WithDictionaryDefault(false), parquet.WithDataPageSize(900)}} {
+			path := filepath.Join(t.TempDir(), "f.parquet")
+			writeMixed(t, path, rows, 30_000, nulls, opts...)
+			p, err := openParquetFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := p.fields[3]
+			f.leaf.enc, f.leaf.sql = encInt16, types.T(types.Int2)
+			open := func() *fixedDecoder[int32, int16] {
+				t.Helper()
+				d, _, err := p.openColumn(&f, p.rd.RowGroup(0))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return d.(*fixedDecoder[int32, int16])
+			}
+			a, b := open(), open()
+			if b.all == nil {
+				t.Fatal("converted one by one")
+			}
+			b.all = nil
+			rng := rand.New(rand.NewPCG(1, 2))
+			for left := rows; left > 0; {
+				n := min(left, 1+rng.IntN(5000))
+				left -= n
+				var x, y *vector.Vector
+				if rng.IntN(2) == 0 {
+					picked := []int32{0, int32(n / 2), int32(n - 1)}
+					x, err = readRows(a, n, picked)
+					if err == nil {
+						y, err = readRows(b, n, picked)
+					}
+				} else if x, err = a.read(n); err == nil {
+					y, err = b.read(n)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(vector.Values[int16](x), vector.Values[int16](y)) || !bytes.Equal(x.Valid, y.Valid) {
+					t.Fatalf("%d rows before the end: %v instead of %v", left, vector.Values[int16](x), vector.Values[int16](y))
+				}
+			}
+			p.close()
+		}
 	}
 }
