@@ -18,6 +18,7 @@ import (
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/udf"
 	"github.com/volleydb/volley/vector"
+	"github.com/volleydb/volley/worker"
 )
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
@@ -96,7 +97,7 @@ type volley struct {
 func openVolley(ctx context.Context, dir string, threads int, memory int64) (*volley, error) {
 	// As cmd/volley does: the heap may grow well over what lives before the
 	// collector runs, under a limit.
-	debug.SetGCPercent(400)
+	worker.TuneCollector(memory)
 	debug.SetMemoryLimit(memory / 5 * 7)
 	v := &volley{}
 	var err error

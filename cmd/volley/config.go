@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/volleydb/volley/coordinator"
+	"github.com/volleydb/volley/worker"
 )
 
 const envPrefix = "VOLLEY_"
@@ -294,7 +295,7 @@ func useMemory(limit int64) int64 {
 	if limit > 0 {
 		debug.SetMemoryLimit(limit / 10 * 7)
 		if os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(400)
+			worker.TuneCollector(limit / 2)
 		}
 		return limit / 2
 	}
@@ -310,7 +311,7 @@ func useMemory(limit int64) int64 {
 		debug.SetMemoryLimit(int64(total / 10 * 7))
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		worker.TuneCollector(int64(total / 2))
 	}
 	return int64(total / 2)
 }
