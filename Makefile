@@ -1,4 +1,4 @@
-# make build | demo | test | test-race | test-peers | slt | lint | bench | bench-peers | fuzz | fuzz-sql | proto | clean
+# make build | demo | test | test-race | test-peers | slt | lint | bench | bench-peers | bench-memory | fuzz | fuzz-sql | proto | clean
 #
 # Go alone is enough. With a C compiler, `build` makes the SQL parser several
 # times faster (tag pgquery_cgo); the tests run the build without, and the parser's
@@ -23,7 +23,7 @@ PROTOC_GEN_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 FUZZTIME ?= 60s
 comma := ,
 
-.PHONY: build build-plain demo test vet test-go test-cgo test-race test-peers slt lint bench bench-peers fuzz fuzz-sql proto clean
+.PHONY: build build-plain demo test vet test-go test-cgo test-race test-peers slt lint bench bench-peers bench-memory fuzz fuzz-sql proto clean
 
 build:
 	$(BUILD_ENV) $(GO) build -trimpath $(BUILD_TAGS) -o $(BIN) ./cmd/volley
