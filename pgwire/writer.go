@@ -184,7 +184,11 @@ func (w *writer) rowDescription(fields []vector.Field, formats formats) {
 		w.i16(0) // column
 		w.u32(f.Type.OID())
 		w.i16(int(f.Type.Size()))
-		w.u32(uint32(f.Type.Typmod))
+		mod := f.Type.Typmod
+		if f.Type.ID == types.Record || f.Type.Elem == types.Record {
+			mod = -1 // of a record it is a number of this process
+		}
+		w.u32(uint32(mod))
 		w.i16(int(formats.of(i)))
 	}
 	w.end()

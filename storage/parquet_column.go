@@ -356,6 +356,8 @@ type listDecoder struct {
 	rows int // of the row group
 	all  *vector.Vector
 	at   int
+	// levels reads the elements' definition levels in their place.
+	levels bool
 }
 
 func (d *listDecoder) read(n int) (*vector.Vector, error) {
@@ -388,6 +390,9 @@ func (d *listDecoder) decode() error {
 				open = false
 			}
 			switch {
+			case d.levels && l >= d.f.repDef:
+				vector.Append(b.Elems(), l)
+				open = true
 			case l == d.f.maxDef:
 				if err := d.el.appendTo(b.Elems(), k); err != nil {
 					return err
@@ -417,6 +422,9 @@ func (d *listDecoder) decode() error {
 // openColumn makes the decoder of a column of a row group, and what is to be
 // closed after it.
 func (p *parquetFile) openColumn(f *parquetField, rg *file.RowGroupReader) (columnDecoder, io.Closer, error) {
+	if f.shape != nil {
+		return p.openStruct(f, rg)
+	}
 	cc, err := rg.MetaData().ColumnChunk(f.index)
 	if err != nil {
 		return nil, nil, err

@@ -55,6 +55,7 @@ type parquetField struct {
 	repDef   int16 // list: definition level from which an element exists
 	mayNull  bool  // list: the list itself can be NULL
 	required bool
+	shape    *columnShape // of a structure, a map or a list of such; else nil
 }
 
 type savedField struct {
@@ -249,7 +250,7 @@ func unitOf(u schema.TimeUnitType) encoding {
 }
 
 // parquetFields lists the columns of a file. A column whose type SQL cannot
-// show (a struct, a map, a list of lists) is an error, since to leave it out
+// show (a list of lists) is an error, since to leave it out
 // would be a wrong answer to SELECT *.
 func parquetFields(path string, meta *metadata.FileMetaData) ([]parquetField, error) {
 	var saved []savedField
@@ -277,23 +278,24 @@ func parquetFields(path string, meta *metadata.FileMetaData) ([]parquetField, er
 		refuse := func(why string) error {
 			return pgerr.New(pgerr.FeatureNotSupported, "column \"%s\" of file \"%s\" has a type that is not supported", n.Name(), path).WithDetail("%s", why)
 		}
-		if count[n] != 1 {
-			return nil, refuse("It is a structure or a map.")
-		}
 		c := meta.Schema.Column(first[n])
 		f := parquetField{index: first[n], maxDef: c.MaxDefinitionLevel(), required: c.MaxDefinitionLevel() == 0}
-		switch {
-		case c.MaxRepetitionLevel() > 1:
-			return nil, refuse("It is a list of lists.")
-		case c.MaxRepetitionLevel() == 1:
-			f.list = true
-			if f.repDef, f.mayNull = listLevels(n); f.repDef == 0 {
-				return nil, refuse("It is nested.")
-			}
-		case n.Type() == schema.Group:
-			return nil, refuse("It is a structure.")
-		}
 		var err error
+		nested := count[n] != 1 || c.MaxRepetitionLevel() > 1
+		if !nested && c.MaxRepetitionLevel() == 1 {
+			f.list = true
+			f.repDef, f.mayNull = listLevels(n)
+			nested = !plainList(n)
+		} else if n.Type() == schema.Group {
+			nested = true
+		}
+		if nested {
+			if f, err = structField(meta, n, first[n]); err != nil {
+				return nil, refuse(pgerr.From(err).Message)
+			}
+			out = append(out, f)
+			continue
+		}
 		if f.leaf, err = leafOf(c); err != nil {
 			return nil, refuse(err.Error())
 		}
@@ -309,6 +311,28 @@ func parquetFields(path string, meta *metadata.FileMetaData) ([]parquetField, er
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// plainList reports that a column of one leaf is a list of it, with no structure
+// around or within the list.
+func plainList(n schema.Node) bool {
+	repeated := false
+	for depth := 0; ; depth++ {
+		if n.RepetitionType() == parquet.Repetitions.Repeated {
+			repeated = true
+		}
+		g, ok := n.(*schema.GroupNode)
+		if !ok {
+			return repeated
+		}
+		if g.NumFields() != 1 || depth > 1 {
+			return false
+		}
+		n = g.Field(0)
+		if depth == 0 && !repeated && n.RepetitionType() != parquet.Repetitions.Repeated {
+			return false
+		}
+	}
 }
 
 // restore applies the exact type that Volley wrote.
