@@ -126,6 +126,7 @@ func (w *Writer) flush(part int) error {
 	cols := make([]*vector.Vector, len(p.cols))
 	for i, c := range p.cols {
 		cols[i] = c.Build()
+		cols[i].Trim() // the first and the last batches of a partition
 	}
 	b := vector.NewBatch(cols, p.rows)
 	p.rows = 0

@@ -337,6 +337,24 @@ func (v *Vector) Size() int64 {
 	return n
 }
 
+// Trim gives up what an Appender reserved for rows that did not come, where that
+// is more than a quarter of v, by copying. v must not have been handed on.
+func (v *Vector) Trim() {
+	if len(v.buf)+len(v.buf)/4 < cap(v.buf) {
+		b := dirtyBytes(len(v.buf))
+		copy(b, v.buf)
+		v.buf = b
+	}
+	v.Codes, v.Offs, v.Bytes = trimmed(v.Codes), trimmed(v.Offs), trimmed(v.Bytes)
+}
+
+func trimmed[T any](s []T) []T {
+	if len(s)+len(s)/4 < cap(s) {
+		return append(make([]T, 0, len(s)), s...)
+	}
+	return s
+}
+
 // CountValid counts the set bits among the first n.
 func CountValid(valid []byte, n int) int {
 	if valid == nil {

@@ -14,8 +14,13 @@ import (
 // and for what the collector has not collected yet.
 const accounted = 0.55
 
-// processBytes is what the process needs without any query, about.
+// processBytes is what the heap needs besides what is accounted, at the least:
+// batches on their way, pages being read, the process's own tables.
 const processBytes = 64 << 20
+
+// programBytes is what the program itself has in the resident set: its code and
+// its tables, mapped from its file. The collector does not count it, work_mem does.
+const programBytes = 64 << 20
 
 // queryMemory has the accounts of queries with tasks on this worker.
 type queryMemory struct {
@@ -87,8 +92,7 @@ func (m *queryMemory) collect() {
 		}
 		want += a.workMem
 	}
-	// A small work_mem is not to make the collector run all the time.
-	want = max(want, processBytes+int64(float64(want)*accounted))
+	want = collectorLimit(want)
 	if len(m.accounts) == 0 || want > m.collector {
 		want = m.collector
 	}
@@ -96,4 +100,12 @@ func (m *queryMemory) collect() {
 		debug.SetMemoryLimit(want)
 		m.limit = want
 	}
+}
+
+// collectorLimit is the collector's limit for queries whose work_mem is workMem
+// bytes together. The resident set is to stay within 1.2 of it, of which a tenth
+// is left for what the collector lets pass. A small work_mem is not to make the
+// collector run all the time: then the limit is above what the queries hold.
+func collectorLimit(workMem int64) int64 {
+	return max(workMem+workMem/10-programBytes, processBytes+int64(float64(workMem)*accounted))
 }
