@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,6 +143,7 @@ func FuzzKernels(f *testing.F) {
 	for i := range uint16(len(all)) {
 		f.Add(i, uint64(i)*7919, uint8(5))
 	}
+	f.Add(uint16(slices.IndexFunc(all, func(fn *Function) bool { return fn.ID == "pg_catalog.substring(text,text,text)" })), uint64(3911933), uint8('p'))
 	f.Fuzz(func(t *testing.T, which uint16, seed uint64, rows uint8) {
 		fn := all[int(which)%len(all)]
 		c := testCtx(t)

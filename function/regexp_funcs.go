@@ -351,9 +351,10 @@ func registerRegexps(r *registry) {
 	}))
 	r.scalar("substring(text,text,text) text", perCall(func(k *regexCache) EvalFunc {
 		find := regexSubstring(k)
-		escape := text(func(dst []byte, r *row) ([]byte, error) { return appendSimilar(dst, r.str(0), r.str(1)) })
+		// Of all three, so that a bad escape beside a NULL text is no error.
+		escape := text(func(dst []byte, r *row) ([]byte, error) { return appendSimilar(dst, r.str(1), r.str(2)) })
 		return func(c *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
-			p, err := escape(c, args[1:], n)
+			p, err := escape(c, args, n)
 			if err != nil {
 				return nil, err
 			}
