@@ -63,6 +63,11 @@ func (s *sortKeys) sortRows(ctx context.Context, b *vector.Batch) ([]int32, erro
 	if recs, width, ok := packKeys(vs, s.orders, n); ok {
 		return sortPacked(ctx, recs, width)
 	}
+	if narrow, ok := narrowSortKeys(vs); ok {
+		if recs, width, ok := packKeys(narrow, s.orders, n); ok {
+			return sortPacked(ctx, recs, width)
+		}
+	}
 	return sortEncoded(ctx, encodeKeys(vs, s.orders, n), n)
 }
 

@@ -3,6 +3,8 @@ package physical
 import (
 	"context"
 
+	goproto "google.golang.org/protobuf/proto"
+
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
@@ -48,9 +50,10 @@ type windowCall struct {
 	// make makes the state of an aggregate; nil for a window function.
 	make        func(ctx context.Context) (function.Aggregator, error)
 	ignoreNulls bool
+	builtin     bool     // the name is that of a function of this engine
 	stream      streamer // when the call can run without looking ahead
-	// ranges are the bounds that are given by a value: start, end.
-	ranges [2]*rangeBound
+	slides      slideKind
+	rows        *frameRows
 }
 
 func newWindow(n *node, op *proto.Window) (Operator, error) {
@@ -72,6 +75,12 @@ func newWindow(n *node, op *proto.Window) (Operator, error) {
 		call, err := w.newCall(c, order)
 		if err != nil {
 			return nil, err
+		}
+		for _, other := range w.calls {
+			if goproto.Equal(other.frame, call.frame) {
+				call.rows = other.rows
+				break
+			}
 		}
 		call.stream = newStreamer(call, len(op.OrderBy) > 0)
 		if _, ok := call.stream.(*peerEnd); ok {
@@ -109,6 +118,7 @@ func (w *window) newCall(c *proto.WindowCall, order keyOrder) (*windowCall, erro
 			Start: &proto.FrameBound{Kind: proto.FrameBound_UNBOUNDED_PRECEDING},
 			End:   &proto.FrameBound{Kind: proto.FrameBound_CURRENT_ROW}}
 	}
+	call.rows = &frameRows{frame: call.frame}
 	for i, b := range []*proto.FrameBound{call.frame.Start, call.frame.End} {
 		k := b.GetKind()
 		if call.frame.Mode != proto.Frame_RANGE || k != proto.FrameBound_PRECEDING && k != proto.FrameBound_FOLLOWING {
@@ -124,7 +134,7 @@ func (w *window) newCall(c *proto.WindowCall, order keyOrder) (*windowCall, erro
 		if r.limit, err = w.n.compile(b.Limit, 0); err != nil {
 			return nil, err
 		}
-		call.ranges[i] = r
+		call.rows.ranges[i] = r
 	}
 	ts := make([]types.Type, len(call.args))
 	for i, x := range call.args {
@@ -143,7 +153,8 @@ func (w *window) newCall(c *proto.WindowCall, order keyOrder) (*windowCall, erro
 	if !ok {
 		return nil, pgerr.New(pgerr.InternalError, "unknown window function %s in a plan", c.Function)
 	}
-	call.name = f.Name
+	call.name, call.builtin = f.Name, true
+	call.slides = slideOf(call)
 	if f.NewAggregate != nil {
 		if c.IgnoreNulls {
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "IGNORE NULLS is not supported for aggregates")
@@ -335,6 +346,9 @@ func (w *window) compute(ctx context.Context) error {
 			return err
 		}
 		cols = append(cols, v.Retype(c.typ))
+	}
+	for _, c := range w.calls {
+		c.rows.of, c.rows.segs = nil, nil
 	}
 	w.give(vector.NewBatch(cols, ch.n))
 	return nil

@@ -11,6 +11,7 @@ import (
 
 // aggregate computes an aggregate over the frames of a chunk:
 //   - frames that are whole partitions: one group per partition;
+//   - count, sum, avg, min and max of numbers: see slide;
 //   - frames that start with the partition: rows are added as the end moves on;
 //   - others: a segment tree of partial states (Leis et al., "Efficient Processing
 //     of Window Functions in Analytical SQL Queries", 2015), all of whose steps are
@@ -24,38 +25,27 @@ func (c *windowCall) aggregate(ctx context.Context, all *vector.Batch, ch *chunk
 		}
 		keep = trueRows(flat(v))
 	}
-	segs, err := c.segments(ctx, all, ch)
-	if err != nil {
+	fr := c.rows
+	if err := fr.compute(ctx, all, ch); err != nil {
 		return nil, err
 	}
-	lo, hi := segs[0].lo, segs[0].hi
-	prefix, whole := len(segs) == 1, len(segs) == 1
-	for i := range lo {
-		from, to := ch.part(i)
-		prefix = prefix && lo[i] == from
-		whole = whole && lo[i] == from && hi[i] == to
+	if !fr.whole {
+		if v, ok, err := c.slide(ch, args, keep, fr); ok || err != nil {
+			return v, err
+		}
+	}
+	if !fr.whole && fr.prefix && fr.monotone {
+		return c.growing(ctx, ch, args, keep, fr.segs[0].hi)
 	}
 	agg, err := c.make(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = agg.Close() }()
-	switch {
-	case whole:
+	if fr.whole {
 		return c.perPartition(agg, ch, args, keep)
-	case prefix && monotone(ch, hi):
-		return c.growing(ctx, ch, args, keep, hi)
 	}
-	return c.tree(ctx, agg, ch, args, keep, segs)
-}
-
-func monotone(ch *chunk, hi []int32) bool {
-	for i := 1; i < len(hi); i++ {
-		if ch.partOf[i] == ch.partOf[i-1] && hi[i] < hi[i-1] {
-			return false
-		}
-	}
-	return true
+	return c.tree(ctx, agg, ch, args, keep, fr.segs)
 }
 
 func gatherArgs(args []*vector.Vector, rows []int32) []*vector.Vector {
@@ -92,9 +82,6 @@ func (c *windowCall) perPartition(agg function.Aggregator, ch *chunk, args []*ve
 // growing adds rows partition by partition as the frames' ends move on. Each
 // partition has a new state.
 func (c *windowCall) growing(ctx context.Context, ch *chunk, args []*vector.Vector, keep, hi []int32) (*vector.Vector, error) {
-	if r := newRunning(c); r != nil {
-		return r.overChunk(ch, args, keep, hi), nil
-	}
 	out := make([]int32, ch.n) // per row: its result
 	count := int32(0)
 	var pass func(from, to int32) []int32 // the rows that pass the filter
@@ -282,42 +269,4 @@ func mergeNodes(ctx context.Context, agg function.Aggregator, levels [][]*vector
 		}
 	}
 	return nil
-}
-
-// overChunk takes each row's value where its frame ends.
-func (s *running) overChunk(ch *chunk, args []*vector.Vector, keep, hi []int32) *vector.Vector {
-	news := make([]bool, ch.n)
-	for _, p := range ch.parts[:len(ch.parts)-1] {
-		news[p] = true
-	}
-	var in []bool
-	if keep != nil {
-		in = make([]bool, ch.n)
-		for _, r := range keep {
-			in[r] = true
-		}
-	}
-	var v *vector.Vector
-	if len(args) > 0 {
-		v = args[0].Flatten()
-	}
-	all := s.run(v, in, news, ch.n)
-	empty := -1
-	at := make([]int32, ch.n)
-	for i, h := range hi {
-		at[i] = h - 1
-		if from, _ := ch.part(i); h <= from {
-			at[i], empty = -1, i
-		}
-	}
-	if empty >= 0 && s.kind == runCount {
-		// An empty frame counts 0, where a sum is NULL.
-		all = vector.Concat([]*vector.Vector{all, vector.FromSlice(int8Type, []int64{0})})
-		for i, a := range at {
-			if a < 0 {
-				at[i] = int32(ch.n)
-			}
-		}
-	}
-	return vector.GatherNull(all, at)
 }

@@ -223,10 +223,10 @@ func stepNonNull(i, k, from, to int64, before, after []int32) int64 {
 // nth_value take: the k-th from the start, or from the end for k < 0; -1 for none.
 // k may return 0 for a row without a value.
 func (c *windowCall) valueRows(ctx context.Context, all *vector.Batch, ch *chunk, v *vector.Vector, k func(i int) int64) ([]int32, error) {
-	segs, err := c.segments(ctx, all, ch)
-	if err != nil {
+	if err := c.rows.compute(ctx, all, ch); err != nil {
 		return nil, err
 	}
+	segs := c.rows.segs
 	// Among rows that are not NULL, positions are ranks among those.
 	var rows, rank []int32
 	if c.ignoreNulls {
