@@ -9,7 +9,6 @@ import (
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
-	"github.com/klauspost/compress/snappy"
 
 	"github.com/volleydb/volley/pgerr"
 )
@@ -216,9 +215,15 @@ func (c *chunkReader) next(p *chunkPage, skip int) (bool, error) {
 func (c *chunkReader) decompress(codec compress.Codec, body []byte, plain int) ([]byte, error) {
 	if c.snappy {
 		// No element of three bytes makes more than 64.
-		if n, err := snappy.DecodedLen(body); err != nil || n != plain || n > 64*len(body) {
+		n, head := binary.Uvarint(body)
+		if head <= 0 || n != uint64(plain) || plain > 64*len(body) {
 			return nil, pgerr.New(pgerr.DataCorrupted, "a page is not of the size that its header names")
 		}
+		*c.page = resized(*c.page, plain)
+		if !decodeSnappy(*c.page, body[head:]) {
+			return nil, pgerr.New(pgerr.DataCorrupted, "a page is not valid Snappy")
+		}
+		return *c.page, nil
 	}
 	*c.page = resized(*c.page, plain)
 	data, err := compress.Decode(codec, *c.page, body)
