@@ -168,7 +168,7 @@ func (s *sorter) below(ctx context.Context, b *vector.Batch) ([]int32, error) {
 
 // load concatenates what is buffered and sorts it.
 func (s *sorter) load(ctx context.Context) (*vector.Batch, []int32, error) {
-	all := dropInto(s.ts, s.buf, vector.Join)
+	all := s.keys.rankText(dropInto(s.ts, s.buf, vector.Join))
 	s.buf, s.rows = nil, 0
 	order, err := s.keys.sortRows(ctx, all)
 	if err != nil {

@@ -57,8 +57,10 @@ func (s *sortKeys) sortRows(ctx context.Context, b *vector.Batch) ([]int32, erro
 	if err != nil {
 		return nil, err
 	}
-	for i := range vs {
-		vs[i] = flatOrScaled(vs[i])
+	for i, v := range vs {
+		if v.Form != vector.Dict || !rankable(v.Type) {
+			vs[i] = flatOrScaled(v)
+		}
 	}
 	if recs, width, ok := packKeys(vs, s.orders, n); ok {
 		return sortPacked(ctx, recs, width)
@@ -67,6 +69,9 @@ func (s *sortKeys) sortRows(ctx context.Context, b *vector.Batch) ([]int32, erro
 		if recs, width, ok := packKeys(narrow, s.orders, n); ok {
 			return sortPacked(ctx, recs, width)
 		}
+	}
+	for i := range vs {
+		vs[i] = flat(vs[i])
 	}
 	return sortEncoded(ctx, encodeKeys(vs, s.orders, n), n)
 }

@@ -51,18 +51,55 @@ func keyRangeless(v *vector.Vector) bool {
 // maxTextRanks is the number of values up to which text is ranked.
 const maxTextRanks = 256
 
+// rankable says for which types of strings the order is that of the bytes.
+func rankable(t types.Type) bool { return t.ID == types.Text || t.ID == types.Varchar }
+
 // textRanks returns the ranks of text values among all that occur, nil if those
 // are many or the order of the type is not that of the bytes.
 func textRanks(v *vector.Vector) *vector.Vector {
-	if t := v.Type.ID; t != types.Text && t != types.Varchar {
+	if !rankable(v.Type) {
 		return nil
 	}
+	if v.Form != vector.Dict {
+		if v = rankedText(v.Flatten()); v == nil {
+			return nil
+		}
+	}
+	d := v.Child
+	if d.Len > math.MaxInt16 || d.Form != vector.Flat || d.Valid != nil {
+		return nil
+	}
+	order := make([]int16, d.Len)
+	for i := range order {
+		order[i] = int16(i)
+	}
+	slices.SortFunc(order, func(a, b int16) int { return bytes.Compare(d.BytesAt(int(a)), d.BytesAt(int(b))) })
+	ranks := make([]int16, d.Len)
+	rank := int16(0)
+	for i, c := range order {
+		if i > 0 && !bytes.Equal(d.BytesAt(int(c)), d.BytesAt(int(order[i-1]))) {
+			rank++
+		}
+		ranks[c] = rank
+	}
+	out := make([]int16, v.Len)
+	for i, c := range v.Codes {
+		if v.Valid == nil || !v.IsNull(i) {
+			out[i] = ranks[c]
+		}
+	}
+	return vector.FromSlice(types.T(types.Int2), out).WithValid(v.Valid)
+}
+
+// rankedText returns Flat text with few values as a dictionary of them, nil
+// where they are many.
+func rankedText(v *vector.Vector) *vector.Vector {
 	// An open table, four times as large as it gets full, of 1 + the value's code.
 	const slots = 4 * maxTextRanks
 	var table [slots]uint16
 	var values [][]byte
 	seed := maphash.MakeSeed()
-	codes := make([]int16, v.Len)
+	codes := make([]int32, v.Len)
 	code := -1
 	for i := range codes {
 		if v.Valid != nil && v.IsNull(i) {
@@ -86,21 +123,38 @@ func textRanks(v *vector.Vector) *vector.Vector {
 				table[at] = uint16(code + 1)
 			}
 		}
-		codes[i] = int16(code)
+		codes[i] = int32(code)
 	}
-	order := make([]int16, len(values))
-	for i := range order {
-		order[i] = int16(i)
+	if len(values) == 0 {
+		return nil
 	}
-	slices.SortFunc(order, func(a, b int16) int { return bytes.Compare(values[a], values[b]) })
-	var ranks [maxTextRanks]int16
-	for r, c := range order {
-		ranks[c] = int16(r)
+	b := vector.NewBuilder(v.Type, len(values))
+	for _, x := range values {
+		b.AppendBytes(x)
 	}
-	for i, c := range codes {
-		codes[i] = ranks[c]
+	return vector.FromDict(v.Type, codes, b.Build()).WithValid(v.Valid)
+}
+
+// rankText makes dictionaries of the key columns that are text with few values,
+// so that what is gathered and compared of them is numbers.
+func (s *sortKeys) rankText(b *vector.Batch) *vector.Batch {
+	var cols []*vector.Vector
+	for _, x := range s.exprs {
+		k, ok := x.root.(*column)
+		if !ok || !rankable(x.Type) || b.Col(k.i).Form != vector.Flat {
+			continue
+		}
+		if d := rankedText(b.Col(k.i)); d != nil {
+			if cols == nil {
+				cols = slices.Clone(b.Cols())
+			}
+			cols[k.i] = d
+		}
 	}
-	return vector.FromSlice(types.T(types.Int2), codes).WithValid(v.Valid)
+	if cols == nil {
+		return b
+	}
+	return vector.NewBatch(cols, b.Rows())
 }
 
 // decimalFloats returns the values times the least power of ten, up to 10^4, that

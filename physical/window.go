@@ -337,7 +337,7 @@ func (w *window) compute(ctx context.Context) error {
 		}
 	}
 	ch.parts, ch.groups = append(ch.parts, i), append(ch.groups, i)
-	all := concatAndDrop(w.inTs, w.buf)
+	all := dropInto(w.inTs, w.buf, vector.Join)
 	w.buf, w.news, w.peers, w.rows = nil, nil, nil, 0
 	cols := append([]*vector.Vector(nil), all.Cols()...)
 	for _, c := range w.calls {
@@ -360,7 +360,7 @@ func (w *window) computePeers(ctx context.Context) error {
 	for k := range w.news {
 		news, peers = append(news, w.news[k]...), append(peers, w.peers[k]...)
 	}
-	all := concatAndDrop(w.inTs, w.buf)
+	all := dropInto(w.inTs, w.buf, vector.Join)
 	w.buf, w.news, w.peers, w.rows = nil, nil, nil, 0
 	cols := append([]*vector.Vector(nil), all.Cols()...)
 	for _, c := range w.calls {

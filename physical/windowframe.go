@@ -198,6 +198,26 @@ func (f *frameRows) compute(ctx context.Context, all *vector.Batch, ch *chunk) e
 	return nil
 }
 
+// ends returns the first or the last row of every frame, -1 for none.
+func (f *frameRows) ends(last bool) []int32 {
+	lo, hi := f.segs[0].lo, f.segs[0].hi
+	if !f.empty && !last {
+		return lo
+	}
+	out := make([]int32, len(lo))
+	for i, l := range lo {
+		switch h := hi[i]; {
+		case l == h:
+			out[i] = -1
+		case last:
+			out[i] = h - 1
+		default:
+			out[i] = l
+		}
+	}
+	return out
+}
+
 // exclude returns the rows of every row's frame as ranges in order, of which
 // some may be empty: one without EXCLUDE, else what is left before and behind the
 // excluded rows, with the row itself in between for EXCLUDE TIES.
@@ -245,6 +265,21 @@ func (c *chunk) frames(f *proto.Frame, startAt, endAt []int32) (lo, hi []int32) 
 				lo[i], hi[i] = max(from, i-so), i+1
 			}
 		}
+		return lo, hi
+	}
+	if f.Start.Kind == proto.FrameBound_UNBOUNDED_PRECEDING && f.End.Kind == proto.FrameBound_UNBOUNDED_FOLLOWING {
+		c.byPartition(func(from, to int32) {
+			fill(lo[from:to], from)
+			fill(hi[from:to], to)
+		})
+		return lo, hi
+	}
+	if startAt != nil && f.End.Kind == proto.FrameBound_CURRENT_ROW {
+		c.byGroup(func(_, _, start, end int32) {
+			for i := start; i < end; i++ {
+				lo[i], hi[i] = min(startAt[i], end), end
+			}
+		})
 		return lo, hi
 	}
 	for i := range c.n {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
@@ -45,50 +46,71 @@ var (
 	float8Type = types.T(types.Float8)
 )
 
+// byPartition gives f the bounds of each partition.
+func (c *chunk) byPartition(f func(from, to int32)) {
+	for p := range len(c.parts) - 1 {
+		f(c.parts[p], c.parts[p+1])
+	}
+}
+
+// byGroup gives f the bounds of each peer group with those of its partition.
+func (c *chunk) byGroup(f func(from, to, start, end int32)) {
+	p := 0
+	for g := range len(c.groups) - 1 {
+		if c.groups[g] == c.parts[p+1] {
+			p++
+		}
+		f(c.parts[p], c.parts[p+1], c.groups[g], c.groups[g+1])
+	}
+}
+
+func fill[T any](out []T, v T) {
+	for i := range out {
+		out[i] = v
+	}
+}
+
 func rowNumber(_ *windowCall, ch *chunk, _ []*vector.Vector) (*vector.Vector, error) {
 	out := make([]int64, ch.n)
-	for i := range out {
-		from, _ := ch.part(i)
-		out[i] = int64(int32(i)-from) + 1
-	}
+	ch.byPartition(func(from, to int32) {
+		for i := from; i < to; i++ {
+			out[i] = int64(i-from) + 1
+		}
+	})
 	return vector.FromSlice(int8Type, out), nil
 }
 
 func rank(_ *windowCall, ch *chunk, _ []*vector.Vector) (*vector.Vector, error) {
 	out := make([]int64, ch.n)
-	for i := range out {
-		from, _ := ch.part(i)
-		out[i] = int64(ch.groups[ch.groupOf[i]]-from) + 1
-	}
+	ch.byGroup(func(from, _, start, end int32) { fill(out[start:end], int64(start-from)+1) })
 	return vector.FromSlice(int8Type, out), nil
 }
 
 func denseRank(_ *windowCall, ch *chunk, _ []*vector.Vector) (*vector.Vector, error) {
 	out := make([]int64, ch.n)
-	for i := range out {
-		from, _ := ch.part(i)
-		out[i] = int64(ch.groupOf[i]-ch.groupOf[from]) + 1
-	}
+	rank := int64(0)
+	ch.byGroup(func(from, _, start, end int32) {
+		if rank++; start == from {
+			rank = 1
+		}
+		fill(out[start:end], rank)
+	})
 	return vector.FromSlice(int8Type, out), nil
 }
 
 func percentRank(_ *windowCall, ch *chunk, _ []*vector.Vector) (*vector.Vector, error) {
 	out := make([]float64, ch.n)
-	for i := range out {
-		from, to := ch.part(i)
+	ch.byGroup(func(from, to, start, end int32) {
 		if to-from > 1 {
-			out[i] = float64(ch.groups[ch.groupOf[i]]-from) / float64(to-from-1)
+			fill(out[start:end], float64(start-from)/float64(to-from-1))
 		}
-	}
+	})
 	return vector.FromSlice(float8Type, out), nil
 }
 
 func cumeDist(_ *windowCall, ch *chunk, _ []*vector.Vector) (*vector.Vector, error) {
 	out := make([]float64, ch.n)
-	for i := range out {
-		from, to := ch.part(i)
-		out[i] = float64(ch.groups[ch.groupOf[i]+1]-from) / float64(to-from)
-	}
+	ch.byGroup(func(from, to, start, end int32) { fill(out[start:end], float64(end-from)/float64(to-from)) })
 	return vector.FromSlice(float8Type, out), nil
 }
 
@@ -113,15 +135,14 @@ func ntile(_ *windowCall, ch *chunk, args []*vector.Vector) (*vector.Vector, err
 		if k <= 0 {
 			return nil, pgerr.New(pgerr.InvalidArgumentForNtile, "argument of ntile must be greater than zero")
 		}
-		n := int64(to - from)
-		size, extra := n/k, n%k
-		for i := range n {
-			// The first extra buckets have one row more.
-			if big := (size + 1) * extra; i < big {
-				out[int64(from)+i] = int32(i/(size+1)) + 1
-			} else {
-				out[int64(from)+i] = int32(extra+(i-big)/size) + 1
+		size, extra := int64(to-from)/k, int64(to-from)%k
+		for at, bucket := int64(from), int32(1); at < int64(to); bucket++ {
+			end := at + size
+			if int64(bucket) <= extra {
+				end++ // the first extra buckets have one row more
 			}
+			fill(out[at:end], bucket)
+			at = end
 		}
 	}
 	return vector.FromSlice(types.T(types.Int4), out).WithValid(valid), nil
@@ -162,6 +183,19 @@ func shift(c *windowCall, ch *chunk, args []*vector.Vector, dir int64) (*vector.
 	vals := v
 	if len(args) > 2 {
 		vals = vector.Concat([]*vector.Vector{v, args[2].Flatten().Retype(v.Type)})
+	}
+	if offs == nil && !c.ignoreNulls {
+		ch.byPartition(func(from, to int32) {
+			for i := from; i < to; i++ {
+				idx[i] = i + int32(dir)
+			}
+			edge := from
+			if dir > 0 {
+				edge = to - 1
+			}
+			idx[edge] = -1
+		})
+		return vector.GatherNull(v, idx), nil
 	}
 	var before, after []int32
 	if c.ignoreNulls {
@@ -280,7 +314,13 @@ func (c *windowCall) valueRows(ctx context.Context, all *vector.Batch, ch *chunk
 
 // frameValue computes first_value, last_value and nth_value.
 func (c *windowCall) frameValue(ctx context.Context, all *vector.Batch, ch *chunk, args []*vector.Vector) (*vector.Vector, error) {
-	v := args[0].Flatten()
+	v := flatOrScaled(args[0])
+	if c.name != "nth_value" && !c.ignoreNulls && c.frame.Exclude == proto.Frame_NO_OTHERS {
+		if err := c.rows.compute(ctx, all, ch); err != nil {
+			return nil, err
+		}
+		return vector.GatherNull(v, c.rows.ends(c.name == "last_value")), nil
+	}
 	k := func(int) int64 { return 1 }
 	switch c.name {
 	case "last_value":
