@@ -36,6 +36,7 @@ type join struct {
 	pass    *joinPass
 	flipped *flipPass
 	started bool
+	made    map[int]*keyFilter // what filters were told
 	// What MARK needs to know of the whole right side.
 	anyRight, nullRight bool
 }
@@ -134,7 +135,7 @@ func (j *join) Next(ctx context.Context) (*vector.Batch, error) {
 					continue
 				}
 			}
-			if err := j.begin(ctx, left, j.n.ins[1], 0); err != nil {
+			if err := j.beginFirst(ctx, left); err != nil {
 				return nil, err
 			}
 			continue
@@ -264,12 +265,17 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 	if level == 0 {
 		held += j.tell(build, j.filters)
 	}
+	j.probeWith(build, left, held)
+	return nil
+}
+
+// probeWith starts a pass over the left side.
+func (j *join) probeWith(build *joinBuild, left batchSource, held int64) {
 	j.pass = &joinPass{j: j, build: build, left: left, held: held, limit: j.n.env.batchRows()}
 	switch j.kind {
 	case proto.Join_INNER, proto.Join_SEMI, proto.Join_RIGHT, proto.Join_CROSS:
-		j.pass.lost = rows == 0 // nothing can match: the left side is not read
+		j.pass.lost = build.rows == 0 // nothing can match: the left side is not read
 	}
-	return nil
 }
 
 // isColumn reports a key that is a column as it is.
@@ -331,6 +337,7 @@ func (j *join) tell(b *joinBuild, filters []*scanFilter) int64 {
 		}
 		f.set = set
 	}
+	j.made = made
 	return held
 }
 

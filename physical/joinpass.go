@@ -14,7 +14,8 @@ type joinPass struct {
 	left     batchSource
 	leftFile *spillFile // closed at the end; nil for the operator's input
 	held     int64
-	limit    int // pairs per output batch
+	shared   *sharedBuild // whose build it is; nil: its own
+	limit    int          // pairs per output batch
 
 	b    *vector.Batch // current left batch
 	p    *probeKeys
@@ -29,6 +30,10 @@ type joinPass struct {
 func (p *joinPass) close() {
 	p.leftFile.close()
 	p.j.n.mem.Shrink(p.held)
+	if p.shared != nil {
+		p.j.n.env.Builds.release(p.shared)
+		p.shared = nil
+	}
 	p.held, p.build, p.b, p.p = 0, nil, nil, nil
 }
 

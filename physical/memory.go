@@ -19,6 +19,7 @@ type Account struct {
 	max    atomic.Int64
 	peak   *OperatorStats // told about the peak; may be nil
 	beside Beside         // shares the limit of a root; may be nil
+	spare  func() bool    // frees what a root's query can do without; may be nil
 }
 
 // Beside is what shares a query's budget with its operators and gives way to
@@ -76,6 +77,9 @@ func (a *Account) grow(n int64, must bool) error {
 				if un == at {
 					break
 				}
+			}
+			if at.spare != nil && at.spare() {
+				return a.grow(n, must)
 			}
 			return a.refuse(at, n, lim)
 		}

@@ -32,6 +32,11 @@ type Env struct {
 	// Exchange opens this task's partition of a stage's output: one source per
 	// producer task, in task order.
 	Exchange func(ctx context.Context, r *proto.ExchangeRead) ([]Source, error)
+	// Input names the rows that this task reads of a stage, where other tasks read
+	// the same; "" if they do not. It may be nil.
+	Input func(stage uint32) string
+	// Builds is what joins share with the query's other tasks; may be nil.
+	Builds *SharedBuilds
 	// UDF runs user code; nil refuses it.
 	UDF UDFHost
 	// Virtual reads a catalog table; set on the coordinator only.
@@ -133,12 +138,12 @@ func TypeOf(t *proto.Type) types.Type {
 	if t == nil {
 		return types.T(types.Invalid)
 	}
-	return types.Type{ID: types.ID(t.Id), Elem: types.ID(t.Elem), Typmod: t.Typmod}
+	return types.Type{ID: types.ID(t.Id), Elem: types.ID(t.Elem), Typmod: t.Typmod}.Defined(t.Definition)
 }
 
 // TypeProto converts a type to the wire.
 func TypeProto(t types.Type) *proto.Type {
-	return &proto.Type{Id: uint32(t.ID), Elem: uint32(t.Elem), Typmod: t.Typmod}
+	return &proto.Type{Id: uint32(t.ID), Elem: uint32(t.Elem), Typmod: t.Typmod, Definition: t.Definition()}
 }
 
 // fieldTypes returns the types of an operator's output columns.

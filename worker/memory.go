@@ -36,6 +36,7 @@ type sharedAccount struct {
 	*physical.Account
 	tasks   int
 	workMem int64
+	builds  *physical.SharedBuilds
 }
 
 // outputs are those of a query's tasks, which share its account.
@@ -47,7 +48,7 @@ type outputs struct {
 func (o outputs) Resident() int64          { return o.store.Resident(o.query) }
 func (o outputs) Shrink(limit int64) error { return o.store.Shrink(o.query, limit) }
 
-func (m *queryMemory) acquire(q *proto.QueryContext) *physical.Account {
+func (m *queryMemory) acquire(q *proto.QueryContext) *sharedAccount {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.accounts[q.QueryId]
@@ -61,11 +62,12 @@ func (m *queryMemory) acquire(q *proto.QueryContext) *physical.Account {
 			a.Share(outputs{m.store, q.QueryId})
 			m.store.Limit(q.QueryId, a.Free)
 		}
+		a.builds = physical.NewSharedBuilds(a.Account)
 		m.accounts[q.QueryId] = a
 		m.collect()
 	}
 	a.tasks++
-	return a.Account
+	return a
 }
 
 func (m *queryMemory) release(query string) {
@@ -73,6 +75,7 @@ func (m *queryMemory) release(query string) {
 	defer m.mu.Unlock()
 	if a := m.accounts[query]; a != nil {
 		if a.tasks--; a.tasks == 0 {
+			a.builds.Close()
 			delete(m.accounts, query)
 			m.collect()
 		}

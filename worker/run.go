@@ -73,7 +73,8 @@ func open(ctx context.Context, cfg RunnerConfig, mem *queryMemory, t *Task) (Pip
 	env := &physical.Env{
 		Task: run.Id, TaskIndex: int(t.Key.Task), Stage: int(t.Key.Stage), Query: q, Splits: run.Splits,
 		Exchange: t.Exchange, UDF: cfg.UDF, Memory: account.Child("task"),
-		SpillDir: cfg.SpillDir, Stats: p.rec, Check: cfg.Check,
+		SpillDir: cfg.SpillDir, Stats: p.rec, Check: cfg.Check, Builds: account.builds,
+		Input: func(stage uint32) string { return broadcastInput(run, stage) },
 	}
 	if l, ok := t.Local.(*Local); ok && l != nil {
 		env.Virtual, env.Functions = l.Virtual, l.Functions
@@ -100,6 +101,24 @@ func open(ctx context.Context, cfg RunnerConfig, mem *queryMemory, t *Task) (Pip
 	}
 	p.expect(st.Root, run)
 	return p, nil
+}
+
+// broadcastInput names the outputs of a stage that a task reads, if they are not
+// cut into partitions, so that other tasks read the same; "" otherwise. A task of
+// a cut stage may read the first partition alone: its name is no other task's.
+func broadcastInput(run *proto.RunTask, stage uint32) string {
+	var name []byte
+	for _, s := range run.Sources {
+		if s.Producer.GetStage() != stage {
+			continue
+		}
+		if len(s.Read) != 1 || s.Read[0] != 0 {
+			return ""
+		}
+		name = append(append(name, exchange.KeyOf(s.Producer).String()...), '@')
+		name = append(append(name, s.Incarnation...), ' ')
+	}
+	return string(name)
 }
 
 // expect notes how many rows the leaves are to read, for Progress.
