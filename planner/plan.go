@@ -129,8 +129,11 @@ func (b *binder) optimise(n Node, need colSet) (Node, error) {
 }
 
 func (b *binder) rules(n Node, need colSet, est *estimator) (Node, error) {
-	n, err := b.decorrelate(n)
+	n, err := (&nullCalls{b: b, nulls: colSet{}}).node(n)
 	if err != nil {
+		return nil, err
+	}
+	if n, err = b.decorrelate(n); err != nil {
 		return nil, err
 	}
 	if n, err = b.pushDown(n, nil); err != nil {
