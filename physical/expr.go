@@ -310,7 +310,7 @@ func trueRows(v *vector.Vector) []int32 {
 		return all
 	}
 	vals := vector.Values[bool](v)
-	rows := make([]int32, len(vals))
+	rows := dirtyRows(len(vals))
 	k := 0
 	if v.Valid == nil {
 		// Written without a branch: the outcome of a filter is not predictable.
@@ -329,6 +329,15 @@ func trueRows(v *vector.Vector) []int32 {
 		}
 	}
 	return rows[:k]
+}
+
+// dirtyRows returns n row numbers that hold anything: to clear those of a batch
+// takes as long as to test it.
+func dirtyRows(n int) []int32 {
+	if n == 0 {
+		return []int32{} // nil is all rows in places
+	}
+	return vector.Values[int32](vector.NewDirty(types.T(types.Int4), n))
 }
 
 // cast converts values between types.

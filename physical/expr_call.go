@@ -241,7 +241,7 @@ func trueCodes(dict, holds *vector.Vector) []int32 {
 			pass[i] = 1
 		}
 	}
-	rows := make([]int32, dict.Len)
+	rows := dirtyRows(dict.Len)
 	k := 0
 	if dict.Valid == nil {
 		for i, c := range dict.Codes[:dict.Len] {

@@ -237,7 +237,7 @@ func (s *scan) apply(ctx context.Context, r *lateBatch, st *scanStep) error {
 		if isWide(r.cols[st.col]) {
 			r.cols[st.col] = r.cols[st.col].Flatten()
 		}
-		rows = f.set.rows(r.cols[st.col], r.sel, make([]int32, 0, in))
+		rows = f.set.rows(r.cols[st.col], r.sel, dirtyRows(in)[:0])
 		f.passed.add(in, len(rows))
 		if f.passed.in >= vector.DefaultRows && f.passed.of() > uselessShare {
 			f.passed, f.rest = share{}, restBatches
