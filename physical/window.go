@@ -301,9 +301,14 @@ func (w *window) fill(ctx context.Context) error {
 }
 
 // bytes is what a buffered batch costs: itself, its part of the columns that
-// compute makes of all, and the bounds and results.
+// compute makes of all, the bounds and results, and what one call needs for
+// itself.
 func (w *window) bytes(b *vector.Batch) int64 {
-	return 2*batchBytes(b) + int64(b.Rows())*int64(16+16*len(w.calls))
+	own := 0
+	if !w.streams {
+		own = 40
+	}
+	return 2*batchBytes(b) + int64(b.Rows())*int64(16+own+16*len(w.calls))
 }
 
 func (w *window) push(b *vector.Batch, news, peers []bool) {
