@@ -12,7 +12,9 @@ import (
 // no precision where the mean is large beside the deviation.
 type moments struct{ n, sx, sxx float64 }
 
-func (m *moments) add(x float64) {
+// add reports false where finite values have left the range of floats.
+func (m *moments) add(x float64) bool {
+	was := m.sx
 	m.n++
 	m.sx += x
 	if m.n > 1 {
@@ -22,11 +24,18 @@ func (m *moments) add(x float64) {
 		m.sxx = math.NaN()
 	}
 	if isInf(m.sx) || isInf(m.sxx) {
+		if !isInf(was) && !isInf(x) {
+			return false
+		}
 		m.sxx = math.NaN()
 	}
+	return true
 }
 
-func (m *moments) merge(o moments) {
+// overflows reports that a sum left the range of floats, unless a and b say why.
+func overflows(sum, a, b float64) bool { return isInf(sum) && !isInf(a) && !isInf(b) }
+
+func (m *moments) merge(o moments) bool {
 	switch {
 	case o.n == 0:
 	case m.n == 0:
@@ -35,8 +44,13 @@ func (m *moments) merge(o moments) {
 		n := m.n + o.n
 		t := m.sx/m.n - o.sx/o.n
 		m.sxx += o.sxx + m.n*o.n*t*t/n
-		m.n, m.sx = n, m.sx+o.sx
+		sx := m.sx + o.sx
+		if isInf(m.sxx) || overflows(sx, m.sx, o.sx) {
+			return false
+		}
+		m.n, m.sx = n, sx
 	}
+	return true
 }
 
 // variant says which of the four a variance aggregate is.
@@ -60,13 +74,15 @@ func (a *varianceAgg[T]) Update(groups []int32, args []*vector.Vector, n int) er
 	vals := vector.Values[T](v)[:n]
 	if groups != nil && v.Valid == nil {
 		for i, g := range groups[:n] {
-			a.m[g].add(float64(vals[i]))
+			if !a.m[g].add(float64(vals[i])) {
+				return errOverflow()
+			}
 		}
 		return nil
 	}
 	for i, x := range vals {
-		if vector.IsValid(v.Valid, i) {
-			a.m[group(groups, i)].add(float64(x))
+		if vector.IsValid(v.Valid, i) && !a.m[group(groups, i)].add(float64(x)) {
+			return errOverflow()
 		}
 	}
 	return nil
@@ -74,7 +90,9 @@ func (a *varianceAgg[T]) Update(groups []int32, args []*vector.Vector, n int) er
 
 func (a *varianceAgg[T]) Merge(groups []int32, states []*vector.Vector, n int) error {
 	for i := range n {
-		a.m[group(groups, i)].merge(moments{floatAt(states[0], i), floatAt(states[1], i), floatAt(states[2], i)})
+		if !a.m[group(groups, i)].merge(moments{floatAt(states[0], i), floatAt(states[1], i), floatAt(states[2], i)}) {
+			return errOverflow()
+		}
 	}
 	return nil
 }
@@ -221,7 +239,9 @@ func (a *exactVarianceAgg) Final(from, to int) (*vector.Vector, error) {
 // regression are the sums over pairs.
 type regression struct{ n, sx, sxx, sy, syy, sxy float64 }
 
-func (r *regression) add(y, x float64) {
+// add reports false where finite values have left the range of floats.
+func (r *regression) add(y, x float64) bool {
+	sx, sy := r.sx, r.sy
 	r.n++
 	r.sx += x
 	r.sy += y
@@ -231,7 +251,11 @@ func (r *regression) add(y, x float64) {
 		r.sxx += tx * tx * s
 		r.syy += ty * ty * s
 		r.sxy += tx * ty * s
-		return
+		// sxy is infinite only where one of the squares is.
+		if math.Abs(r.sx)+math.Abs(r.sy)+r.sxx+r.syy <= math.MaxFloat64 {
+			return true
+		}
+		return r.inRange(sx, sy, x, y)
 	}
 	if !finite(x) {
 		r.sxx, r.sxy = math.NaN(), math.NaN()
@@ -239,9 +263,25 @@ func (r *regression) add(y, x float64) {
 	if !finite(y) {
 		r.syy, r.sxy = math.NaN(), math.NaN()
 	}
+	return true
 }
 
-func (r *regression) merge(o regression) {
+// inRange reports false if infinities came of finite values, x and y beside the
+// sums sx and sy; squares of infinities become NaN.
+func (r *regression) inRange(sx, sy, x, y float64) bool {
+	fromX, fromY := isInf(sx) || isInf(x), isInf(sy) || isInf(y)
+	if !fromX && (isInf(r.sx) || isInf(r.sxx)) || !fromY && (isInf(r.sy) || isInf(r.syy)) || !fromX && !fromY && isInf(r.sxy) {
+		return false
+	}
+	for _, s := range []*float64{&r.sxx, &r.syy, &r.sxy} {
+		if isInf(*s) {
+			*s = math.NaN()
+		}
+	}
+	return true
+}
+
+func (r *regression) merge(o regression) bool {
 	switch {
 	case o.n == 0:
 	case r.n == 0:
@@ -253,8 +293,13 @@ func (r *regression) merge(o regression) {
 		r.sxx += o.sxx + w*tx*tx
 		r.syy += o.syy + w*ty*ty
 		r.sxy += o.sxy + w*tx*ty
-		r.n, r.sx, r.sy = n, r.sx+o.sx, r.sy+o.sy
+		sx, sy := r.sx+o.sx, r.sy+o.sy
+		if isInf(r.sxx) || isInf(r.syy) || isInf(r.sxy) || overflows(sx, r.sx, o.sx) || overflows(sy, r.sy, o.sy) {
+			return false
+		}
+		r.n, r.sx, r.sy = n, sx, sy
 	}
+	return true
 }
 
 // regressionAgg is corr, covar_* and regr_*; final gives the result of a state
@@ -276,19 +321,29 @@ func (a *regressionAgg) Update(groups []int32, args []*vector.Vector, n int) err
 	v, w := args[0].Flatten(), args[1].Flatten()
 	y, x := vector.Values[float64](v)[:n], vector.Values[float64](w)[:n]
 	switch {
-	case v.Valid != nil || w.Valid != nil:
+	case a.count: // no sum that could leave the range
 		for i := range n {
 			if vector.IsValid(v.Valid, i) && vector.IsValid(w.Valid, i) {
-				a.r[group(groups, i)].add(y[i], x[i])
+				a.r[group(groups, i)].n++
+			}
+		}
+	case v.Valid != nil || w.Valid != nil:
+		for i := range n {
+			if vector.IsValid(v.Valid, i) && vector.IsValid(w.Valid, i) && !a.r[group(groups, i)].add(y[i], x[i]) {
+				return errOverflow()
 			}
 		}
 	case groups == nil:
 		for i := range n {
-			a.r[0].add(y[i], x[i])
+			if !a.r[0].add(y[i], x[i]) {
+				return errOverflow()
+			}
 		}
 	default:
 		for i, g := range groups[:n] {
-			a.r[g].add(y[i], x[i])
+			if !a.r[g].add(y[i], x[i]) {
+				return errOverflow()
+			}
 		}
 	}
 	return nil
@@ -303,7 +358,9 @@ func (a *regressionAgg) Merge(groups []int32, s []*vector.Vector, n int) error {
 		c[k] = vector.Values[float64](s[k].Flatten())[:n]
 	}
 	for i := range n {
-		a.r[group(groups, i)].merge(regression{c[0][i], c[1][i], c[2][i], c[3][i], c[4][i], c[5][i]})
+		if !a.r[group(groups, i)].merge(regression{c[0][i], c[1][i], c[2][i], c[3][i], c[4][i], c[5][i]}) {
+			return errOverflow()
+		}
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package function
 
 import (
+	"slices"
+
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
@@ -168,9 +170,13 @@ func (a *floatAvgAgg[T]) Update(groups []int32, args []*vector.Vector, n int) er
 	v := args[0].Flatten()
 	x, valid := vector.Values[T](v)[:n], v.Valid
 	if groups == nil && valid == nil {
-		s := a.sum[0]
+		was := a.sum[0]
+		s := was
 		for _, y := range x {
 			s += float64(y)
+		}
+		if overflows(s, was, 0) && !slices.ContainsFunc(x, isInf[T]) {
+			return errOverflow()
 		}
 		a.sum[0] = s
 		a.n[0] += int64(n)
@@ -181,7 +187,11 @@ func (a *floatAvgAgg[T]) Update(groups []int32, args []*vector.Vector, n int) er
 			continue
 		}
 		g := group(groups, i)
-		a.sum[g] += float64(y)
+		r := a.sum[g] + float64(y)
+		if overflows(r, a.sum[g], float64(y)) {
+			return errOverflow()
+		}
+		a.sum[g] = r
 		a.n[g]++
 	}
 	return nil
@@ -191,7 +201,11 @@ func (a *floatAvgAgg[T]) Merge(groups []int32, states []*vector.Vector, n int) e
 	s, c := vector.Values[float64](states[0].Flatten()), vector.Values[int64](states[1].Flatten())
 	for i := range n {
 		g := group(groups, i)
-		a.sum[g] += s[i]
+		r := a.sum[g] + s[i]
+		if overflows(r, a.sum[g], s[i]) {
+			return errOverflow()
+		}
+		a.sum[g] = r
 		a.n[g] += c[i]
 	}
 	return nil
