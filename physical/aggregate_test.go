@@ -227,7 +227,7 @@ func TestPartialPassesThrough(t *testing.T) {
 		domain, rows, want int
 	}{
 		{1000, 3000, 3000}, // all rows of the first 1000 differ, the rest repeats them
-		{500, 3000, 500},
+		{200, 3000, 200},
 	} {
 		var in []*vector.Batch
 		for from := 0; from < c.rows; from += 250 {

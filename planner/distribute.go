@@ -412,6 +412,11 @@ func (p *phys) spreadOver(s *stream, keys []Expr, n int) (*stream, error) {
 	return p.shuffle(s, keys, n)
 }
 
+// guessedAway is the share of a scan's rows that conditions leave, one in so many,
+// from which on the estimate is not trusted to choose a single task: a constant
+// that a column is compared with is more often a frequent value than a rare one.
+const guessedAway = 1000
+
 func (p *phys) aggregate(n *Aggregate) (*stream, error) {
 	s, err := p.lower(n.In)
 	if err != nil {
@@ -533,6 +538,10 @@ func (p *phys) aggregate(n *Aggregate) (*stream, error) {
 		// makes one task merge everybody's groups in a table beyond the caches. Of
 		// keys whose values are counted every task has each group at most once.
 		arriving := max(groups, s.rows/2)
+		if in := p.est.of(n.In); s.frag.pure && in.rows < in.base/guessedAway {
+			// So few are left only if every guess about the conditions holds.
+			arriving = max(arriving, in.base/4)
+		}
 		if p.est.counted(n) {
 			arriving = min(arriving, groups*float64(s.frag.tasks))
 		}
