@@ -227,9 +227,10 @@ type probeKeys struct {
 
 // probe finds the first match of every row.
 func (b *joinBuild) probe(ctx context.Context, keys []*vector.Vector, nullSafe []bool, n int) (*probeKeys, error) {
-	p := &probeKeys{vs: keys, at: make([]int32, n)}
+	p := &probeKeys{vs: keys, at: dirtyInts(n)}
 	if len(b.keys) == 0 {
 		if b.rows > 0 {
+			clear(p.at)
 			p.hits = n
 			return p, nil
 		}
@@ -284,12 +285,16 @@ func (b *joinBuild) probeGroups(ctx context.Context, p *probeKeys, n int) error 
 // Left is nil where it would be 0, 1, 2, …
 type pairs struct{ left, right []int32 }
 
+// dirtyInts returns n numbers that hold anything, for a caller that writes those
+// that it uses.
+func dirtyInts(n int) []int32 { return vector.Values[int32](vector.NewDirty(types.T(types.Int4), n)) }
+
 // unique returns the pairs of a batch whose rows have one match at most.
 func (p *probeKeys) unique() pairs {
 	if p.hits == len(p.at) {
 		return pairs{nil, p.at}
 	}
-	left, right := make([]int32, len(p.at)), make([]int32, len(p.at))
+	left, right := dirtyInts(len(p.at)), dirtyInts(len(p.at))
 	k := 0
 	for i, r := range p.at {
 		left[k], right[k] = int32(i), r

@@ -255,7 +255,7 @@ func (p *joinPass) exists(ctx context.Context) (*vector.Batch, error) {
 	case p.row:
 		return p.b, nil
 	}
-	sel := make([]int32, p.row)
+	sel := dirtyInts(p.row)
 	k := 0
 	for i, r := range p.p.at {
 		sel[k] = int32(i)

@@ -73,7 +73,7 @@ func (b *Batch) Select(sel []int32) *Batch {
 		}
 		l := b.late[i]
 		if to == nil || len(from) != len(l.idx) || len(from) > 0 && &from[0] != &l.idx[0] {
-			from, to = l.idx, gatherSlice(l.idx, sel)
+			from, to = l.idx, gatherInts(l.idx, sel)
 		}
 		out.late[i] = late{v: l.v, idx: to, null: l.null}
 	}

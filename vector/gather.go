@@ -18,7 +18,7 @@ func Gather(v *Vector, idx []int32) *Vector {
 	out.Valid = gatherValid(v.Valid, idx)
 	if v.Form == Dict {
 		out.Child = v.Child
-		out.Codes = gatherSlice(v.Codes, idx)
+		out.Codes = gatherInts(v.Codes, idx)
 		return out
 	}
 	switch v.Type.Phys() {
@@ -77,8 +77,8 @@ func gatherFixed[T any](dst, src []byte, idx []int32) {
 	}
 }
 
-func gatherSlice[T any](src []T, idx []int32) []T {
-	out := make([]T, len(idx))
+func gatherInts(src, idx []int32) []int32 {
+	out := Values[int32](&Vector{Type: types.T(types.Int4), Len: len(idx), buf: dirtyBytes(4 * len(idx))})
 	for i, r := range idx {
 		out[i] = src[r]
 	}
