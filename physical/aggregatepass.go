@@ -24,9 +24,6 @@ type aggPass struct {
 	files  []*spillFile
 	buf    []int32
 	rows   int64
-	// At the last look (useless).
-	lookRows   int64
-	lookGroups int
 }
 
 // callState is the state of one call in one pass.

@@ -10,13 +10,10 @@ import (
 
 // A PARTIAL aggregate whose rows are nearly all groups of their own costs a table
 // and saves nothing: it gives out what it has, and from then on every row as a
-// group, with the state of that one row. It looks at passAfter/4 rows, at
-// passAfter/2, at passAfter and so on at how many of the rows since the last look
-// made new groups: what counts is what the rows to come will do, so that 300,000
-// rows of 100,000 groups are grouped though the first of them are all new. The
-// early looks ask for more, as few rows of any large domain are all new. The
-// decision sees the task's own rows only, so a task that runs again decides the
-// same.
+// group, with the state of that one row. It looks from passAfter rows on, and asks
+// for more from a quarter of them on, as few rows of any large domain are nearly
+// all new. The decision sees the task's own rows only, so a task that runs again
+// decides the same.
 const (
 	passGroups      = 0.7
 	passGroupsEarly = 0.95
@@ -36,16 +33,14 @@ func (a *aggregate) passable() bool {
 
 // useless reports that grouping does not reduce the rows.
 func (p *aggPass) useless() bool {
-	if !p.a.canPass || p.rows < max(passAfter/4, 2*p.lookRows) {
+	if !p.a.canPass || p.rows < passAfter/4 {
 		return false
 	}
 	share := passGroups
 	if p.rows < passAfter {
 		share = passGroupsEarly
 	}
-	fresh := float64(p.table.n-p.lookGroups) / float64(p.rows-p.lookRows)
-	p.lookRows, p.lookGroups = p.rows, p.table.n
-	return fresh > share
+	return float64(p.table.n) > share*float64(p.rows)
 }
 
 // through returns the rows of a batch as groups with their states.
