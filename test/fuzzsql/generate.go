@@ -139,6 +139,10 @@ type scope struct {
 	aggOver []column // non-nil: aggregates over these are allowed
 	windows bool     // window calls are
 	noSub   bool     // subqueries are not
+	// twins says that rows may be equal in all columns; the windows that order
+	// by all columns are then one, kept in total.
+	twins bool
+	total string
 }
 
 // expr writes an expression of kind k.
@@ -397,16 +401,23 @@ func (g *gen) window(s *scope, k kind) string {
 	if len(part) > 0 {
 		over = "PARTITION BY " + strings.Join(part, ", ")
 	}
-	all := func() string {
+	total := func() string { // PARTITION BY and ORDER BY of all columns
+		if s.total != "" {
+			return s.total
+		}
 		var o []string
 		for _, c := range s.cols {
 			o = append(o, c.name+pick(g, "", " DESC", " NULLS FIRST", " DESC NULLS LAST"))
 		}
 		g.Shuffle(len(o), func(i, j int) { o[i], o[j] = o[j], o[i] })
 		if len(o) == 0 {
-			return "1::int"
+			o = []string{"1::int"}
 		}
-		return strings.Join(o, ", ")
+		out := over + " ORDER BY " + strings.Join(o, ", ")
+		if s.twins {
+			s.total = out
+		}
+		return out
 	}
 	frame := ""
 	if g.chance(50) {
@@ -428,7 +439,7 @@ func (g *gen) window(s *scope, k kind) string {
 			// ties are peers: their order does not count
 			return call + filter + " OVER (" + over + " ORDER BY " + e(kind(g.IntN(int(kinds)))) + frame + ")"
 		}
-		return call + filter + " OVER (" + over + " ORDER BY " + all() + frame + ")"
+		return call + filter + " OVER (" + total() + frame + ")"
 	}
 	rank := func(f string) string {
 		return f + " OVER (" + over + " ORDER BY " + e(kind(g.IntN(int(kinds)))) + ")"
@@ -437,7 +448,7 @@ func (g *gen) window(s *scope, k kind) string {
 	case kBig:
 		switch g.IntN(5) {
 		case 0:
-			return "row_number() OVER (" + over + " ORDER BY " + all() + ")"
+			return "row_number() OVER (" + total() + ")"
 		case 1:
 			return rank("rank()")
 		case 2:
@@ -455,16 +466,16 @@ func (g *gen) window(s *scope, k kind) string {
 		return agg(pick(g, "sum", "avg", "max") + "(" + e(kNum) + ")")
 	case kInt:
 		if g.chance(20) {
-			return "ntile(3) OVER (" + over + " ORDER BY " + all() + ")"
+			return "ntile(3) OVER (" + total() + ")"
 		}
 	case kBool:
 		return agg(pick(g, "bool_and", "bool_or") + "(" + e(kBool) + ")")
 	}
 	switch g.IntN(3) {
 	case 0:
-		return pick(g, "lag", "lead") + "(" + e(k) + pick(g, "", ", 2", ", 0", ", -1", ", 3, "+g.leaf(in, k)) + ") OVER (" + over + " ORDER BY " + all() + ")"
+		return pick(g, "lag", "lead") + "(" + e(k) + pick(g, "", ", 2", ", 0", ", -1", ", 3, "+g.leaf(in, k)) + ") OVER (" + total() + ")"
 	case 1:
-		return pick(g, "first_value(", "last_value(") + e(k) + ") OVER (" + over + " ORDER BY " + all() + frame + ")"
+		return pick(g, "first_value(", "last_value(") + e(k) + ") OVER (" + total() + frame + ")"
 	}
 	return agg(pick(g, "min", "max") + "(" + e(k) + ")")
 }
