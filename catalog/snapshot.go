@@ -23,11 +23,12 @@ type Snapshot struct {
 	relations map[qname]*Relation
 	functions map[qname][]*FunctionDef  // current versions, by OID
 	versions  map[uint32][]*FunctionDef // all versions, ascending
+	types     map[qname]*UserType
 	roles     map[string]*Role
 	artifacts map[string]*Artifact
 	settings  map[string]string // ALTER DATABASE … SET, ALTER SYSTEM
 	grants    map[grantKey]Grant
-	byOID     map[uint32]any // *Schema, *Relation, *FunctionDef, *Role
+	byOID     map[uint32]any // *Schema, *Relation, *FunctionDef, *UserType, *Role
 }
 
 type grantKey struct {
@@ -42,6 +43,7 @@ func (s *Snapshot) clone() *Snapshot {
 	c.relations = maps.Clone(s.relations)
 	c.functions = maps.Clone(s.functions)
 	c.versions = maps.Clone(s.versions)
+	c.types = maps.Clone(s.types)
 	c.roles = maps.Clone(s.roles)
 	c.artifacts = maps.Clone(s.artifacts)
 	c.settings = maps.Clone(s.settings)
@@ -57,6 +59,7 @@ func emptySnapshot(st *Store) *Snapshot {
 		relations: map[qname]*Relation{},
 		functions: map[qname][]*FunctionDef{},
 		versions:  map[uint32][]*FunctionDef{},
+		types:     map[qname]*UserType{},
 		roles:     map[string]*Role{},
 		artifacts: map[string]*Artifact{},
 		settings:  map[string]string{},
@@ -201,6 +204,8 @@ func (s *Snapshot) ownerOf(oid uint32) string {
 	case *Relation:
 		return o.Owner
 	case *FunctionDef:
+		return o.Owner
+	case *UserType:
 		return o.Owner
 	}
 	return ""

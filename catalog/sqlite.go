@@ -231,6 +231,10 @@ func (s *Snapshot) decode(oid uint32, kind, schema, name string, def []byte, fil
 		o.setFiles(files)
 		s.putRelation(o)
 		return json.Unmarshal(def, o)
+	case "type":
+		o := &UserType{OID: oid, Schema: schema, Name: name}
+		s.putType(o)
+		return json.Unmarshal(def, o)
 	case "function":
 		o := &FunctionDef{OID: oid, Schema: schema, Name: name}
 		s.putFunction(o)
@@ -248,6 +252,8 @@ func identity(o any) (kind, schema, name string) {
 		return "role", "", o.Name
 	case *Relation:
 		return o.Kind.String(), o.Schema, o.Name
+	case *UserType:
+		return "type", o.Schema, o.Name
 	case *FunctionDef:
 		return "function", o.Schema, o.Name
 	}

@@ -35,6 +35,8 @@ func (s *Snapshot) remove(o any) {
 		delete(s.schemas, o.Name)
 	case *Role:
 		delete(s.roles, o.Name)
+	case *UserType:
+		delete(s.types, qname{o.Schema, o.Name})
 	case *Relation:
 		delete(s.relations, qname{o.Schema, o.Name})
 	case *FunctionDef:
@@ -60,6 +62,8 @@ func oidOf(o any) uint32 {
 		return o.OID
 	case *FunctionDef:
 		return o.OID
+	case *UserType:
+		return o.OID
 	}
 	return 0
 }
@@ -73,6 +77,8 @@ func describe(o any) string {
 		return "role " + o.Name
 	case *Relation:
 		return o.Kind.String() + " " + qualified(o.Schema, o.Name)
+	case *UserType:
+		return "type " + qualified(o.Schema, o.Name)
 	case *FunctionDef:
 		return "function " + qualified(o.Schema, o.Signature())
 	}
@@ -177,6 +183,10 @@ func (tx *Tx) CommentOn(oid uint32, column int, comment string) error {
 			c := *o
 			c.Comment = comment
 			d.putSchema(&c)
+		case *UserType:
+			c := *o
+			c.Comment = comment
+			d.putType(&c)
 		case *Role:
 			c := *o
 			c.Comment = comment
@@ -218,6 +228,10 @@ func (tx *Tx) AlterOwner(oid uint32, role string) error {
 			c := *o
 			c.Owner = role
 			d.putSchema(&c)
+		case *UserType:
+			c := *o
+			c.Owner = role
+			d.putType(&c)
 		case *Relation:
 			c := *o
 			c.Owner = role

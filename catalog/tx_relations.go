@@ -54,12 +54,28 @@ func (tx *Tx) DropSchema(name string, cascade bool) (gone Dropped, err error) {
 				inside = append(inside, f)
 			}
 		}
+		for _, t := range d.Types() {
+			if t.Schema == name {
+				inside = append(inside, t)
+			}
+		}
 		if len(inside) > 0 && !cascade {
 			var details []string
 			for _, o := range inside {
 				details = append(details, describe(o)+" depends on schema "+name)
 			}
 			return dependents("schema "+name, details)
+		}
+		for _, t := range d.Types() {
+			if t.Schema != name {
+				continue
+			}
+			for _, r := range d.Relations() {
+				if r.Schema != name && slices.ContainsFunc(r.Columns, func(c Column) bool { return uses(c.Type, t.OID) }) {
+					return pgerr.New(pgerr.FeatureNotSupported, "DROP … CASCADE of a type that is in use is not supported").
+						WithDetail("%s uses %s.", describe(r), describe(t))
+				}
+			}
 		}
 		for _, o := range inside {
 			if d.byOID[oidOf(o)] != nil { // not gone with another
@@ -106,12 +122,15 @@ func checkColumns(cols []Column) error {
 	}
 	seen := map[string]bool{}
 	for _, c := range cols {
+		if u, ok := c.Type.User(); (c.Type.ID == types.Record || c.Type.Elem == types.Record) && (!ok || u.Name == "") {
+			return pgerr.New(pgerr.InvalidTableDefinition, "column \"%s\" has pseudo-type %s", c.Name, c.Type)
+		}
 		if seen[c.Name] {
 			return pgerr.New(pgerr.DuplicateColumn, "column \"%s\" specified more than once", c.Name)
 		}
 		seen[c.Name] = true
 		switch c.Type.ID {
-		case types.Invalid, types.Unknown, types.Void, types.Record, types.AnyElement, types.AnyArray, types.Any:
+		case types.Invalid, types.Unknown, types.Void, types.AnyElement, types.AnyArray, types.Any:
 			return pgerr.New(pgerr.InvalidTableDefinition, "column \"%s\" has pseudo-type %s", c.Name, c.Type)
 		}
 		if c.Type.Phys() == types.PhysInvalid {

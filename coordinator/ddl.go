@@ -77,11 +77,14 @@ func (x *statement) createTable(ctx context.Context, n *pg.CreateStmt) (*Result,
 
 func (x *statement) column(ctx context.Context, d *pg.ColumnDef) (catalog.Column, error) {
 	c := catalog.Column{Name: d.Colname}
-	t, err := planner.ResolveType(x.st, d.TypeName)
+	t, err := planner.ResolveType(x.st, d.TypeName, x.names())
 	if err != nil {
 		return c, err
 	}
 	c.Type = t
+	if err := x.storedType(t, d.Location); err != nil {
+		return c, err
+	}
 	if d.CollClause != nil {
 		if name := d.CollClause.Collname[len(d.CollClause.Collname)-1].GetString_().GetSval(); name != "C" && name != "default" && name != "POSIX" {
 			return c, pgerr.New(pgerr.FeatureNotSupported, "collation %q is not supported", name).At(x.st.Pos(d.CollClause.Location))
@@ -234,6 +237,12 @@ func (x *statement) depends(n *pg.Node) []uint32 {
 				}
 			}
 		}
+		if t := n.GetTypeName(); t != nil {
+			x.typeOIDs(t, add)
+		}
+		if c := n.GetTypeCast(); c != nil && c.TypeName != nil {
+			x.typeOIDs(c.TypeName, add)
+		}
 		if f := n.GetFuncCall(); f != nil {
 			schemas := x.view.SearchPath
 			name := f.Funcname[len(f.Funcname)-1].GetString_().GetSval()
@@ -312,6 +321,20 @@ func (x *statement) drop(ctx context.Context, n *pg.DropStmt) (*Result, error) {
 				return nil, err
 			}
 			return tx.DropFunction(f.OID, cascade)
+		}
+	case pg.ObjectType_OBJECT_TYPE:
+		tag = "DROP TYPE"
+		one = func(tx *catalog.Tx, o *pg.Node) (catalog.Dropped, error) {
+			schema, name := objectName(o)
+			t := x.findType(tx.Snapshot(), schema, name)
+			if t == nil {
+				full := name
+				if schema != "" {
+					full = schema + "." + name
+				}
+				return nil, pgerr.New(pgerr.UndefinedObject, "type %q does not exist", full)
+			}
+			return tx.DropType(t.Schema, t.Name, cascade)
 		}
 	default:
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "DROP %s is not supported", strings.ReplaceAll(strings.TrimPrefix(n.RemoveType.String(), "OBJECT_"), "_", " "))
@@ -489,7 +512,7 @@ func (x *statement) findFunction(snap *catalog.Snapshot, o *pg.ObjectWithArgs, k
 		if a.GetTypeName() == nil {
 			continue // (*) of an aggregate without arguments
 		}
-		t, err := planner.ResolveType(x.st, a.GetTypeName())
+		t, err := planner.ResolveType(x.st, a.GetTypeName(), x.names())
 		if err != nil {
 			return nil, err
 		}

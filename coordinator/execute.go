@@ -97,6 +97,12 @@ func (x *statement) execute(ctx context.Context) (*Result, error) {
 		return x.createView(ctx, n.ViewStmt)
 	case *pg.Node_CreateSchemaStmt:
 		return x.createSchema(ctx, n.CreateSchemaStmt)
+	case *pg.Node_CreateEnumStmt:
+		return x.createEnum(ctx, n.CreateEnumStmt)
+	case *pg.Node_CompositeTypeStmt:
+		return x.createComposite(ctx, n.CompositeTypeStmt)
+	case *pg.Node_AlterEnumStmt:
+		return x.alterEnum(ctx, n.AlterEnumStmt)
 	case *pg.Node_DropStmt:
 		return x.drop(ctx, n.DropStmt)
 	case *pg.Node_TruncateStmt:

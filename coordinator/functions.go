@@ -25,6 +25,7 @@ type definition struct {
 	args         []catalog.Arg
 	returns      types.Type // Invalid when left to the artifact
 	columns      []catalog.Column
+	userTypes    bool // one of the arguments is of such
 	table        bool
 	language     string
 	artifact     string
@@ -59,7 +60,7 @@ func (x *statement) createFunction(ctx context.Context, n *pg.CreateFunctionStmt
 	}
 	for _, p := range n.Parameters {
 		fp := p.GetFunctionParameter()
-		t, err := planner.ResolveType(x.st, fp.ArgType)
+		t, err := planner.ResolveType(x.st, fp.ArgType, x.names())
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +81,7 @@ func (x *statement) createFunction(ctx context.Context, n *pg.CreateFunctionStmt
 		if n.ReturnType.Setof {
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "RETURNS SETOF is not supported").WithHint("Use RETURNS TABLE (…).").At(x.st.Pos(n.ReturnType.Location))
 		}
-		if d.returns, err = planner.ResolveType(x.st, n.ReturnType); err != nil {
+		if d.returns, err = planner.ResolveType(x.st, n.ReturnType, x.names()); err != nil {
 			return nil, err
 		}
 	}
@@ -91,6 +92,16 @@ func (x *statement) createFunction(ctx context.Context, n *pg.CreateFunctionStmt
 		if err := x.functionOption(ctx, d, o.GetDefElem()); err != nil {
 			return nil, err
 		}
+	}
+	for _, a := range d.args {
+		d.userTypes = d.userTypes || isUserType(a.Type)
+	}
+	for _, c := range d.columns {
+		d.userTypes = d.userTypes || isUserType(c.Type)
+	}
+	if d.userTypes || isUserType(d.returns) {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "arguments and results of users' types are not supported").
+			WithHint("Pass an enum as text, and a composite field by field.")
 	}
 	return x.defineFunction(ctx, d, "CREATE FUNCTION")
 }
@@ -175,7 +186,7 @@ func (x *statement) define(ctx context.Context, n *pg.DefineStmt) (*Result, erro
 	if len(n.Args) > 0 {
 		for _, p := range n.Args[0].GetList().GetItems() {
 			fp := p.GetFunctionParameter()
-			t, err := planner.ResolveType(x.st, fp.ArgType)
+			t, err := planner.ResolveType(x.st, fp.ArgType, x.names())
 			if err != nil {
 				return nil, err
 			}
@@ -213,7 +224,7 @@ func (x *statement) define(ctx context.Context, n *pg.DefineStmt) (*Result, erro
 			if e.Arg.GetTypeName() == nil {
 				return nil, pgerr.New(pgerr.SyntaxError, "RETURNS takes a type").At(pos)
 			}
-			if d.returns, err = planner.ResolveType(x.st, e.Arg.GetTypeName()); err != nil {
+			if d.returns, err = planner.ResolveType(x.st, e.Arg.GetTypeName(), x.names()); err != nil {
 				return nil, err
 			}
 		case "volatility":

@@ -103,7 +103,7 @@ func within(st *parser.Statement, node *pg.Node) *parser.Statement {
 func (x *statement) prepareStmt(ctx context.Context, n *pg.PrepareStmt) (*Result, error) {
 	p := &Prepared{Statement: within(x.st, n.Query)}
 	for _, a := range n.Argtypes {
-		t, err := planner.ResolveType(x.st, a.GetTypeName())
+		t, err := planner.ResolveType(x.st, a.GetTypeName(), x.names())
 		if err != nil {
 			return nil, err
 		}

@@ -192,7 +192,11 @@ func checkColumns(cols []catalog.Column) error {
 
 func storable(name string, t types.Type) error {
 	switch t.ID {
-	case types.Void, types.Record, types.Unknown, types.Int2Vector, types.OIDVector, types.AnyElement, types.AnyArray, types.Any:
+	case types.Record:
+		if u, ok := t.User(); !ok || u.Name == "" {
+			return pgerr.New(pgerr.InvalidTableDefinition, "column %q has pseudo-type %s", name, t)
+		}
+	case types.Void, types.Unknown, types.Int2Vector, types.OIDVector, types.AnyElement, types.AnyArray, types.Any:
 		return pgerr.New(pgerr.InvalidTableDefinition, "column %q has pseudo-type %s", name, t)
 	}
 	return nil

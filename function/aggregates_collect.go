@@ -185,7 +185,7 @@ func (a *arrayAgg) State(from, to int) ([]*vector.Vector, error) {
 }
 
 func (a *arrayAgg) Final(from, to int) (*vector.Vector, error) {
-	return a.lists(0, types.ArrayOf(a.t[0].ID), from, to)
+	return a.lists(0, types.ListOf(a.t[0]), from, to)
 }
 
 // stringAgg is string_agg of text and bytea: values and their delimiters, as
@@ -207,7 +207,7 @@ func (a *stringAgg) Merge(groups []int32, states []*vector.Vector, n int) error 
 }
 
 func (a *stringAgg) State(from, to int) ([]*vector.Vector, error) {
-	t := types.ArrayOf(a.t[0].ID)
+	t := types.ListOf(a.t[0])
 	v, err := a.lists(0, t, from, to)
 	if err != nil {
 		return nil, err
@@ -352,12 +352,12 @@ func (a *anyValueAgg) Final(from, to int) (*vector.Vector, error) {
 func registerCollectors(r *registry) {
 	r.aggregate("array_agg(anyelement) anyarray", func(args []types.Type) Aggregator {
 		return &arrayAgg{collector: newCollector(args[0].Bare())}
-	}, func(args []types.Type) []types.Type { return []types.Type{types.ArrayOf(args[0].ID)} }, doc("concatenate aggregate input into an array"))
+	}, func(args []types.Type) []types.Type { return []types.Type{types.ListOf(args[0])} }, doc("concatenate aggregate input into an array"))
 	for _, typ := range []string{"text", "bytea"} {
 		t := signatureType(typ)
 		r.aggregate("string_agg("+typ+","+typ+") "+typ, func([]types.Type) Aggregator {
 			return &stringAgg{collector: newCollector(t, t)}
-		}, func([]types.Type) []types.Type { return []types.Type{types.ArrayOf(t.ID), types.ArrayOf(t.ID)} },
+		}, func([]types.Type) []types.Type { return []types.Type{types.ListOf(t), types.ListOf(t)} },
 			doc("concatenate aggregate input into a string"))
 	}
 	r.aggregate("median(float8) float8", func([]types.Type) Aggregator {

@@ -293,8 +293,14 @@ func registerMinMax(r *registry) {
 	registerReduce(r, "min", "bool", foldExtreme(-1, types.CompareBool))
 	registerReduce(r, "max", "bool", foldExtreme(1, types.CompareBool))
 	for name, sign := range map[string]int{"min": -1, "max": 1} {
-		for _, typ := range []string{"text", "bpchar", "uuid", "bytea"} {
+		for _, typ := range []string{"text", "bpchar", "uuid", "bytea", "anyenum"} {
 			t := signatureType(typ)
+			if t.ID == types.Enum {
+				r.aggregate(name+"(anyenum) anyenum", func(args []types.Type) Aggregator { return &stringExtremeAgg{t: args[0], sign: sign} },
+					func(args []types.Type) []types.Type { return args },
+					func(f *Function) { f.ReturnType = func(args []types.Type) types.Type { return args[0] } })
+				continue
+			}
 			r.aggregate(name+"("+typ+") "+typ, func([]types.Type) Aggregator { return &stringExtremeAgg{t: t, sign: sign} }, states(t.ID))
 		}
 		r.aggregate(name+"(anyarray) anyarray", func(args []types.Type) Aggregator {

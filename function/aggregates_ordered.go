@@ -268,7 +268,7 @@ func registerOrderedSets(r *registry) {
 			t := args[1].Bare()
 			out := t
 			if many {
-				out = types.ArrayOf(t.ID)
+				out = types.ListOf(t)
 			}
 			return &percentileAgg{collector: newCollector(t), cont: cont, many: many, out: out}
 		}
@@ -279,7 +279,7 @@ func registerOrderedSets(r *registry) {
 	r.aggregate("percentile_disc(float8[],anyelement) anyelement", percentile(false, true), nil, doc("multiple discrete percentiles"),
 		func(f *Function) {
 			f.Returns = types.T(types.AnyArray)
-			f.ReturnType = func(args []types.Type) types.Type { return types.ArrayOf(args[1].ID) }
+			f.ReturnType = func(args []types.Type) types.Type { return types.ListOf(args[1]) }
 		})
 	r.aggregate("mode(anyelement) anyelement", func(args []types.Type) Aggregator {
 		return &modeAgg{t: args[0].Bare(), equal: Comparer(args[0].Bare())}

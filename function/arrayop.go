@@ -27,7 +27,7 @@ func ArrayOp(op string, all bool, args []types.Type) (f *Function, argTypes []ty
 	if isArray(ts[1]) {
 		return nil, nil, pgerr.New(pgerr.FeatureNotSupported, "arrays of arrays are not supported")
 	}
-	argTypes = []types.Type{ts[0], types.ArrayOf(ts[1].ID)}
+	argTypes = []types.Type{ts[0], types.ListOf(ts[1])}
 	if isArray(args[1]) && ts[1].Same(elem) {
 		argTypes[1] = args[1]
 	}
@@ -71,7 +71,7 @@ func arrayFunction(inner *Function, all bool) *Function {
 		Schema:     "pg_catalog",
 		Name:       "array_any",
 		Op:         inner.Op + " ANY",
-		Args:       []types.Type{inner.Args[0], types.ArrayOf(inner.Args[1].ID)},
+		Args:       []types.Type{inner.Args[0], types.ListOf(inner.Args[1])},
 		Returns:    types.T(types.Bool),
 		Volatility: inner.Volatility,
 	}

@@ -42,11 +42,11 @@ func toList(f func(b *vector.Builder, r *row) error) EvalFunc {
 		t := types.T(types.Unknown)
 		for _, a := range args {
 			if isArray(a.Type) {
-				t = types.ArrayOf(a.Type.ElemType().ID)
+				t = types.ListOf(a.Type.ElemType())
 				break
 			}
 			if t.ID == types.Unknown {
-				t = types.ArrayOf(a.Type.ID)
+				t = types.ListOf(a.Type)
 			}
 		}
 		b := vector.NewBuilder(t, n)

@@ -13,7 +13,7 @@ import (
 
 // arrayFill is array_fill(value, {n}), with a lower bound of 1.
 func arrayFill(c *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
-	b := vector.NewBuilder(types.ArrayOf(args[0].Type.ID), n)
+	b := vector.NewBuilder(types.ListOf(args[0].Type), n)
 	r := row{c: c, args: args}
 	for i := range n {
 		r.i = i

@@ -83,6 +83,9 @@ var castTable = func() (m [64][64]CastContext) {
 // CastAllowed reports whether Postgres casts from one type to another in a
 // context. Unknown casts to everything: the literal is read as the target type.
 func CastAllowed(from, to types.Type, ctx CastContext) bool {
+	if from.ID == types.Record && to.ID == types.Record {
+		return recordCastAllowed(from, to, ctx)
+	}
 	if from.Same(to) || from.ID == types.Unknown {
 		return true
 	}
@@ -105,7 +108,7 @@ func CastAllowed(from, to types.Type, ctx CastContext) bool {
 	}
 	// Through text: assignment to the string types, explicit from them.
 	switch {
-	case from.ID == types.Void || to.ID == types.Void || to.ID == types.Record:
+	case from.ID == types.Void || to.ID == types.Void || to.ID == types.Record && to.Typmod < 0:
 		return false
 	case category(to) == 'S':
 		return ctx >= Assignment

@@ -83,7 +83,7 @@ func always1[T vector.Fixed](t types.ID, x T) EvalFunc {
 
 // formatType is format_type(oid, typmod): without a modifier the SQL name, with
 // one (also -1) the exact one.
-func formatType(_ *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
+func formatType(c *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
 	b := vector.NewBuilder(textType, n)
 	for i := range n {
 		if args[0].IsNull(i) {
@@ -92,9 +92,9 @@ func formatType(_ *Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
 		}
 		oid := uint32(vector.At[int64](args[0], i))
 		if args[1].IsNull(i) {
-			b.AppendString(FormatType(oid, -1, false))
+			b.AppendString(c.formatType(oid, -1, false))
 		} else {
-			b.AppendString(FormatType(oid, vector.At[int32](args[1], i), true))
+			b.AppendString(c.formatType(oid, vector.At[int32](args[1], i), true))
 		}
 	}
 	return b.Build(), nil

@@ -312,4 +312,5 @@ func registerJSON(r *registry) {
 	registerJSONAggregates(r)
 	registerJSONPath(r)
 	registerRecords(r)
+	registerUserTypes(r)
 }

@@ -232,7 +232,7 @@ func (a *jsonAgg) Merge(groups []int32, states []*vector.Vector, n int) error {
 func (a *jsonAgg) State(from, to int) ([]*vector.Vector, error) {
 	var out []*vector.Vector
 	for k := range a.collector.t {
-		v, err := a.lists(k, types.ArrayOf(a.collector.t[k].ID), from, to)
+		v, err := a.lists(k, types.ListOf(a.collector.t[k]), from, to)
 		if err != nil {
 			return nil, err
 		}

@@ -90,6 +90,8 @@ func castFlat(c *Ctx, v *vector.Vector, to types.Type, explicit bool) (*vector.V
 			return nil, err
 		}
 		return vector.FromList(to, v.Offs, child.Flatten()), nil
+	case from.ID == types.Record && to.ID == types.Record:
+		return castRecords(c, v, to)
 	case from.IsString():
 		return castString(c, v, to, explicit)
 	case to.IsString() && !(to.ID == types.Char && from.ID == types.Int4):

@@ -74,7 +74,11 @@ func castString(c *Ctx, v *vector.Vector, to types.Type, explicit bool) (*vector
 			return nil, err
 		}
 	}
-	return castVector(c, b.Build(), to, explicit)
+	out := b.Build()
+	if to.ID == types.Record {
+		return castRecords(c, out, to) // for the modifiers of its fields
+	}
+	return castVector(c, out, to, explicit)
 }
 
 // mapText applies f to the valid rows of a text vector.

@@ -131,7 +131,7 @@ func signatureType(s string) types.Type {
 		panic("function: no type " + s)
 	}
 	if isArray {
-		return types.ArrayOf(t.ID)
+		return types.ListOf(t)
 	}
 	return t
 }

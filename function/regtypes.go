@@ -172,7 +172,7 @@ func ParseTypeName(s string) (types.Type, bool) {
 		if t.ArrayOID() == 0 {
 			return t, false
 		}
-		t = types.ArrayOf(t.ID)
+		t = types.ListOf(t)
 	}
 	return t, ok
 }
@@ -198,6 +198,9 @@ func regText(c *Ctx, t types.Type, oid uint32) string {
 		}
 		if name, ok := pseudoTypeName(oid); ok {
 			return name
+		}
+		if u, ok := c.userType(oid); ok {
+			return u.String()
 		}
 		return number
 	}

@@ -103,7 +103,7 @@ func exact(cands []*Function, args []types.Type) *Function {
 		if f.Variadic || !f.takes(len(args)) {
 			continue
 		}
-		same := true
+		same := oneEnum(f, args)
 		for i, a := range args {
 			same = same && f.Args[i].Same(a)
 		}
@@ -310,8 +310,31 @@ func applicable(f *Function, args []types.Type) bool {
 			}
 		}
 	}
+	if !oneEnum(f, args) {
+		return false
+	}
 	_, _, ok := polymorphic(f, args)
 	return ok
+}
+
+// oneEnum reports whether the arguments that f wants to be enums are of one, or
+// literals beside one.
+func oneEnum(f *Function, args []types.Type) bool {
+	var is types.Type
+	wanted := false
+	for i, a := range args {
+		if f.declared(i).ID != types.Enum {
+			continue
+		}
+		wanted = true
+		if a.ID == types.Enum {
+			if is.ID == types.Enum && is != a {
+				return false
+			}
+			is = a
+		}
+	}
+	return !wanted || is.ID == types.Enum
 }
 
 func isArray(t types.Type) bool {
@@ -389,12 +412,19 @@ func concrete(f *Function, args []types.Type) ([]types.Type, types.Type, error) 
 		case types.AnyArray:
 			// The vectors of the catalogs keep their type, and with it their lower
 			// bound of 0, unless they must agree with another argument.
-			if out[i] = types.ArrayOf(elem.ID); a.Same(out[i]) || isArray(a) && f.polymorphicArgs() == 1 {
+			if out[i] = types.ListOf(elem); a.Same(out[i]) || isArray(a) && f.polymorphicArgs() == 1 {
 				out[i] = a
 			}
 		default:
 			if out[i] = d; a.Same(d) {
 				out[i] = a
+			} else if d.ID == types.Enum || d.ID == types.Record {
+				// A literal is of the other's type.
+				for _, o := range args {
+					if o.ID == d.ID {
+						out[i] = o
+					}
+				}
 			}
 		}
 	}
@@ -417,7 +447,7 @@ func resolvedResult(f *Function, args []types.Type) (types.Type, error) {
 	if f.Returns.ID == types.AnyElement {
 		return elem, nil
 	}
-	return types.ArrayOf(elem.ID), nil
+	return types.ListOf(elem), nil
 }
 
 // category is Postgres' typcategory.
@@ -436,6 +466,8 @@ func category(t types.Type) byte {
 		return 'T'
 	case types.Array, types.Int2Vector, types.OIDVector, types.AnyArray:
 		return 'A'
+	case types.Enum:
+		return 'E'
 	case types.Unknown:
 		return 'X'
 	case types.Char:

@@ -138,12 +138,12 @@ func TypeOf(t *proto.Type) types.Type {
 	if t == nil {
 		return types.T(types.Invalid)
 	}
-	return types.Type{ID: types.ID(t.Id), Elem: types.ID(t.Elem), Typmod: t.Typmod}
+	return types.Type{ID: types.ID(t.Id), Elem: types.ID(t.Elem), Typmod: t.Typmod}.Defined(t.Definition)
 }
 
 // TypeProto converts a type to the wire.
 func TypeProto(t types.Type) *proto.Type {
-	return &proto.Type{Id: uint32(t.ID), Elem: uint32(t.Elem), Typmod: t.Typmod}
+	return &proto.Type{Id: uint32(t.ID), Elem: uint32(t.Elem), Typmod: t.Typmod, Definition: t.Definition()}
 }
 
 // fieldTypes returns the types of an operator's output columns.

@@ -82,7 +82,7 @@ func (b *binder) coerce(e Expr, to types.Type, ctx function.CastContext, what st
 			return b.literal(e, to, ctx == function.Explicit)
 		}
 	}
-	if from.ID != types.Unknown && !from.Same(to) && !function.CastAllowed(from, to, ctx) {
+	if from.ID != types.Unknown && (!from.Same(to) || to.ID == types.Record) && !function.CastAllowed(from, to, ctx) {
 		if ctx == function.Explicit {
 			return nil, pgerr.New(pgerr.CannotCoerce, "cannot cast type %s to %s", from, to).At(exprPos(e))
 		}
@@ -157,9 +157,31 @@ func (b *binder) fold(e Expr) Expr {
 }
 
 // ResolveType resolves a type name of the grammar.
-func ResolveType(st *parser.Statement, tn *pg.TypeName) (types.Type, error) {
+// Those of users are known to cat, which may be nil.
+func ResolveType(st *parser.Statement, tn *pg.TypeName, cat Catalog) (types.Type, error) {
 	at := func(e *pgerr.Error) error { return e.At(st.Pos(tn.Location)) }
 	schema, name := lastName(tn.Names)
+	if u, ok := cat.(interface {
+		Type(schema, name string) (types.Type, bool)
+	}); ok && schema != "pg_catalog" {
+		array := len(tn.ArrayBounds) > 0
+		t, found := u.Type(schema, name)
+		if !found && strings.HasPrefix(name, "_") {
+			t, found = u.Type(schema, name[1:])
+			array = true
+		}
+		if found {
+			switch {
+			case tn.Setof:
+				return types.Type{}, at(pgerr.New(pgerr.FeatureNotSupported, "SETOF is not supported here"))
+			case len(tn.Typmods) > 0:
+				return types.Type{}, at(pgerr.New(pgerr.SyntaxError, "type modifier is not allowed for type %q", name))
+			case array:
+				t = types.ListOf(t)
+			}
+			return t, nil
+		}
+	}
 	if schema != "" && schema != "pg_catalog" {
 		return types.Type{}, at(pgerr.New(pgerr.UndefinedObject, "type %q does not exist", schema+"."+name))
 	}
@@ -244,7 +266,7 @@ func ResolveType(st *parser.Statement, tn *pg.TypeName) (types.Type, error) {
 		if t.ID == types.Array || t.ArrayOID() == 0 {
 			return types.Type{}, at(pgerr.New(pgerr.UndefinedObject, "there is no array type of %s", t))
 		}
-		t = types.ArrayOf(t.ID)
+		t = types.ListOf(t)
 		t.Typmod = mod
 	}
 	return t, nil

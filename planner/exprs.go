@@ -480,7 +480,7 @@ func (sc *selectCtx) variadicExpr(op proto.Coalesce_Op, what string, ns []*pg.No
 }
 
 func (sc *selectCtx) typeCast(x *pg.TypeCast) (Expr, error) {
-	t, err := ResolveType(sc.b.st, x.TypeName)
+	t, err := ResolveType(sc.b.st, x.TypeName, sc.b.o.Catalog)
 	if err != nil {
 		return nil, err
 	}
@@ -552,7 +552,7 @@ func (sc *selectCtx) arrayOf(elems []Expr, t types.Type, loc int32) (Expr, error
 			return nil, err
 		}
 	}
-	at := types.ArrayOf(t.ID)
+	at := types.ListOf(t)
 	at.Typmod = t.Typmod
 	return sc.b.fold(&Array{Elems: elems, T: at}), nil
 }

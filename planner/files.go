@@ -302,7 +302,7 @@ func (b *binder) columnList(s string) ([]vector.Field, error) {
 		if c == nil {
 			return nil, pgerr.New(pgerr.SyntaxError, "only columns may stand here")
 		}
-		t, err := ResolveType(st, c.TypeName)
+		t, err := ResolveType(st, c.TypeName, nil)
 		if err != nil {
 			return nil, err
 		}

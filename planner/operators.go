@@ -288,7 +288,7 @@ func (sc *selectCtx) arrayCompare(x *pg.A_Expr, op string) (Expr, error) {
 		if et.ID == types.Unknown {
 			et = types.T(types.Text)
 		}
-		if arr, err = b.coerce(arr, types.ArrayOf(et.ID), function.Implicit, op+" ANY"); err != nil {
+		if arr, err = b.coerce(arr, types.ListOf(et), function.Implicit, op+" ANY"); err != nil {
 			return nil, err
 		}
 	}

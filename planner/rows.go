@@ -328,7 +328,7 @@ func (sc *selectCtx) columnDefinitions(rf *pg.RangeFunction, fc *pg.FuncCall, ct
 	p := &Project{In: tf}
 	for _, d := range defs {
 		def := d.GetColumnDef()
-		t, err := ResolveType(b.st, def.TypeName)
+		t, err := ResolveType(b.st, def.TypeName, b.o.Catalog)
 		if err != nil {
 			return nil, err
 		}

@@ -141,7 +141,7 @@ func (sc *selectCtx) subLink(x *pg.SubLink) (Expr, error) {
 			return nil, b.unsupported(x.Location, "an array of %s", cols[0].T)
 		}
 		plan := narrow(q.plan, cols)
-		at := types.ArrayOf(cols[0].T.ID)
+		at := types.ListOf(cols[0].T)
 		out := b.newCol("array", at)
 		if correlated {
 			err := sc.attach(func(in Node) (Node, error) {

@@ -43,7 +43,7 @@ func tpcCatalog(t *testing.T, suite string) *fakeCatalog {
 			if err != nil {
 				t.Fatal(err)
 			}
-			typ, err := ResolveType(st, st.Node.GetSelectStmt().TargetList[0].GetResTarget().Val.GetTypeCast().TypeName)
+			typ, err := ResolveType(st, st.Node.GetSelectStmt().TargetList[0].GetResTarget().Val.GetTypeCast().TypeName, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -575,6 +575,7 @@ type Type struct {
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Elem          uint32                 `protobuf:"varint,2,opt,name=elem,proto3" json:"elem,omitempty"`
 	Typmod        int32                  `protobuf:"zigzag32,3,opt,name=typmod,proto3" json:"typmod,omitempty"`
+	Definition    []byte                 `protobuf:"bytes,4,opt,name=definition,proto3" json:"definition,omitempty"` // of a record or enum: types.UserType as JSON
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -628,6 +629,13 @@ func (x *Type) GetTypmod() int32 {
 		return x.Typmod
 	}
 	return 0
+}
+
+func (x *Type) GetDefinition() []byte {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
 }
 
 type Field struct {
@@ -4587,11 +4595,14 @@ var File_plan_proto protoreflect.FileDescriptor
 const file_plan_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"plan.proto\x12\tvolley.v1\"B\n" +
+	"plan.proto\x12\tvolley.v1\"b\n" +
 	"\x04Type\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04elem\x18\x02 \x01(\rR\x04elem\x12\x16\n" +
-	"\x06typmod\x18\x03 \x01(\x11R\x06typmod\"@\n" +
+	"\x06typmod\x18\x03 \x01(\x11R\x06typmod\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x04 \x01(\fR\n" +
+	"definition\"@\n" +
 	"\x05Field\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\x04type\x18\x02 \x01(\v2\x0f.volley.v1.TypeR\x04type\"\xd1\x03\n" +

@@ -33,12 +33,12 @@ func settingsOf(opts []Option) settings {
 
 // ToProtoType and FromProtoType convert types for the plan.
 func ToProtoType(t types.Type) *proto.Type {
-	return &proto.Type{Id: uint32(t.ID), Elem: uint32(t.Elem), Typmod: t.Typmod}
+	return &proto.Type{Id: uint32(t.ID), Elem: uint32(t.Elem), Typmod: t.Typmod, Definition: t.Definition()}
 }
 
 // FromProtoType is the inverse of ToProtoType.
 func FromProtoType(t *proto.Type) types.Type {
-	return types.Type{ID: types.ID(t.GetId()), Elem: types.ID(t.GetElem()), Typmod: t.GetTypmod()}
+	return types.Type{ID: types.ID(t.GetId()), Elem: types.ID(t.GetElem()), Typmod: t.GetTypmod()}.Defined(t.GetDefinition())
 }
 
 // ToProtoFields converts fields for the plan.

@@ -111,7 +111,8 @@ func leafFor(t types.Type) (leaf, schema.LogicalType, error) {
 		l.phys, lt = parquet.Types.ByteArray, schema.StringLogicalType{}
 	case types.JSON, types.JSONB:
 		l.phys, lt = parquet.Types.ByteArray, schema.JSONLogicalType{}
-	case types.Bytea:
+	case types.Bytea, types.Record, types.Enum:
+		// Values of users' types as the engine has them: only it reads them.
 		l.phys = parquet.Types.ByteArray
 	case types.UUID:
 		l.phys, l.width, lt = parquet.Types.FixedLenByteArray, 16, schema.UUIDLogicalType{}

@@ -1,9 +1,6 @@
 package types
 
-import (
-	"strings"
-	"sync"
-)
+import "sync"
 
 // RowField is a field of a row type.
 type RowField struct {
@@ -11,12 +8,12 @@ type RowField struct {
 	Type Type
 }
 
-// rows are the row types that this process has met: Type.Typmod of a Record is the
-// index into them. A record's value says itself what fields it has, so that the
-// number means nothing outside the process that bound the statement.
+// rows are the row types and enums that this process has met: Type.Typmod of a
+// Record or Enum is the index into them. A value says itself what fields it has, and
+// plans carry the definitions, so that the number means nothing outside the process.
 var rows struct {
 	sync.Mutex
-	list  [][]RowField
+	list  []*UserType
 	index map[string]int32
 }
 
@@ -26,44 +23,18 @@ const maxRowTypes = 1 << 20
 
 // RowOf returns the record type with these fields.
 func RowOf(fields []RowField) Type {
-	var b strings.Builder
-	for _, f := range fields {
-		b.WriteString(f.Name)
-		b.WriteByte(0)
-		b.WriteByte(byte(f.Type.ID))
-		b.WriteByte(byte(f.Type.Elem))
-		for shift := 0; shift < 32; shift += 8 {
-			b.WriteByte(byte(f.Type.Typmod >> shift))
-		}
-	}
-	k := b.String()
-	rows.Lock()
-	defer rows.Unlock()
-	n, ok := rows.index[k]
-	if !ok {
-		if len(rows.list) >= maxRowTypes {
-			return T(Record)
-		}
-		if rows.index == nil {
-			rows.index = map[string]int32{}
-		}
-		n = int32(len(rows.list))
-		rows.list = append(rows.list, append([]RowField(nil), fields...))
-		rows.index[k] = n
-	}
-	return Type{ID: Record, Typmod: n}
+	return Type{ID: Record, Typmod: intern(UserType{Fields: fields})}
 }
 
 // RowFields returns the fields of a record type; ok is false where they are not
 // known. The result must not be changed.
 func (t Type) RowFields() (fields []RowField, ok bool) {
-	if t.ID != Record || t.Typmod < 0 {
+	if t.ID != Record {
 		return nil, false
 	}
-	rows.Lock()
-	defer rows.Unlock()
-	if int(t.Typmod) >= len(rows.list) {
+	u, ok := t.User()
+	if !ok {
 		return nil, false
 	}
-	return rows.list[t.Typmod], true
+	return u.Fields, true
 }

@@ -45,6 +45,7 @@ const (
 	OIDVector  // catalogs: an oid[] printed with blanks, 0-based
 	Regprocedure
 	JSONPathType
+	Enum // Typmod says which; see UserType
 	numIDs
 )
 
@@ -61,6 +62,10 @@ func T(id ID) Type { return Type{ID: id, Typmod: -1} }
 
 // ArrayOf returns the array type of an element type.
 func ArrayOf(elem ID) Type { return Type{ID: Array, Elem: elem, Typmod: -1} }
+
+// ListOf returns the array type over t without its modifier; of a record or enum it
+// is that which Typmod says.
+func ListOf(t Type) Type { return Type{ID: Array, Elem: t.ID, Typmod: t.Bare().Typmod} }
 
 // NumericOf returns numeric(precision, scale).
 func NumericOf(precision, scale int) Type {
@@ -97,11 +102,26 @@ func (t Type) Length() (int, bool) {
 	return 0, false
 }
 
-// Bare returns t without its modifier.
-func (t Type) Bare() Type { t.Typmod = -1; return t }
+// Bare returns t without its modifier. That of a record or enum is its identity and
+// stays.
+func (t Type) Bare() Type {
+	if !t.isUser() {
+		t.Typmod = -1
+	}
+	return t
+}
 
-// Same reports whether two types are equal but for the modifier.
-func (t Type) Same(u Type) bool { return t.ID == u.ID && t.Elem == u.Elem }
+// Same reports whether two types are equal but for the modifier. Two enums are not;
+// one of which it is not known which it is may be any.
+func (t Type) Same(u Type) bool {
+	if t.ID != u.ID || t.Elem != u.Elem {
+		return false
+	}
+	if t.ID == Enum || t.Elem == Enum {
+		return t.Typmod == u.Typmod || t.Typmod < 0 || u.Typmod < 0
+	}
+	return true
+}
 
 // Phys is the physical representation of a column of a type.
 type Phys uint8
@@ -140,7 +160,7 @@ func (t Type) Phys() Phys {
 		return PhysNumeric
 	case Interval:
 		return PhysInterval
-	case Text, Varchar, Bpchar, Name, Char, Bytea, UUID, JSON, JSONB, JSONPathType, Unknown, Void, Record:
+	case Text, Varchar, Bpchar, Name, Char, Bytea, UUID, JSON, JSONB, JSONPathType, Unknown, Void, Record, Enum:
 		return PhysBytes
 	case Array, Int2Vector, OIDVector:
 		return PhysList
@@ -228,6 +248,7 @@ var infos = [numIDs]info{
 	Int2Vector:   {"int2vector", nil, 22, 1006, -1},
 	OIDVector:    {"oidvector", nil, 30, 1013, -1},
 	JSONPathType: {"jsonpath", nil, 4072, 4073, -1},
+	Enum:         {"anyenum", nil, 3500, 0, 4},
 }
 
 var (
@@ -268,6 +289,9 @@ func ByOID(oid uint32) (Type, bool) {
 
 // OID returns the Postgres OID of t.
 func (t Type) OID() uint32 {
+	if oid, ok := userOID(t); ok {
+		return oid
+	}
 	if t.ID == Array {
 		return infos[t.Elem].array
 	}
@@ -275,7 +299,12 @@ func (t Type) OID() uint32 {
 }
 
 // ArrayOID returns the OID of the array type over t, 0 if there is none.
-func (t Type) ArrayOID() uint32 { return infos[t.ID].array }
+func (t Type) ArrayOID() uint32 {
+	if u, ok := t.User(); ok && u.Array != 0 && t.ID != Array {
+		return u.Array
+	}
+	return infos[t.ID].array
+}
 
 // Size returns Postgres' typlen: -1 for variable length.
 func (t Type) Size() int16 {
@@ -292,6 +321,9 @@ func (t Type) String() string {
 	}
 	if int(t.ID) >= len(infos) || t.ID == Invalid {
 		return "invalid"
+	}
+	if u, ok := t.User(); ok && u.Name != "" {
+		return quoteName(u.Name)
 	}
 	if p, s, ok := t.PrecisionScale(); ok {
 		return fmt.Sprintf("numeric(%d,%d)", p, s)

@@ -72,12 +72,12 @@ func FromProto(p *proto.UDF) *function.Function {
 func StateTypes([]types.Type) []types.Type { return []types.Type{types.T(types.Bytea)} }
 
 func typeToProto(t types.Type) *proto.Type {
-	return &proto.Type{Id: uint32(t.ID), Elem: uint32(t.Elem), Typmod: t.Typmod}
+	return &proto.Type{Id: uint32(t.ID), Elem: uint32(t.Elem), Typmod: t.Typmod, Definition: t.Definition()}
 }
 
 func typeFromProto(p *proto.Type) types.Type {
 	if p == nil {
 		return types.T(types.Void)
 	}
-	return types.Type{ID: types.ID(p.GetId()), Elem: types.ID(p.GetElem()), Typmod: p.GetTypmod()}
+	return types.Type{ID: types.ID(p.GetId()), Elem: types.ID(p.GetElem()), Typmod: p.GetTypmod()}.Defined(p.GetDefinition())
 }

@@ -67,6 +67,8 @@ func TextAppender(t types.Type, o *types.TextOptions) func(dst []byte, v *Vector
 		return func(dst []byte, v *Vector, i int) []byte { return dst }
 	case types.Record:
 		return recordAppender(o)
+	case types.Enum:
+		return func(dst []byte, v *Vector, i int) []byte { return append(dst, enumLabel(v.BytesAt(i))...) }
 	}
 	switch t.Phys() {
 	case types.PhysInt64:
@@ -230,7 +232,11 @@ func TextParser(t types.Type, o *types.TextOptions) func(b *Builder, s []byte) e
 		return func(b *Builder, s []byte) error { return appendString(b, types.TruncateName(s)) }
 	case types.Char:
 		return func(b *Builder, s []byte) error { return appendString(b, s[:min(len(s), 1)]) }
-	case types.Record, types.Void:
+	case types.Record:
+		return recordParser(t, o)
+	case types.Enum:
+		return enumParser(t)
+	case types.Void:
 		return func(*Builder, []byte) error {
 			return pgerr.New(pgerr.FeatureNotSupported, "input of type %s is not supported", t)
 		}

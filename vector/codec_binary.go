@@ -12,7 +12,7 @@ import (
 // void do not: they go as text.
 func HasBinary(t types.Type) bool {
 	switch t.ID {
-	case types.Record, types.Void:
+	case types.Record, types.Enum, types.Void:
 		return false
 	case types.Array:
 		return HasBinary(t.ElemType())
@@ -210,6 +210,12 @@ func parseBinaryBytes(b *Builder, data []byte) error {
 	case types.Record: // a constant of a plan
 		if err := checkRecord(data); err != nil {
 			return err
+		}
+		b.AppendBytes(data)
+		return nil
+	case types.Enum: // likewise
+		if len(data) < types.EnumPrefix {
+			return errBinary(b.t)
 		}
 		b.AppendBytes(data)
 		return nil

@@ -21,14 +21,12 @@ import (
 // MakeRecords makes a column of records of n rows, none of them NULL, from fields
 // of n rows each.
 func MakeRecords(t types.Type, names []string, fields []*Vector, n int) (*Vector, error) {
-	hdr := binary.AppendUvarint(nil, uint64(len(fields)))
 	flat := make([]*Vector, len(fields))
+	ts := make([]types.Type, len(fields))
 	for k, f := range fields {
-		flat[k] = f.Flatten()
-		hdr = append(hdr, byte(f.Type.ID), byte(f.Type.Elem))
-		hdr = append(binary.AppendUvarint(hdr, uint64(len(names[k]))), names[k]...)
+		flat[k], ts[k] = f.Flatten(), f.Type
 	}
-	hdr = append(binary.AppendUvarint(nil, uint64(len(hdr))), hdr...)
+	hdr := recordHeader(names, ts)
 	offs := make([]int32, n+1)
 	var data []byte
 	for i := range n {

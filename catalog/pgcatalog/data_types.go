@@ -70,6 +70,7 @@ const typeRows = `
 2287 _record -1 f p P f 2249 0 6179 750 751 2400 2401 0 0 3816 d x 0
 2950 uuid 16 f b U f 0 2951 0 2952 2953 2961 2962 0 0 0 c p 0
 2951 _uuid -1 f b A f 2950 0 6179 750 751 2400 2401 0 0 3816 i x 0
+3500 anyenum 4 t p P f 0 0 0 3504 3505 0 0 0 0 0 i p 0
 3802 jsonb -1 f b U f 0 3807 6098 3806 3804 3805 3803 0 0 0 i x 0
 3807 _jsonb -1 f b A f 3802 0 6179 750 751 2400 2401 0 0 3816 i x 0
 4072 jsonpath -1 f b U f 0 4073 0 4001 4003 4002 4004 0 0 0 i x 0
@@ -216,6 +217,12 @@ const supportProcs = `
 2305 internal_out i t s 2275 2281
 2312 anyelement_in i t s 2283 2275
 2313 anyelement_out i t s 2275 2283
+3504 anyenum_in i t s 3500 2275
+3505 anyenum_out s t s 2275 3500
+3506 enum_in s t s 3500 2275 26
+3507 enum_out s t s 2275 3500
+3532 enum_recv s t s 3500 2281 26
+3533 enum_send s t s 17 3500
 2400 array_recv s t s 2277 2281 26 23
 2401 array_send s t s 17 2277
 2402 record_recv s t s 2249 2281 26 23

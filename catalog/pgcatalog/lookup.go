@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/volleydb/volley/catalog"
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/types"
 )
 
 // lookup is function.CatalogLookup, and function.CatalogDetails, over a View.
@@ -288,4 +290,12 @@ func (l *lookup) HasPrivilege(role string, object uint32, privilege string) bool
 		return procIndex[object] != nil
 	}
 	return false
+}
+
+// UserType finds a type that a user made by its OID.
+func (l *lookup) UserType(oid uint32) (types.Type, bool) {
+	if oid < catalog.FirstOID {
+		return types.Type{}, false
+	}
+	return l.v.Snapshot.TypeByOID(oid)
 }

@@ -153,7 +153,7 @@ func attributes(rels []relRow) []attrRow {
 		}
 		for j, c := range r.rel.Columns {
 			out = append(out, attrRow{rel: r, num: int16(j + 1), name: c.Name, typ: c.Type, notNull: c.NotNull,
-				def: c.Default, comment: c.Comment, info: typeByOID(c.Type.OID())})
+				def: c.Default, comment: c.Comment, info: typeRowOf(c.Type)})
 		}
 	}
 	return out

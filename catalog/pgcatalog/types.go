@@ -1,6 +1,7 @@
 package pgcatalog
 
 import (
+	"cmp"
 	"hash/fnv"
 	"sync"
 
@@ -22,6 +23,7 @@ type typeRow struct {
 	modIn, modOut, analyze       uint32
 	align, storage               byte
 	collation                    uint32
+	schema, owner                uint32 // 0 = pg_catalog, the bootstrap role
 }
 
 type typeTable struct {
@@ -115,11 +117,11 @@ func collations() []collationRow {
 // typeSources are the tables of pg_catalog about types, operators and casts.
 func typeSources() map[string]source {
 	return map[string]source{
-		"pg_catalog.pg_type": &table[typeRow]{fixed: func() []typeRow { return typesOnce().rows }, cols: columns[typeRow]{
+		"pg_catalog.pg_type": &table[typeRow]{fixed: func() []typeRow { return typesOnce().rows }, rows: (*View).userTypes, cols: columns[typeRow]{
 			"oid":            oid(func(r *typeRow) uint32 { return r.oid }),
 			"typname":        str(func(r *typeRow) string { return r.name }),
-			"typnamespace":   fixed[typeRow](int64(catalog.PgCatalogOID)),
-			"typowner":       fixed[typeRow](int64(catalog.BootstrapOID)),
+			"typnamespace":   oid(func(r *typeRow) uint32 { return cmp.Or(r.schema, catalog.PgCatalogOID) }),
+			"typowner":       oid(func(r *typeRow) uint32 { return cmp.Or(r.owner, catalog.BootstrapOID) }),
 			"typlen":         val(func(r *typeRow) int16 { return r.size }),
 			"typbyval":       val(func(r *typeRow) bool { return r.byVal }),
 			"typtype":        char(func(r *typeRow) byte { return r.kind }),
@@ -141,6 +143,12 @@ func typeSources() map[string]source {
 			"typstorage":     char(func(r *typeRow) byte { return r.storage }),
 			"typtypmod":      fixed[typeRow](int32(unconstrained)),
 			"typcollation":   oid(func(r *typeRow) uint32 { return r.collation }),
+		}},
+		"pg_catalog.pg_enum": &table[enumRow]{rows: (*View).enumLabels, cols: columns[enumRow]{
+			"oid":           oid(func(r *enumRow) uint32 { return r.oid }),
+			"enumtypid":     oid(func(r *enumRow) uint32 { return r.typ }),
+			"enumsortorder": val(func(r *enumRow) float32 { return r.sort }),
+			"enumlabel":     str(func(r *enumRow) string { return r.label }),
 		}},
 		"pg_catalog.pg_cast": &table[castRow]{fixed: casts, cols: columns[castRow]{
 			"oid":         oid(func(r *castRow) uint32 { return r.oid }),
