@@ -245,6 +245,15 @@ func (sc *selectCtx) grouping(x *pg.GroupingFunc) (Expr, error) {
 		return nil, pgerr.New("54023", "GROUPING must have fewer than 32 arguments").At(b.pos(x.Location))
 	}
 	c := groupingCall{col: b.newCol("grouping", types.T(types.Int4))}
+	own := colSet{}
+	for _, col := range sc.scope {
+		own.add(col.ID)
+	}
+	all := len(x.Args) > 0
+	outside := func(e Expr) bool {
+		read := columnsOf(e)
+		return len(read) > 0 && !read.meets(own)
+	}
 	for _, a := range x.Args {
 		e, err := sc.expr(a)
 		if err != nil {
@@ -252,6 +261,16 @@ func (sc *selectCtx) grouping(x *pg.GroupingFunc) (Expr, error) {
 		}
 		c.args = append(c.args, e)
 		c.pos = append(c.pos, nodeLocation(a))
+		_, bare := e.(*Column)
+		outer := outside(e)
+		if bare && outer {
+			return nil, sc.notGroupingKey(&c, len(c.args)-1)
+		}
+		all = all && outer
+	}
+	if all {
+		// Of an enclosing query's columns alone it would be that query's.
+		return nil, sc.notGroupingKey(&c, 0)
 	}
 	if !sc.grouped {
 		return nil, sc.notGroupingKey(&c, 0)
