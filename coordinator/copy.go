@@ -497,6 +497,12 @@ func (x *statement) copyTo(ctx context.Context, n *pg.CopyStmt, o *copyOptions) 
 		w := &proto.TableWrite{Path: n.Filename, Format: "csv", Csv: o.csv, Schema: storage.ToProtoFields(fields)}
 		if o.format == "parquet" {
 			w.Format, w.Csv = "parquet", nil
+			for _, f := range fields {
+				if isUserType(f.Type) {
+					return nil, pgerr.New(pgerr.FeatureNotSupported, "COPY of column %q of type %s to a Parquet file is not supported", f.Name, f.Type).
+						WithHint("Cast it to text, or name its fields: (%s).*.", f.Name)
+				}
+			}
 		}
 		wr, err := storage.NewWriter(ctx, w, "", text, storage.WithForceQuote(o.forceQuote))
 		if err != nil {

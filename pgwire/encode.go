@@ -47,7 +47,7 @@ func newRowEncoder(fields []vector.Field, f formats, text *types.TextOptions, re
 		valid:   make([][]byte, len(fields)),
 	}
 	for i, field := range fields {
-		if f.of(i) == binaryFormat {
+		if f.of(i) == binaryFormat && vector.HasBinary(field.Type) {
 			e.columns[i] = binaryColumn(field.Type)
 		} else {
 			e.columns[i] = textColumn(field.Type, text, regName)

@@ -185,11 +185,15 @@ func (w *writer) rowDescription(fields []vector.Field, formats formats) {
 		w.u32(f.Type.OID())
 		w.i16(int(f.Type.Size()))
 		mod := f.Type.Typmod
-		if f.Type.ID == types.Record || f.Type.Elem == types.Record {
-			mod = -1 // of a record it is a number of this process
+		if _, user := f.Type.User(); user {
+			mod = -1 // of a record or enum it is a number of this process
 		}
 		w.u32(uint32(mod))
-		w.i16(int(formats.of(i)))
+		format := formats.of(i)
+		if !vector.HasBinary(f.Type) {
+			format = 0 // goes as text whatever was asked for
+		}
+		w.i16(int(format))
 	}
 	w.end()
 }
