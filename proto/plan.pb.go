@@ -1097,6 +1097,7 @@ type UDF struct {
 	Strict        bool                   `protobuf:"varint,9,opt,name=strict,proto3" json:"strict,omitempty"`
 	MemoryLimit   int64                  `protobuf:"varint,10,opt,name=memory_limit,json=memoryLimit,proto3" json:"memory_limit,omitempty"`
 	TimeoutMs     int64                  `protobuf:"varint,11,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	MaxGroupBytes int64                  `protobuf:"varint,12,opt,name=max_group_bytes,json=maxGroupBytes,proto3" json:"max_group_bytes,omitempty"` // of a group that the function wants whole; 0 = default
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1204,6 +1205,13 @@ func (x *UDF) GetMemoryLimit() int64 {
 func (x *UDF) GetTimeoutMs() int64 {
 	if x != nil {
 		return x.TimeoutMs
+	}
+	return 0
+}
+
+func (x *UDF) GetMaxGroupBytes() int64 {
+	if x != nil {
+		return x.MaxGroupBytes
 	}
 	return 0
 }
@@ -3608,12 +3616,16 @@ func (*Union) Descriptor() ([]byte, []int) {
 // GroupedMap runs a grouped-map UDF over input sorted by keys, then order_by.
 // Output: the keys (keep_keys of them, in order), then the function's columns.
 type GroupedMap struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Udf           *UDF                   `protobuf:"bytes,1,opt,name=udf,proto3" json:"udf,omitempty"`
-	Keys          []*Expr                `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
-	Args          []*Expr                `protobuf:"bytes,3,rep,name=args,proto3" json:"args,omitempty"`
-	EmptyGroup    bool                   `protobuf:"varint,4,opt,name=empty_group,json=emptyGroup,proto3" json:"empty_group,omitempty"` // GROUP BY (): one call even for empty input
-	KeyNames      []string               `protobuf:"bytes,5,rep,name=key_names,json=keyNames,proto3" json:"key_names,omitempty"`        // for error messages
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Udf        *UDF                   `protobuf:"bytes,1,opt,name=udf,proto3" json:"udf,omitempty"`
+	Keys       []*Expr                `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	Args       []*Expr                `protobuf:"bytes,3,rep,name=args,proto3" json:"args,omitempty"`
+	EmptyGroup bool                   `protobuf:"varint,4,opt,name=empty_group,json=emptyGroup,proto3" json:"empty_group,omitempty"` // GROUP BY (): one call even for empty input
+	KeyNames   []string               `protobuf:"bytes,5,rep,name=key_names,json=keyNames,proto3" json:"key_names,omitempty"`        // for error messages
+	// Groups end after that many rows, whatever the keys are: 1 for a table function,
+	// whose keys are the columns that are passed on. 0 = groups are by key.
+	BatchRows     uint32 `protobuf:"varint,6,opt,name=batch_rows,json=batchRows,proto3" json:"batch_rows,omitempty"`
+	Ordinality    bool   `protobuf:"varint,7,opt,name=ordinality,proto3" json:"ordinality,omitempty"` // the last column counts the rows of each group from 1
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3681,6 +3693,20 @@ func (x *GroupedMap) GetKeyNames() []string {
 		return x.KeyNames
 	}
 	return nil
+}
+
+func (x *GroupedMap) GetBatchRows() uint32 {
+	if x != nil {
+		return x.BatchRows
+	}
+	return 0
+}
+
+func (x *GroupedMap) GetOrdinality() bool {
+	if x != nil {
+		return x.Ordinality
+	}
+	return false
 }
 
 type TableFunction struct {
@@ -4630,7 +4656,7 @@ const file_plan_proto_rawDesc = "" +
 	"\x03udf\x18\x02 \x01(\v2\x0e.volley.v1.UDFR\x03udf\x12#\n" +
 	"\x04args\x18\x03 \x03(\v2\x0f.volley.v1.ExprR\x04args\x12\x12\n" +
 	"\x04site\x18\x04 \x01(\rR\x04site\x12\x1a\n" +
-	"\bposition\x18\x05 \x01(\x11R\bposition\"\xd9\x02\n" +
+	"\bposition\x18\x05 \x01(\x11R\bposition\"\x81\x03\n" +
 	"\x03UDF\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x16\n" +
 	"\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x18\n" +
@@ -4646,7 +4672,8 @@ const file_plan_proto_rawDesc = "" +
 	"\fmemory_limit\x18\n" +
 	" \x01(\x03R\vmemoryLimit\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\v \x01(\x03R\ttimeoutMs\"R\n" +
+	"timeout_ms\x18\v \x01(\x03R\ttimeoutMs\x12&\n" +
+	"\x0fmax_group_bytes\x18\f \x01(\x03R\rmaxGroupBytes\"R\n" +
 	"\x04Case\x12%\n" +
 	"\x05whens\x18\x01 \x03(\v2\x0f.volley.v1.WhenR\x05whens\x12#\n" +
 	"\x04else\x18\x02 \x01(\v2\x0f.volley.v1.ExprR\x04else\"T\n" +
@@ -4888,7 +4915,7 @@ const file_plan_proto_rawDesc = "" +
 	"\fpartition_by\x18\x01 \x03(\v2\x0f.volley.v1.ExprR\vpartitionBy\x12-\n" +
 	"\border_by\x18\x02 \x03(\v2\x12.volley.v1.SortKeyR\aorderBy\x12+\n" +
 	"\x05calls\x18\x03 \x03(\v2\x15.volley.v1.WindowCallR\x05calls\"\a\n" +
-	"\x05Union\"\xb6\x01\n" +
+	"\x05Union\"\xf5\x01\n" +
 	"\n" +
 	"GroupedMap\x12 \n" +
 	"\x03udf\x18\x01 \x01(\v2\x0e.volley.v1.UDFR\x03udf\x12#\n" +
@@ -4896,7 +4923,12 @@ const file_plan_proto_rawDesc = "" +
 	"\x04args\x18\x03 \x03(\v2\x0f.volley.v1.ExprR\x04args\x12\x1f\n" +
 	"\vempty_group\x18\x04 \x01(\bR\n" +
 	"emptyGroup\x12\x1b\n" +
-	"\tkey_names\x18\x05 \x03(\tR\bkeyNames\"\x92\x01\n" +
+	"\tkey_names\x18\x05 \x03(\tR\bkeyNames\x12\x1d\n" +
+	"\n" +
+	"batch_rows\x18\x06 \x01(\rR\tbatchRows\x12\x1e\n" +
+	"\n" +
+	"ordinality\x18\a \x01(\bR\n" +
+	"ordinality\"\x92\x01\n" +
 	"\rTableFunction\x12\x1a\n" +
 	"\bfunction\x18\x01 \x01(\tR\bfunction\x12 \n" +
 	"\x03udf\x18\x02 \x01(\v2\x0e.volley.v1.UDFR\x03udf\x12#\n" +
