@@ -15,7 +15,8 @@ type Manifest struct {
 	ABI       int                `json:"abi"` // protocol version the binaries speak
 	Name      string             `json:"name"`
 	Version   string             `json:"version,omitempty"`
-	Toolchain string             `json:"toolchain"` // Go version that built it
+	Toolchain string             `json:"toolchain"`         // Go version that built it
+	Runtime   string             `json:"runtime,omitempty"` // see RuntimeGo and its like; "" = go
 	Functions []ManifestFunction `json:"functions"`
 	Platforms []Platform         `json:"platforms"`
 }
@@ -32,7 +33,7 @@ type ManifestParam = wire.Param
 type Platform struct {
 	OS     string `json:"os"`
 	Arch   string `json:"arch"`
-	Path   string `json:"path"` // inside the tar
+	Path   string `json:"path"` // inside the tar, below bin/
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
 }

@@ -210,8 +210,9 @@ func writeFile(path string, r io.Reader, mode os.FileMode) error {
 
 // platform is the entry of this machine.
 func (m *Manifest) platform() (Platform, bool) {
+	goos, arch := m.platformKey(runtime.GOOS, runtime.GOARCH)
 	for _, p := range m.Platforms {
-		if p.OS == runtime.GOOS && p.Arch == runtime.GOARCH {
+		if p.OS == goos && p.Arch == arch {
 			return p, true
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -26,19 +25,20 @@ import (
 // startTimeout bounds the time from the start of a child to its first frame.
 const startTimeout = 30 * time.Second
 
-// child is a running plugin process. It lives until it exits, is
-// killed, has been idle for the host's IdleTimeout, or the
-// host closes.
+// child is a running plugin: a process, or a server at the other end of a
+// connection. It lives until it exits, is killed, has been idle for the host's
+// IdleTimeout, or the host closes.
 type child struct {
 	host     *Host
-	label    string // for errors: name@sha256:1234…
-	cmd      *exec.Cmd
+	label    string    // for errors: name@sha256:1234…
+	cmd      *exec.Cmd // nil for a server elsewhere
 	conn     net.Conn
 	mem      *sharedMemory
 	dir      string
 	log      *slog.Logger
 	tail     *tailWriter
 	limit    int64
+	overhead int64 // of the runtime, on top of limit
 	manifest wire.Manifest
 
 	sendMu sync.Mutex
@@ -60,75 +60,46 @@ type dying struct {
 	timer *time.Timer
 }
 
-// start runs the binary at path and shakes hands.
-func (h *Host) start(ctx context.Context, path, label string, limit int64) (_ *child, err error) {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+// start brings a child to life as its runtime says and shakes hands. file is the
+// artifact's file for this machine, in dir.
+func (h *Host) start(ctx context.Context, m *Manifest, dir, file, label string, limit int64) (_ *child, err error) {
+	launcher, err := launcherOf(m)
 	if err != nil {
-		return nil, pgerr.Wrap(err, pgerr.InsufficientResources, "could not make a socket for a plugin")
-	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control")
-	conn, err := net.FileConn(ours)
-	ours.Close()
-	if err != nil {
-		theirs.Close()
-		return nil, pgerr.Wrap(err, pgerr.InsufficientResources, "could not make a socket for a plugin")
+		return nil, err
 	}
 	c := &child{
-		host: h, label: label, conn: conn, limit: limit,
-		mem:     newSharedMemory(h.cfg.NoSharedMemory),
+		host: h, label: label, limit: limit,
 		streams: map[uint32]*stream{},
 		dying:   map[uint32]*dying{},
 		used:    time.Now(),
 		done:    make(chan struct{}),
 		tail:    &tailWriter{},
+		log:     h.log.With("plugin", label),
 	}
 	if c.dir, err = os.MkdirTemp(h.cfg.TempDir, "volley-udf-"); err != nil {
-		conn.Close()
-		theirs.Close()
-		c.mem.close()
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not make a directory for a plugin")
 	}
-	cmd := exec.Command(path)
-	c.cmd = cmd
-	cmd.Dir = c.dir
-	cmd.Env = []string{
-		wire.EnvCookie + "=1",
-		"TMPDIR=" + c.dir,
-		"HOME=" + c.dir,
-		"PATH=/usr/bin:/bin",
-		"GOMAXPROCS=" + strconv.Itoa(h.cfg.Procs),
-		"GOMEMLIMIT=" + strconv.FormatInt(limit/10*8, 10),
-		"GOGC=400",
-		"GOTRACEBACK=single",
-	}
-	cmd.ExtraFiles = []*os.File{theirs}
-	if c.mem.file != nil {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, c.mem.file)
-		cmd.Env = append(cmd.Env, wire.EnvShared+"=1")
-	}
-	cmd.SysProcAttr = childAttr()
-	cmd.Stdout, cmd.Stderr = &logWriter{c: c}, &logWriter{c: c, keep: true}
-	cmd.WaitDelay = 500 * time.Millisecond // for what the child started and left behind
-	c.log = h.log.With("plugin", label)
-	err = h.spawn(cmd)
-	theirs.Close() // the child's exit is to be the end of the socket
+	startCtx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	l, err := launcher(startCtx, LaunchRequest{Manifest: m, Dir: dir, File: file, Scratch: c.dir, Limit: limit, Procs: h.cfg.Procs})
 	if err != nil {
-		conn.Close()
+		os.RemoveAll(c.dir)
+		return nil, err
+	}
+	c.overhead = l.Overhead
+	c.mem = newSharedMemory(h.cfg.NoSharedMemory || l.NoSharedMemory || l.Conn != nil)
+	exited := make(chan error, 1)
+	if l.Conn != nil {
+		c.conn = l.Conn
+		exited <- nil
+	} else if err = h.startProcess(c, &l, exited); err != nil {
 		c.mem.close()
 		os.RemoveAll(c.dir)
-		return nil, pgerr.Wrap(err, pgerr.InsufficientResources, "could not start plugin %s", label)
+		return nil, err
 	}
 	h.mu.Lock()
 	h.children[c] = struct{}{}
 	h.mu.Unlock()
-	c.log.Debug("plugin started", "pid", cmd.Process.Pid)
-	exited := make(chan error, 1)
-	go func() {
-		err := cmd.Wait()
-		// What it left behind may hold the other end of the socket.
-		conn.SetReadDeadline(time.Now().Add(time.Second))
-		exited <- err
-	}()
 	hello := make(chan error, 1)
 	go c.serve(hello, exited)
 	timer := time.NewTimer(startTimeout)
@@ -146,6 +117,46 @@ func (h *Host) start(ctx context.Context, path, label string, limit int64) (_ *c
 		return nil, err
 	}
 	return c, nil
+}
+
+// startProcess starts the process of a launch with the control socket and the
+// shared memory; exited gets what its end says.
+func (h *Host) startProcess(c *child, l *Launch, exited chan<- error) error {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return pgerr.Wrap(err, pgerr.InsufficientResources, "could not make a socket for a plugin")
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control")
+	conn, err := net.FileConn(ours)
+	ours.Close()
+	if err != nil {
+		theirs.Close()
+		return pgerr.Wrap(err, pgerr.InsufficientResources, "could not make a socket for a plugin")
+	}
+	cmd := l.command(c.dir)
+	cmd.ExtraFiles = []*os.File{theirs}
+	if c.mem.file != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, c.mem.file)
+		cmd.Env = append(cmd.Env, wire.EnvShared+"=1")
+	}
+	cmd.SysProcAttr = childAttr()
+	cmd.Stdout, cmd.Stderr = &logWriter{c: c}, &logWriter{c: c, keep: true}
+	cmd.WaitDelay = 500 * time.Millisecond // for what the child started and left behind
+	c.conn, c.cmd = conn, cmd
+	err = h.spawn(cmd)
+	theirs.Close() // the child's exit is to be the end of the socket
+	if err != nil {
+		conn.Close()
+		return pgerr.Wrap(err, pgerr.InsufficientResources, "could not start plugin %s", c.label)
+	}
+	c.log.Debug("plugin started", "pid", cmd.Process.Pid)
+	go func() {
+		err := cmd.Wait()
+		// What it left behind may hold the other end of the socket.
+		conn.SetReadDeadline(time.Now().Add(time.Second))
+		exited <- err
+	}()
+	return nil
 }
 
 // serve reads frames until the socket ends, then ends everything that belongs to
@@ -195,7 +206,7 @@ func (c *child) serve(hello chan<- error, exited <-chan error) {
 
 // isEnd reports whether an error of the socket says that the child is gone.
 func isEnd(err error) bool {
-	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, os.ErrDeadlineExceeded} {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, os.ErrDeadlineExceeded} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -405,6 +416,10 @@ func (c *child) kill(cause error) {
 
 // signalKill kills the child and what it started.
 func (c *child) signalKill() {
+	if c.cmd == nil {
+		c.conn.Close()
+		return
+	}
 	if err := killGroup(c.cmd.Process); err != nil {
 		_ = c.cmd.Process.Kill() // it is gone already
 	}
@@ -457,7 +472,11 @@ func (c *child) bury(exit error) {
 
 // exitError is the error for a process that ended by itself.
 func (c *child) exitError(exit error) *pgerr.Error {
-	e := pgerr.New(pgerr.ExternalRoutineException, "plugin process exited: %s", exitText(exit)).
+	what := "plugin process exited: " + exitText(exit)
+	if c.cmd == nil {
+		what = "the connection to the function server was lost"
+	}
+	e := pgerr.New(pgerr.ExternalRoutineException, "%s", what).
 		WithWhere("plugin %s", c.label)
 	if t := c.tail.String(); t != "" {
 		e.Detail = "Last output: " + t
@@ -491,7 +510,7 @@ func (c *child) retire() bool {
 	}
 	// From here on no stream is added: whoever comes starts another child.
 	c.ended, c.cause = true, pgerr.New(pgerr.CrashShutdown, "plugin %s was ended because it was not used", c.label).WithClass(pgerr.Transient)
-	c.log.Debug("plugin ended: not used", "pid", c.cmd.Process.Pid)
+	c.log.Debug("plugin ended: not used")
 	c.signalKill()
 	return true
 }
@@ -511,7 +530,11 @@ func (c *child) watchMemory(stop <-chan struct{}) {
 		if c.retire() {
 			return
 		}
+		if c.cmd == nil {
+			continue
+		}
 		rss, ok := privateMemory(c.cmd.Process.Pid)
+		rss -= c.overhead
 		if !ok || rss <= c.limit {
 			continue
 		}

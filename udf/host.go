@@ -139,13 +139,15 @@ func (h *Host) Close() error {
 }
 
 // Children returns the process ids of the running children, for tests and
-// monitoring.
+// monitoring; servers elsewhere have none.
 func (h *Host) Children() []int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var pids []int
 	for c := range h.children {
-		pids = append(pids, c.cmd.Process.Pid)
+		if c.cmd != nil {
+			pids = append(pids, c.cmd.Process.Pid)
+		}
 	}
 	return pids
 }
@@ -237,7 +239,7 @@ func (h *Host) get(ctx context.Context, ref *proto.UDF) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err = h.start(ctx, path, m.Name+"@"+shortDigest(ref.GetDigest()), limit)
+	c, err = h.start(ctx, m, dir, path, m.Name+"@"+shortDigest(ref.GetDigest()), limit)
 	if err != nil {
 		return nil, err
 	}
