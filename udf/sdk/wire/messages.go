@@ -31,21 +31,27 @@ type Function struct {
 	Columns    []Param `json:"columns,omitempty"`
 	Volatility string  `json:"volatility"`
 	Doc        string  `json:"doc,omitempty"`
+	// Variadic says that the last argument, a list, takes any number of values.
+	Variadic bool `json:"variadic,omitempty"`
 }
 
 // Param is an argument, a result or a column.
 type Param struct {
-	Name     string `json:"name,omitempty"`
-	Type     string `json:"type"`
-	Nullable bool   `json:"nullable,omitempty"`
+	Name string `json:"name,omitempty"`
+	Type string `json:"type"` // see ParseType
+	// Nullable says that the function can take NULL: without it rows with NULL in
+	// an argument give NULL without a call.
+	Nullable bool `json:"nullable,omitempty"`
+	// Default is the SQL expression of an argument that a call leaves out.
+	Default string `json:"default,omitempty"`
 }
 
 // OpenMsg opens a stream.
 type OpenMsg struct {
 	Function string `json:"function"`
 	Kind     string `json:"kind"`
-	// Args and Out are the SQL types of the columns, in the SDK's names; they can
-	// be narrower than the function's: date where it takes time.
+	// Args and Out are the SQL types of the columns, in the SDK's names. They are
+	// the function's, but where it has time they say timestamp, timestamptz or date.
 	Args []string `json:"args"`
 	Out  []string `json:"out"`
 }

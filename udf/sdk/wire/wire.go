@@ -9,7 +9,7 @@ import (
 )
 
 // ABI is the protocol version. Host and plugin must have the same.
-const ABI = 1
+const ABI = 2
 
 // Magic is in the plugin's first frame.
 const Magic = "volley-udf"
@@ -122,10 +122,15 @@ const (
 	Int64
 	Float32
 	Float64
-	Bytes // int32 offsets, one more than rows, and bytes
+	Bytes    // int32 offsets, one more than rows, and bytes
+	Decimal  // 24 bytes: 128-bit two's complement coefficient, u32 scale, u8 NaN, 3 bytes of padding
+	Interval // 16 bytes: i32 months, i32 days, i64 microseconds
+	Fixed16  // 16 bytes as they are
+	List     // int32 offsets, one more than rows, into the one child
+	Struct   // children of as many rows
 )
 
-// Width is the bytes per value, 0 for Bytes.
+// Width is the bytes per value, 0 for Bytes, List and Struct.
 func (k Kind) Width() int {
 	switch k {
 	case Bool:
@@ -136,9 +141,16 @@ func (k Kind) Width() int {
 		return 4
 	case Int64, Float64:
 		return 8
+	case Interval, Fixed16:
+		return 16
+	case Decimal:
+		return 24
 	}
 	return 0
 }
+
+// MaxDepth bounds the nesting of columns.
+const MaxDepth = 16
 
 // Col locates one column in a slot. Offsets are from the start of the slot and
 // multiples of 64.
@@ -148,7 +160,8 @@ type Col struct {
 	Valid    uint32 // LSB-first bitmap
 	Data     uint32 // values, or offsets
 	Bytes    uint32
-	BytesLen uint32
+	BytesLen uint32 // of a List the rows of its child
+	Kids     []Col  // of a List one, of a Struct its fields
 }
 
 // BatchMsg is the payload of Batch and Result.
@@ -173,19 +186,32 @@ func (m *BatchMsg) Append(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, m.Rows)
 	dst = binary.LittleEndian.AppendUint32(dst, m.Groups)
 	dst = binary.LittleEndian.AppendUint32(dst, m.GroupsAt)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(m.Cols)))
+	at := len(dst)
+	dst = binary.LittleEndian.AppendUint32(dst, 0)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Base))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Done))
-	for _, c := range m.Cols {
-		var f byte
-		if c.HasValid {
-			f = 1
-		}
-		dst = append(dst, byte(c.Kind), f, 0, 0)
-		dst = binary.LittleEndian.AppendUint32(dst, c.Valid)
-		dst = binary.LittleEndian.AppendUint32(dst, c.Data)
-		dst = binary.LittleEndian.AppendUint32(dst, c.Bytes)
-		dst = binary.LittleEndian.AppendUint32(dst, c.BytesLen)
+	first := len(dst)
+	for i := range m.Cols {
+		dst = m.Cols[i].append(dst)
+	}
+	binary.LittleEndian.PutUint32(dst[at:], uint32((len(dst)-first)/colSize))
+	return dst
+}
+
+// append writes c, and behind it its children.
+func (c *Col) append(dst []byte) []byte {
+	var f byte
+	if c.HasValid {
+		f = 1
+	}
+	dst = append(dst, byte(c.Kind), f)
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(c.Kids)))
+	dst = binary.LittleEndian.AppendUint32(dst, c.Valid)
+	dst = binary.LittleEndian.AppendUint32(dst, c.Data)
+	dst = binary.LittleEndian.AppendUint32(dst, c.Bytes)
+	dst = binary.LittleEndian.AppendUint32(dst, c.BytesLen)
+	for i := range c.Kids {
+		dst = c.Kids[i].append(dst)
 	}
 	return dst
 }
@@ -206,35 +232,83 @@ func (m *BatchMsg) Parse(b []byte) error {
 		return fmt.Errorf("batch message of %d columns has %d bytes", n, len(b))
 	}
 	m.Cols = m.Cols[:0]
-	for ; len(b) > 0; b = b[colSize:] {
-		m.Cols = append(m.Cols, Col{
-			Kind:     Kind(b[0]),
-			HasValid: b[1]&1 != 0,
-			Valid:    binary.LittleEndian.Uint32(b[4:]),
-			Data:     binary.LittleEndian.Uint32(b[8:]),
-			Bytes:    binary.LittleEndian.Uint32(b[12:]),
-			BytesLen: binary.LittleEndian.Uint32(b[16:]),
-		})
+	for len(b) > 0 {
+		c, rest, err := parseCol(b, 0)
+		if err != nil {
+			return err
+		}
+		m.Cols, b = append(m.Cols, c), rest
 	}
 	return nil
 }
 
-// Check verifies that column c of rows rows lies within a slot of size bytes.
-// It does not look at the values.
+// parseCol reads a column and its children and returns what follows.
+func parseCol(b []byte, depth int) (c Col, rest []byte, err error) {
+	if len(b) < colSize {
+		return c, nil, fmt.Errorf("a column without its children")
+	}
+	if depth > MaxDepth {
+		return c, nil, fmt.Errorf("columns nested more than %d deep", MaxDepth)
+	}
+	c = Col{
+		Kind:     Kind(b[0]),
+		HasValid: b[1]&1 != 0,
+		Valid:    binary.LittleEndian.Uint32(b[4:]),
+		Data:     binary.LittleEndian.Uint32(b[8:]),
+		Bytes:    binary.LittleEndian.Uint32(b[12:]),
+		BytesLen: binary.LittleEndian.Uint32(b[16:]),
+	}
+	kids := int(binary.LittleEndian.Uint16(b[2:]))
+	b = b[colSize:]
+	if kids*colSize > len(b) {
+		return c, nil, fmt.Errorf("a column of %d children has room for %d", kids, len(b)/colSize)
+	}
+	if kids > 0 {
+		c.Kids = make([]Col, kids)
+		for i := range c.Kids {
+			if c.Kids[i], b, err = parseCol(b, depth+1); err != nil {
+				return c, nil, err
+			}
+		}
+	}
+	return c, b, nil
+}
+
+// Check verifies that column c of rows rows, with its children, lies within a
+// slot of size bytes. It does not look at the values: offsets are the reader's to
+// check.
 func (c *Col) Check(rows, size int) error {
 	in := func(at uint32, n uint64) bool { return at%8 == 0 && uint64(at)+n <= uint64(size) }
 	if c.HasValid && !in(c.Valid, uint64(rows+7)/8) {
 		return fmt.Errorf("validity bitmap outside of the slot")
 	}
+	kids, kidRows := 0, rows
 	switch {
 	case c.Kind == Bytes:
 		if !in(c.Data, 4*uint64(rows+1)) || !in(c.Bytes, uint64(c.BytesLen)) {
 			return fmt.Errorf("variable-width column outside of the slot")
 		}
+	case c.Kind == List:
+		if !in(c.Data, 4*uint64(rows+1)) || uint64(c.BytesLen) > uint64(size) {
+			return fmt.Errorf("list column outside of the slot")
+		}
+		kids, kidRows = 1, int(c.BytesLen)
+	case c.Kind == Struct:
+		if kids = len(c.Kids); kids == 0 {
+			return fmt.Errorf("a struct column without fields")
+		}
 	case c.Kind.Width() == 0:
 		return fmt.Errorf("unknown column kind %d", c.Kind)
 	case !in(c.Data, uint64(rows)*uint64(c.Kind.Width())):
 		return fmt.Errorf("column outside of the slot")
+	}
+	if len(c.Kids) != kids {
+		return fmt.Errorf("a column of kind %d with %d children", c.Kind, len(c.Kids))
+	}
+	for i := range c.Kids {
+		if err := c.Kids[i].Check(kidRows, size); err != nil {
+			return err
+		}
 	}
 	return nil
 }
