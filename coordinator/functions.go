@@ -144,9 +144,20 @@ func (x *statement) functionSetting(ctx context.Context, d *definition, v *pg.Va
 }
 
 func (d *definition) limit(name, val string, pos int) error {
+	if known, err := checkUDFSetting(name, val); known {
+		if err != nil {
+			return pgerr.From(err).At(pos)
+		}
+		if d.settings == nil {
+			d.settings = map[string]string{}
+		}
+		d.settings[name] = val
+		return nil
+	}
 	unit := map[string]string{"volley.memory": "B", "volley.timeout": "ms"}[name]
 	if unit == "" {
-		return pgerr.New(pgerr.UndefinedObject, "a function has no setting %q", name).WithHint("There are volley.memory and volley.timeout.").At(pos)
+		return pgerr.New(pgerr.UndefinedObject, "a function has no setting %q", name).
+			WithHint("There are volley.memory, volley.timeout, volley.on_error and volley.concurrency.").At(pos)
 	}
 	n, err := parseUnits(val, unit)
 	if err != nil || n <= 0 {

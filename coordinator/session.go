@@ -497,7 +497,7 @@ func (x *statement) queryContext() *proto.QueryContext {
 	s := x.s
 	qc := &proto.QueryContext{QueryId: x.id, NowUs: x.fc.Now, TimeZone: s.settings.get("TimeZone"), User: s.o.User, Database: s.o.Database,
 		WorkMem: s.settings.int("work_mem"), BatchRows: uint32(s.settings.int("volley.batch_rows")), Settings: map[string]string{}}
-	for _, n := range []string{"extra_float_digits", "bytea_output", "search_path"} {
+	for _, n := range []string{"extra_float_digits", "bytea_output", "search_path", "volley.on_error"} {
 		qc.Settings[n] = s.settings.get(n)
 	}
 	switch v := s.settings.get("volley.seed"); {

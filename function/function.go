@@ -81,6 +81,9 @@ type UDFRef struct {
 	Display     string        // how errors name it, e.g. "score_udf"
 	MemoryLimit int64         // bytes, 0 = default
 	Timeout     time.Duration // per batch without progress, 0 = default
+	Version     int           // in the catalog, 0 = unknown
+	OnError     string        // fail, null or skip; "" is the session's volley.on_error
+	Concurrency int           // calls at once on a worker, 0 = no limit
 }
 
 // Ctx is what kernels may need of their surroundings. One per task and

@@ -1272,6 +1272,8 @@ type OperatorStats struct {
 	SpilledBytes  int64                  `protobuf:"varint,6,opt,name=spilled_bytes,json=spilledBytes,proto3" json:"spilled_bytes,omitempty"`
 	UdfCalls      int64                  `protobuf:"varint,7,opt,name=udf_calls,json=udfCalls,proto3" json:"udf_calls,omitempty"`
 	UdfNanos      int64                  `protobuf:"varint,8,opt,name=udf_nanos,json=udfNanos,proto3" json:"udf_nanos,omitempty"`
+	Udfs          []*UDFStats            `protobuf:"bytes,9,rep,name=udfs,proto3" json:"udfs,omitempty"`                             // per function that the operator calls
+	UdfErrors     []*UDFError            `protobuf:"bytes,10,rep,name=udf_errors,json=udfErrors,proto3" json:"udf_errors,omitempty"` // of tasks that have ended
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1362,6 +1364,287 @@ func (x *OperatorStats) GetUdfNanos() int64 {
 	return 0
 }
 
+func (x *OperatorStats) GetUdfs() []*UDFStats {
+	if x != nil {
+		return x.Udfs
+	}
+	return nil
+}
+
+func (x *OperatorStats) GetUdfErrors() []*UDFError {
+	if x != nil {
+		return x.UdfErrors
+	}
+	return nil
+}
+
+// UDFStats are the figures of one user-defined function in one operator.
+type UDFStats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Function      string                 `protobuf:"bytes,1,opt,name=function,proto3" json:"function,omitempty"`
+	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Digest        string                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Calls         int64                  `protobuf:"varint,4,opt,name=calls,proto3" json:"calls,omitempty"`     // batches that the operator handed over
+	Batches       int64                  `protobuf:"varint,5,opt,name=batches,proto3" json:"batches,omitempty"` // pieces that went to the function's process
+	Rows          int64                  `protobuf:"varint,6,opt,name=rows,proto3" json:"rows,omitempty"`
+	UserNanos     int64                  `protobuf:"varint,7,opt,name=user_nanos,json=userNanos,proto3" json:"user_nanos,omitempty"`     // inside user code
+	TotalNanos    int64                  `protobuf:"varint,8,opt,name=total_nanos,json=totalNanos,proto3" json:"total_nanos,omitempty"`  // that the operator waited
+	QueueNanos    int64                  `protobuf:"varint,9,opt,name=queue_nanos,json=queueNanos,proto3" json:"queue_nanos,omitempty"`  // of it, for a turn (the concurrency limit)
+	StartNanos    int64                  `protobuf:"varint,10,opt,name=start_nanos,json=startNanos,proto3" json:"start_nanos,omitempty"` // of it, for the process to start and its Init
+	Restarts      int64                  `protobuf:"varint,11,opt,name=restarts,proto3" json:"restarts,omitempty"`                       // of the process, because it was lost
+	CacheHits     int64                  `protobuf:"varint,12,opt,name=cache_hits,json=cacheHits,proto3" json:"cache_hits,omitempty"`    // rows answered without a call
+	Errors        int64                  `protobuf:"varint,13,opt,name=errors,proto3" json:"errors,omitempty"`                           // rows or groups that failed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UDFStats) Reset() {
+	*x = UDFStats{}
+	mi := &file_control_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UDFStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UDFStats) ProtoMessage() {}
+
+func (x *UDFStats) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UDFStats.ProtoReflect.Descriptor instead.
+func (*UDFStats) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *UDFStats) GetFunction() string {
+	if x != nil {
+		return x.Function
+	}
+	return ""
+}
+
+func (x *UDFStats) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *UDFStats) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *UDFStats) GetCalls() int64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *UDFStats) GetBatches() int64 {
+	if x != nil {
+		return x.Batches
+	}
+	return 0
+}
+
+func (x *UDFStats) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *UDFStats) GetUserNanos() int64 {
+	if x != nil {
+		return x.UserNanos
+	}
+	return 0
+}
+
+func (x *UDFStats) GetTotalNanos() int64 {
+	if x != nil {
+		return x.TotalNanos
+	}
+	return 0
+}
+
+func (x *UDFStats) GetQueueNanos() int64 {
+	if x != nil {
+		return x.QueueNanos
+	}
+	return 0
+}
+
+func (x *UDFStats) GetStartNanos() int64 {
+	if x != nil {
+		return x.StartNanos
+	}
+	return 0
+}
+
+func (x *UDFStats) GetRestarts() int64 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
+func (x *UDFStats) GetCacheHits() int64 {
+	if x != nil {
+		return x.CacheHits
+	}
+	return 0
+}
+
+func (x *UDFStats) GetErrors() int64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+// UDFError is a row, or a group, on which user code failed and that was left out
+// or became NULL.
+type UDFError struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Function      string                 `protobuf:"bytes,1,opt,name=function,proto3" json:"function,omitempty"`
+	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Digest        string                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Key           string                 `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`  // of the group, "" for a scalar function
+	Row           int64                  `protobuf:"varint,5,opt,name=row,proto3" json:"row,omitempty"` // of those that the call saw in its task, from 1; 0 = unknown
+	Args          string                 `protobuf:"bytes,6,opt,name=args,proto3" json:"args,omitempty"`
+	Message       string                 `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
+	Sqlstate      string                 `protobuf:"bytes,8,opt,name=sqlstate,proto3" json:"sqlstate,omitempty"`
+	Stack         string                 `protobuf:"bytes,9,opt,name=stack,proto3" json:"stack,omitempty"`
+	Attempt       uint32                 `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"` // of the task, from 1
+	AtUs          int64                  `protobuf:"varint,11,opt,name=at_us,json=atUs,proto3" json:"at_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UDFError) Reset() {
+	*x = UDFError{}
+	mi := &file_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UDFError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UDFError) ProtoMessage() {}
+
+func (x *UDFError) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UDFError.ProtoReflect.Descriptor instead.
+func (*UDFError) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *UDFError) GetFunction() string {
+	if x != nil {
+		return x.Function
+	}
+	return ""
+}
+
+func (x *UDFError) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *UDFError) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *UDFError) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *UDFError) GetRow() int64 {
+	if x != nil {
+		return x.Row
+	}
+	return 0
+}
+
+func (x *UDFError) GetArgs() string {
+	if x != nil {
+		return x.Args
+	}
+	return ""
+}
+
+func (x *UDFError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *UDFError) GetSqlstate() string {
+	if x != nil {
+		return x.Sqlstate
+	}
+	return ""
+}
+
+func (x *UDFError) GetStack() string {
+	if x != nil {
+		return x.Stack
+	}
+	return ""
+}
+
+func (x *UDFError) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *UDFError) GetAtUs() int64 {
+	if x != nil {
+		return x.AtUs
+	}
+	return 0
+}
+
 // Error is pgerr.Error.
 type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1378,7 +1661,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_control_proto_msgTypes[19]
+	mi := &file_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1673,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[19]
+	mi := &file_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1686,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{19}
+	return file_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Error) GetCode() string {
@@ -1468,7 +1751,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_control_proto_msgTypes[20]
+	mi := &file_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +1763,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[20]
+	mi := &file_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +1776,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{20}
+	return file_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FetchRequest) GetTask() *TaskID {
@@ -1540,7 +1823,7 @@ type ArtifactRequest struct {
 
 func (x *ArtifactRequest) Reset() {
 	*x = ArtifactRequest{}
-	mi := &file_control_proto_msgTypes[21]
+	mi := &file_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1835,7 @@ func (x *ArtifactRequest) String() string {
 func (*ArtifactRequest) ProtoMessage() {}
 
 func (x *ArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[21]
+	mi := &file_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +1848,7 @@ func (x *ArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactRequest.ProtoReflect.Descriptor instead.
 func (*ArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{21}
+	return file_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ArtifactRequest) GetDigest() string {
@@ -1585,7 +1868,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_control_proto_msgTypes[22]
+	mi := &file_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1880,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[22]
+	mi := &file_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1893,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{22}
+	return file_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -1725,7 +2008,7 @@ const file_control_proto_rawDesc = "" +
 	"\n" +
 	"\x06SEALED\x10\x01\x12\n" +
 	"\n" +
-	"\x06FAILED\x10\x02\"\xe3\x01\n" +
+	"\x06FAILED\x10\x02\"\xc0\x02\n" +
 	"\rOperatorStats\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\x03R\x04rows\x12\x18\n" +
@@ -1735,7 +2018,44 @@ const file_control_proto_rawDesc = "" +
 	"peakMemory\x12#\n" +
 	"\rspilled_bytes\x18\x06 \x01(\x03R\fspilledBytes\x12\x1b\n" +
 	"\tudf_calls\x18\a \x01(\x03R\budfCalls\x12\x1b\n" +
-	"\tudf_nanos\x18\b \x01(\x03R\budfNanos\"\xa9\x01\n" +
+	"\tudf_nanos\x18\b \x01(\x03R\budfNanos\x12'\n" +
+	"\x04udfs\x18\t \x03(\v2\x13.volley.v1.UDFStatsR\x04udfs\x122\n" +
+	"\n" +
+	"udf_errors\x18\n" +
+	" \x03(\v2\x13.volley.v1.UDFErrorR\tudfErrors\"\xf1\x02\n" +
+	"\bUDFStats\x12\x1a\n" +
+	"\bfunction\x18\x01 \x01(\tR\bfunction\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x14\n" +
+	"\x05calls\x18\x04 \x01(\x03R\x05calls\x12\x18\n" +
+	"\abatches\x18\x05 \x01(\x03R\abatches\x12\x12\n" +
+	"\x04rows\x18\x06 \x01(\x03R\x04rows\x12\x1d\n" +
+	"\n" +
+	"user_nanos\x18\a \x01(\x03R\tuserNanos\x12\x1f\n" +
+	"\vtotal_nanos\x18\b \x01(\x03R\n" +
+	"totalNanos\x12\x1f\n" +
+	"\vqueue_nanos\x18\t \x01(\x03R\n" +
+	"queueNanos\x12\x1f\n" +
+	"\vstart_nanos\x18\n" +
+	" \x01(\x03R\n" +
+	"startNanos\x12\x1a\n" +
+	"\brestarts\x18\v \x01(\x03R\brestarts\x12\x1d\n" +
+	"\n" +
+	"cache_hits\x18\f \x01(\x03R\tcacheHits\x12\x16\n" +
+	"\x06errors\x18\r \x01(\x03R\x06errors\"\x8b\x02\n" +
+	"\bUDFError\x12\x1a\n" +
+	"\bfunction\x18\x01 \x01(\tR\bfunction\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\tR\x03key\x12\x10\n" +
+	"\x03row\x18\x05 \x01(\x03R\x03row\x12\x12\n" +
+	"\x04args\x18\x06 \x01(\tR\x04args\x12\x18\n" +
+	"\amessage\x18\a \x01(\tR\amessage\x12\x1a\n" +
+	"\bsqlstate\x18\b \x01(\tR\bsqlstate\x12\x14\n" +
+	"\x05stack\x18\t \x01(\tR\x05stack\x12\x18\n" +
+	"\aattempt\x18\n" +
+	" \x01(\rR\aattempt\x12\x13\n" +
+	"\x05at_us\x18\v \x01(\x03R\x04atUs\"\xa9\x01\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
@@ -1778,7 +2098,7 @@ func file_control_proto_rawDescGZIP() []byte {
 }
 
 var file_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_control_proto_goTypes = []any{
 	(TaskReport_State)(0),   // 0: volley.v1.TaskReport.State
 	(*PingRequest)(nil),     // 1: volley.v1.PingRequest
@@ -1800,13 +2120,15 @@ var file_control_proto_goTypes = []any{
 	(*DropQuery)(nil),       // 17: volley.v1.DropQuery
 	(*TaskReport)(nil),      // 18: volley.v1.TaskReport
 	(*OperatorStats)(nil),   // 19: volley.v1.OperatorStats
-	(*Error)(nil),           // 20: volley.v1.Error
-	(*FetchRequest)(nil),    // 21: volley.v1.FetchRequest
-	(*ArtifactRequest)(nil), // 22: volley.v1.ArtifactRequest
-	(*Chunk)(nil),           // 23: volley.v1.Chunk
-	(*Stage)(nil),           // 24: volley.v1.Stage
-	(*QueryContext)(nil),    // 25: volley.v1.QueryContext
-	(*TaskSplits)(nil),      // 26: volley.v1.TaskSplits
+	(*UDFStats)(nil),        // 20: volley.v1.UDFStats
+	(*UDFError)(nil),        // 21: volley.v1.UDFError
+	(*Error)(nil),           // 22: volley.v1.Error
+	(*FetchRequest)(nil),    // 23: volley.v1.FetchRequest
+	(*ArtifactRequest)(nil), // 24: volley.v1.ArtifactRequest
+	(*Chunk)(nil),           // 25: volley.v1.Chunk
+	(*Stage)(nil),           // 26: volley.v1.Stage
+	(*QueryContext)(nil),    // 27: volley.v1.QueryContext
+	(*TaskSplits)(nil),      // 28: volley.v1.TaskSplits
 }
 var file_control_proto_depIdxs = []int32{
 	8,  // 0: volley.v1.WorkerMessage.register:type_name -> volley.v1.Register
@@ -1820,9 +2142,9 @@ var file_control_proto_depIdxs = []int32{
 	17, // 8: volley.v1.WorkerCommand.drop:type_name -> volley.v1.DropQuery
 	11, // 9: volley.v1.WorkerCommand.drain:type_name -> volley.v1.Drain
 	12, // 10: volley.v1.RunTask.id:type_name -> volley.v1.TaskID
-	24, // 11: volley.v1.RunTask.stage:type_name -> volley.v1.Stage
-	25, // 12: volley.v1.RunTask.context:type_name -> volley.v1.QueryContext
-	26, // 13: volley.v1.RunTask.splits:type_name -> volley.v1.TaskSplits
+	26, // 11: volley.v1.RunTask.stage:type_name -> volley.v1.Stage
+	27, // 12: volley.v1.RunTask.context:type_name -> volley.v1.QueryContext
+	28, // 13: volley.v1.RunTask.splits:type_name -> volley.v1.TaskSplits
 	14, // 14: volley.v1.RunTask.sources:type_name -> volley.v1.TaskSource
 	12, // 15: volley.v1.TaskSource.producer:type_name -> volley.v1.TaskID
 	15, // 16: volley.v1.TaskSource.partitions:type_name -> volley.v1.PartitionStat
@@ -1830,25 +2152,27 @@ var file_control_proto_depIdxs = []int32{
 	12, // 18: volley.v1.TaskReport.id:type_name -> volley.v1.TaskID
 	0,  // 19: volley.v1.TaskReport.state:type_name -> volley.v1.TaskReport.State
 	15, // 20: volley.v1.TaskReport.partitions:type_name -> volley.v1.PartitionStat
-	20, // 21: volley.v1.TaskReport.error:type_name -> volley.v1.Error
+	22, // 21: volley.v1.TaskReport.error:type_name -> volley.v1.Error
 	12, // 22: volley.v1.TaskReport.lost_input:type_name -> volley.v1.TaskID
 	19, // 23: volley.v1.TaskReport.operators:type_name -> volley.v1.OperatorStats
-	12, // 24: volley.v1.FetchRequest.task:type_name -> volley.v1.TaskID
-	5,  // 25: volley.v1.Control.Session:input_type -> volley.v1.WorkerMessage
-	3,  // 26: volley.v1.Control.Lease:input_type -> volley.v1.LeaseRequest
-	22, // 27: volley.v1.Control.FetchArtifact:input_type -> volley.v1.ArtifactRequest
-	21, // 28: volley.v1.Exchange.Fetch:input_type -> volley.v1.FetchRequest
-	1,  // 29: volley.v1.Exchange.Ping:input_type -> volley.v1.PingRequest
-	9,  // 30: volley.v1.Control.Session:output_type -> volley.v1.WorkerCommand
-	4,  // 31: volley.v1.Control.Lease:output_type -> volley.v1.LeaseReply
-	23, // 32: volley.v1.Control.FetchArtifact:output_type -> volley.v1.Chunk
-	23, // 33: volley.v1.Exchange.Fetch:output_type -> volley.v1.Chunk
-	2,  // 34: volley.v1.Exchange.Ping:output_type -> volley.v1.PingReply
-	30, // [30:35] is the sub-list for method output_type
-	25, // [25:30] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	20, // 24: volley.v1.OperatorStats.udfs:type_name -> volley.v1.UDFStats
+	21, // 25: volley.v1.OperatorStats.udf_errors:type_name -> volley.v1.UDFError
+	12, // 26: volley.v1.FetchRequest.task:type_name -> volley.v1.TaskID
+	5,  // 27: volley.v1.Control.Session:input_type -> volley.v1.WorkerMessage
+	3,  // 28: volley.v1.Control.Lease:input_type -> volley.v1.LeaseRequest
+	24, // 29: volley.v1.Control.FetchArtifact:input_type -> volley.v1.ArtifactRequest
+	23, // 30: volley.v1.Exchange.Fetch:input_type -> volley.v1.FetchRequest
+	1,  // 31: volley.v1.Exchange.Ping:input_type -> volley.v1.PingRequest
+	9,  // 32: volley.v1.Control.Session:output_type -> volley.v1.WorkerCommand
+	4,  // 33: volley.v1.Control.Lease:output_type -> volley.v1.LeaseReply
+	25, // 34: volley.v1.Control.FetchArtifact:output_type -> volley.v1.Chunk
+	25, // 35: volley.v1.Exchange.Fetch:output_type -> volley.v1.Chunk
+	2,  // 36: volley.v1.Exchange.Ping:output_type -> volley.v1.PingReply
+	32, // [32:37] is the sub-list for method output_type
+	27, // [27:32] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_control_proto_init() }
@@ -1876,7 +2200,7 @@ func file_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_proto_rawDesc), len(file_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

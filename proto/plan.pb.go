@@ -1098,6 +1098,11 @@ type UDF struct {
 	MemoryLimit   int64                  `protobuf:"varint,10,opt,name=memory_limit,json=memoryLimit,proto3" json:"memory_limit,omitempty"`
 	TimeoutMs     int64                  `protobuf:"varint,11,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
 	MaxGroupBytes int64                  `protobuf:"varint,12,opt,name=max_group_bytes,json=maxGroupBytes,proto3" json:"max_group_bytes,omitempty"` // of a group that the function wants whole; 0 = default
+	// What becomes of a row (or group) on which it fails: fail, null or skip; "" is
+	// the session's volley.on_error.
+	OnError       string `protobuf:"bytes,13,opt,name=on_error,json=onError,proto3" json:"on_error,omitempty"`
+	Concurrency   uint32 `protobuf:"varint,14,opt,name=concurrency,proto3" json:"concurrency,omitempty"` // calls at once on a worker; 0 = no limit
+	Version       uint32 `protobuf:"varint,15,opt,name=version,proto3" json:"version,omitempty"`         // of the function in the catalog; 0 = unknown
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1212,6 +1217,27 @@ func (x *UDF) GetTimeoutMs() int64 {
 func (x *UDF) GetMaxGroupBytes() int64 {
 	if x != nil {
 		return x.MaxGroupBytes
+	}
+	return 0
+}
+
+func (x *UDF) GetOnError() string {
+	if x != nil {
+		return x.OnError
+	}
+	return ""
+}
+
+func (x *UDF) GetConcurrency() uint32 {
+	if x != nil {
+		return x.Concurrency
+	}
+	return 0
+}
+
+func (x *UDF) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
 	}
 	return 0
 }
@@ -4656,7 +4682,7 @@ const file_plan_proto_rawDesc = "" +
 	"\x03udf\x18\x02 \x01(\v2\x0e.volley.v1.UDFR\x03udf\x12#\n" +
 	"\x04args\x18\x03 \x03(\v2\x0f.volley.v1.ExprR\x04args\x12\x12\n" +
 	"\x04site\x18\x04 \x01(\rR\x04site\x12\x1a\n" +
-	"\bposition\x18\x05 \x01(\x11R\bposition\"\x81\x03\n" +
+	"\bposition\x18\x05 \x01(\x11R\bposition\"\xd8\x03\n" +
 	"\x03UDF\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x16\n" +
 	"\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x18\n" +
@@ -4673,7 +4699,10 @@ const file_plan_proto_rawDesc = "" +
 	" \x01(\x03R\vmemoryLimit\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\v \x01(\x03R\ttimeoutMs\x12&\n" +
-	"\x0fmax_group_bytes\x18\f \x01(\x03R\rmaxGroupBytes\"R\n" +
+	"\x0fmax_group_bytes\x18\f \x01(\x03R\rmaxGroupBytes\x12\x19\n" +
+	"\bon_error\x18\r \x01(\tR\aonError\x12 \n" +
+	"\vconcurrency\x18\x0e \x01(\rR\vconcurrency\x12\x18\n" +
+	"\aversion\x18\x0f \x01(\rR\aversion\"R\n" +
 	"\x04Case\x12%\n" +
 	"\x05whens\x18\x01 \x03(\v2\x0f.volley.v1.WhenR\x05whens\x12#\n" +
 	"\x04else\x18\x02 \x01(\v2\x0f.volley.v1.ExprR\x04else\"T\n" +

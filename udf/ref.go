@@ -20,6 +20,9 @@ func RefToProto(f *function.Function) *proto.UDF {
 		Strict:      f.Strict,
 		MemoryLimit: f.UDF.MemoryLimit,
 		TimeoutMs:   f.UDF.Timeout.Milliseconds(),
+		Version:     uint32(f.UDF.Version),
+		OnError:     f.UDF.OnError,
+		Concurrency: uint32(f.UDF.Concurrency),
 	}
 	if p.Display == "" {
 		p.Display = f.Name
@@ -53,6 +56,9 @@ func FromProto(p *proto.UDF) *function.Function {
 			Display:     p.GetDisplay(),
 			MemoryLimit: p.GetMemoryLimit(),
 			Timeout:     time.Duration(p.GetTimeoutMs()) * time.Millisecond,
+			Version:     int(p.GetVersion()),
+			OnError:     p.GetOnError(),
+			Concurrency: int(p.GetConcurrency()),
 		},
 	}
 	for _, a := range p.GetArgs() {

@@ -1,0 +1,42 @@
+package coordinator
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/volleydb/volley/catalog"
+	"github.com/volleydb/volley/pgerr"
+)
+
+// maxConcurrency bounds volley.concurrency.
+const maxConcurrency = 1024
+
+// checkUDFSetting checks the settings of a function that are kept as they are
+// written: volley.on_error and volley.concurrency. known is false for others.
+func checkUDFSetting(name, val string) (known bool, err error) {
+	switch name {
+	case "volley.on_error":
+		switch val {
+		case "fail", "null", "skip":
+			return true, nil
+		}
+		return true, pgerr.New(pgerr.InvalidParameterValue, "invalid value for %s: %q", name, val).
+			WithHint("Available values: fail, null, skip.")
+	case "volley.concurrency":
+		if n, err := strconv.Atoi(strings.TrimSpace(val)); err != nil || n < 1 || n > maxConcurrency {
+			return true, pgerr.New(pgerr.InvalidParameterValue, "invalid value for %s: %q", name, val).
+				WithHint("It is the number of calls at once on a worker, from 1 to %d.", maxConcurrency)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// concurrencyOf is the limit that a function sets; 0 = none.
+func concurrencyOf(d *catalog.FunctionDef) int {
+	n, err := strconv.Atoi(strings.TrimSpace(d.Settings["volley.concurrency"]))
+	if err != nil {
+		return 0
+	}
+	return n
+}
