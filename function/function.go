@@ -84,6 +84,12 @@ type UDFRef struct {
 	Version     int           // in the catalog, 0 = unknown
 	OnError     string        // fail, null or skip; "" is the session's volley.on_error
 	Concurrency int           // calls at once on a worker, 0 = no limit
+	// MaxGroupBytes bounds the groups of a grouped map that wants them whole; 0 = default.
+	MaxGroupBytes int64
+	// BatchRows is set for a grouped map that takes that many rows at once, whatever
+	// their keys; Describes for one whose Columns depend on the arguments.
+	BatchRows int
+	Describes bool
 }
 
 // Ctx is what kernels may need of their surroundings. One per task and

@@ -23,6 +23,8 @@ func RefToProto(f *function.Function) *proto.UDF {
 		Version:     uint32(f.UDF.Version),
 		OnError:     f.UDF.OnError,
 		Concurrency: uint32(f.UDF.Concurrency),
+
+		MaxGroupBytes: f.UDF.MaxGroupBytes,
 	}
 	if p.Display == "" {
 		p.Display = f.Name
@@ -59,6 +61,8 @@ func FromProto(p *proto.UDF) *function.Function {
 			Version:     int(p.GetVersion()),
 			OnError:     p.GetOnError(),
 			Concurrency: int(p.GetConcurrency()),
+
+			MaxGroupBytes: p.GetMaxGroupBytes(),
 		},
 	}
 	for _, a := range p.GetArgs() {

@@ -25,7 +25,7 @@ type Manifest struct {
 // Function is one registered function.
 type Function struct {
 	Name       string  `json:"name"`
-	Kind       string  `json:"kind"` // scalar, aggregate, grouped_map
+	Kind       string  `json:"kind"` // scalar, aggregate, grouped_map, table, window
 	Args       []Param `json:"args"`
 	Returns    *Param  `json:"returns,omitempty"`
 	Columns    []Param `json:"columns,omitempty"`
@@ -33,7 +33,28 @@ type Function struct {
 	Doc        string  `json:"doc,omitempty"`
 	// Variadic says that the last argument, a list, takes any number of values.
 	Variadic bool `json:"variadic,omitempty"`
+	// Contract says what a grouped map wants to be given: "" or "group_stream" are
+	// the rows of a group piece by piece, "group" all of them at once, "rows" up to
+	// BatchRows rows at once, whatever their keys.
+	Contract      string `json:"contract,omitempty"`
+	BatchRows     int    `json:"batch_rows,omitempty"`
+	MaxGroupBytes int64  `json:"max_group_bytes,omitempty"`
+	// Describes says that the function computes its output columns from the
+	// arguments: see DescribeKind.
+	Describes bool `json:"describes,omitempty"`
 }
+
+// The contracts of grouped maps.
+const (
+	ContractStream = "group_stream"
+	ContractGroup  = "group"
+	ContractRows   = "rows"
+)
+
+// DescribeKind is OpenMsg.Kind of a stream that asks for the output columns of a
+// function: its one row is the arguments (NULL for those that are no constants), its
+// rows are the name and the SDK's type of each column.
+const DescribeKind = "describe"
 
 // Param is an argument, a result or a column.
 type Param struct {
@@ -54,6 +75,8 @@ type OpenMsg struct {
 	// the function's, but where it has time they say timestamp, timestamptz or date.
 	Args []string `json:"args"`
 	Out  []string `json:"out"`
+	// OutNames are the columns of a function that describes its output.
+	OutNames []string `json:"out_names,omitempty"`
 }
 
 // ErrorMsg is an error of user code or of its use.
