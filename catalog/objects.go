@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/volleydb/volley/types"
@@ -131,8 +132,34 @@ type FunctionDef struct {
 	Owner       string            `json:"owner"`
 	Comment     string            `json:"comment,omitempty"`
 	// Version counts from 1; CREATE OR REPLACE makes the next one.
-	Version int       `json:"version"`
-	Created time.Time `json:"created"`
+	Version   int       `json:"version"`
+	Created   time.Time `json:"created"`
+	CreatedBy string    `json:"created_by,omitempty"` // the role that made this version
+
+	Cost            float64 `json:"cost,omitempty"` // procost, 0 = the language's default
+	Rows            float64 `json:"rows,omitempty"` // prorows, 0 = the default
+	SecurityDefiner bool    `json:"security_definer,omitempty"`
+
+	// What follows is the same in all versions of a function, as are its names,
+	// owner and comment.
+
+	// Pinned is the version that ALTER FUNCTION … SET volley.version chose, which
+	// CREATE OR REPLACE leaves the current one; 0 when the newest is current.
+	Pinned int `json:"pinned,omitempty"`
+	// CanaryVersion takes CanaryShare of the rows, in ten-thousandths; 0 = none.
+	CanaryVersion int    `json:"canary_version,omitempty"`
+	CanaryShare   uint32 `json:"canary_share,omitempty"`
+}
+
+// WholeShare is the CanaryShare of all rows.
+const WholeShare = 10_000
+
+// Canary is the setting volley.canary as it is written, "" for none: 3:5%.
+func (f *FunctionDef) Canary() string {
+	if f.CanaryVersion == 0 {
+		return ""
+	}
+	return strconv.Itoa(f.CanaryVersion) + ":" + strconv.FormatFloat(float64(f.CanaryShare)/(WholeShare/100), 'f', -1, 64) + "%"
 }
 
 // ArgTypes returns the types of the arguments.
@@ -170,9 +197,50 @@ type Artifact struct {
 	Created  time.Time `json:"created"`
 }
 
+// Extension is an artifact all of whose functions were created together. It is
+// immutable.
+type Extension struct {
+	OID     uint32   `json:"-"`
+	Name    string   `json:"-"`
+	Schema  string   `json:"-"` // of the functions
+	Version string   `json:"version"`
+	Digest  string   `json:"digest"`
+	Members []uint32 `json:"members"` // OIDs of the functions, ascending
+	Owner   string   `json:"owner"`
+	Comment string   `json:"comment,omitempty"`
+}
+
+// Language is what functions may be written in. It is immutable.
+type Language struct {
+	OID     uint32 `json:"-"`
+	Name    string `json:"-"`
+	Trusted bool   `json:"-"` // everybody may use it unless that is revoked
+	Comment string `json:"comment,omitempty"`
+}
+
+// The languages, with Postgres' OIDs where it has them. internal and c are there
+// because built-in functions and clients name them.
+var languages = []Language{
+	{OID: 12, Name: "internal", Comment: "built-in functions"},
+	{OID: 14, Name: "sql", Trusted: true, Comment: "SQL-language functions"},
+	{OID: 15100, Name: "go", Comment: "functions in Go, in a process of their own"},
+	{OID: 15101, Name: "wasm", Trusted: true, Comment: "WebAssembly modules, in a sandbox"},
+	{OID: 15102, Name: "python", Comment: "functions in Python, in an interpreter of their own"},
+	{OID: 15103, Name: "grpc", Comment: "functions on a remote server"},
+}
+
+// DefaultACL is what ALTER DEFAULT PRIVILEGES says of the functions that a role
+// will create: in one schema, or in all when Schema is "". It is immutable. The
+// grants in one schema add to those of all.
+type DefaultACL struct {
+	Role   string
+	Schema string
+	Grants []Grant // without Object; of all schemas it starts with what everybody has
+}
+
 // Grant is one privilege of one role on one object.
 type Grant struct {
-	Object    uint32 // OID of a schema, relation or function
+	Object    uint32 // OID of a schema, relation, function or language
 	Role      string // "public" = everybody
 	Privilege string // SELECT, INSERT, UPDATE, DELETE, TRUNCATE, USAGE, CREATE, EXECUTE
 	Grantable bool

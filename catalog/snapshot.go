@@ -25,11 +25,16 @@ type Snapshot struct {
 	versions  map[uint32][]*FunctionDef // all versions, ascending
 	types     map[qname]*UserType
 	roles     map[string]*Role
+	exts      map[string]*Extension
+	langs     map[string]*Language
+	defaults  map[defaultKey]*DefaultACL
 	artifacts map[string]*Artifact
 	settings  map[string]string // ALTER DATABASE … SET, ALTER SYSTEM
 	grants    map[grantKey]Grant
-	byOID     map[uint32]any // *Schema, *Relation, *FunctionDef, *UserType, *Role
+	byOID     map[uint32]any // *Schema, *Relation, *FunctionDef, *UserType, *Role, *Extension, *Language
 }
+
+type defaultKey struct{ role, schema string }
 
 type grantKey struct {
 	object          uint32
@@ -45,6 +50,9 @@ func (s *Snapshot) clone() *Snapshot {
 	c.versions = maps.Clone(s.versions)
 	c.types = maps.Clone(s.types)
 	c.roles = maps.Clone(s.roles)
+	c.exts = maps.Clone(s.exts)
+	c.langs = maps.Clone(s.langs)
+	c.defaults = maps.Clone(s.defaults)
 	c.artifacts = maps.Clone(s.artifacts)
 	c.settings = maps.Clone(s.settings)
 	c.grants = maps.Clone(s.grants)
@@ -53,7 +61,7 @@ func (s *Snapshot) clone() *Snapshot {
 }
 
 func emptySnapshot(st *Store) *Snapshot {
-	return &Snapshot{
+	s := &Snapshot{
 		store:     st,
 		schemas:   map[string]*Schema{},
 		relations: map[qname]*Relation{},
@@ -61,11 +69,18 @@ func emptySnapshot(st *Store) *Snapshot {
 		versions:  map[uint32][]*FunctionDef{},
 		types:     map[qname]*UserType{},
 		roles:     map[string]*Role{},
+		exts:      map[string]*Extension{},
+		langs:     map[string]*Language{},
+		defaults:  map[defaultKey]*DefaultACL{},
 		artifacts: map[string]*Artifact{},
 		settings:  map[string]string{},
 		grants:    map[grantKey]Grant{},
 		byOID:     map[uint32]any{},
 	}
+	for i := range languages {
+		s.putLanguage(&languages[i])
+	}
+	return s
 }
 
 // Version counts the committed changes.
@@ -151,7 +166,7 @@ func (s *Snapshot) Settings() map[string]string { return maps.Clone(s.settings) 
 func (s *Snapshot) Grants(object uint32) []Grant {
 	var out []Grant
 	for k, g := range s.grants {
-		if k.object == object {
+		if k.object == object && k.role != aclMark {
 			out = append(out, g)
 		}
 	}
@@ -174,8 +189,10 @@ func (s *Snapshot) HasPrivilege(role string, object uint32, privilege string) bo
 			return true
 		}
 	}
-	_, ok := s.grants[grantKey{object, "public", privilege}]
-	return ok
+	if _, ok := s.grants[grantKey{object, "public", privilege}]; ok {
+		return true
+	}
+	return s.publicByDefault(object) && !s.HasACL(object)
 }
 
 // memberships returns role and all roles it belongs to, directly or not.
@@ -207,6 +224,10 @@ func (s *Snapshot) ownerOf(oid uint32) string {
 		return o.Owner
 	case *UserType:
 		return o.Owner
+	case *Extension:
+		return o.Owner
+	case *Language:
+		return BootstrapRole
 	}
 	return ""
 }

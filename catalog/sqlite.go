@@ -46,6 +46,12 @@ var migrations = []string{
 		object INTEGER NOT NULL, role TEXT NOT NULL, privilege TEXT NOT NULL, grantable INTEGER NOT NULL,
 		PRIMARY KEY (object, role, privilege)
 	) STRICT;`,
+	`CREATE UNIQUE INDEX extension_names ON objects (name) WHERE kind = 'extension';
+	CREATE TABLE default_privileges (
+		role TEXT NOT NULL, schema TEXT NOT NULL, -- '' for all schemas
+		def TEXT NOT NULL, -- JSON: the grants on functions
+		PRIMARY KEY (role, schema)
+	) STRICT;`,
 }
 
 func dbError(err error, what string) error {
@@ -204,6 +210,15 @@ func (s *Store) load(ctx context.Context) (*Snapshot, error) {
 		d.settings[k] = v
 		return err
 	})
+	read(`SELECT role, schema, def FROM default_privileges`, func(r *sql.Rows) error {
+		a := &DefaultACL{}
+		var def []byte
+		if err := r.Scan(&a.Role, &a.Schema, &def); err != nil {
+			return err
+		}
+		d.defaults[defaultKey{a.Role, a.Schema}] = a
+		return json.Unmarshal(def, &a.Grants)
+	})
 	read(`SELECT object, role, privilege, grantable FROM grants`, func(r *sql.Rows) error {
 		var g Grant
 		err := r.Scan(&g.Object, &g.Role, &g.Privilege, &g.Grantable)
@@ -239,6 +254,19 @@ func (s *Snapshot) decode(oid uint32, kind, schema, name string, def []byte, fil
 		o := &FunctionDef{OID: oid, Schema: schema, Name: name}
 		s.putFunction(o)
 		return json.Unmarshal(def, o)
+	case "extension":
+		o := &Extension{OID: oid, Schema: schema, Name: name}
+		s.putExtension(o)
+		return json.Unmarshal(def, o)
+	case "language":
+		old := byOID[Language](s, oid)
+		if old == nil {
+			break
+		}
+		o := *old
+		o.Comment = ""
+		s.putLanguage(&o)
+		return json.Unmarshal(def, &o)
 	}
 	return pgerr.New(pgerr.DataCorrupted, "catalog: object %d is of unknown kind \"%s\"", oid, kind)
 }
@@ -256,6 +284,10 @@ func identity(o any) (kind, schema, name string) {
 		return "type", o.Schema, o.Name
 	case *FunctionDef:
 		return "function", o.Schema, o.Name
+	case *Extension:
+		return "extension", o.Schema, o.Name
+	case *Language:
+		return "language", "", o.Name
 	}
 	panic("catalog: unknown object")
 }
@@ -340,6 +372,13 @@ func (s *Store) save(ctx context.Context, tx *sql.Tx, old, new *Snapshot) error 
 	diffMaps(old.settings, new.settings,
 		func(k string) { exec(`DELETE FROM settings WHERE name = ?`, k) },
 		func(k, v string) { exec(`INSERT OR REPLACE INTO settings VALUES (?, ?)`, k, v) })
+	diffMaps(old.defaults, new.defaults,
+		func(k defaultKey) {
+			exec(`DELETE FROM default_privileges WHERE role = ? AND schema = ?`, k.role, k.schema)
+		},
+		func(k defaultKey, a *DefaultACL) {
+			exec(`INSERT OR REPLACE INTO default_privileges VALUES (?, ?, ?)`, k.role, k.schema, def(a.Grants))
+		})
 	diffMaps(old.grants, new.grants,
 		func(k grantKey) {
 			exec(`DELETE FROM grants WHERE object = ? AND role = ? AND privilege = ?`, k.object, k.role, k.privilege)

@@ -46,6 +46,8 @@ func (s *Snapshot) remove(o any) {
 			delete(s.functions, q)
 		}
 		delete(s.versions, o.OID)
+	case *Extension:
+		delete(s.exts, o.Name)
 	}
 	oid := oidOf(o)
 	delete(s.byOID, oid)
@@ -64,6 +66,10 @@ func oidOf(o any) uint32 {
 		return o.OID
 	case *UserType:
 		return o.OID
+	case *Extension:
+		return o.OID
+	case *Language:
+		return o.OID
 	}
 	return 0
 }
@@ -81,6 +87,10 @@ func describe(o any) string {
 		return "type " + qualified(o.Schema, o.Name)
 	case *FunctionDef:
 		return "function " + qualified(o.Schema, o.Signature())
+	case *Extension:
+		return "extension " + o.Name
+	case *Language:
+		return "language " + o.Name
 	}
 	return "object"
 }
@@ -101,79 +111,6 @@ func (f *FunctionDef) Signature() string {
 	return f.Name + "(" + strings.Join(ts, ",") + ")"
 }
 
-// CreateFunction adds a function, or with replace its next version; 42723.
-func (tx *Tx) CreateFunction(f FunctionDef, replace bool) (*FunctionDef, error) {
-	oid, now := tx.store.newOID(), time.Now().UTC()
-	out := &f
-	return out, tx.do(func(d *Snapshot) error {
-		if err := d.userSchema(f.Schema); err != nil {
-			return err
-		}
-		def := f
-		def.OID, def.Version, def.Created = oid, 1, now
-		if old := d.Function(f.Schema, f.Name, f.ArgTypes()); old != nil {
-			if !replace {
-				return pgerr.New(pgerr.DuplicateFunction, "function \"%s\" already exists with same argument types", f.Name)
-			}
-			if old.Kind != f.Kind {
-				return pgerr.New(pgerr.WrongObjectType, "cannot change routine kind").
-					WithDetail("\"%s\" is of another kind.", f.Name)
-			}
-			if old.Returns != f.Returns || old.SetOf != f.SetOf || !slices.EqualFunc(old.Columns, f.Columns,
-				func(a, b Column) bool { return a.Name == b.Name && a.Type == b.Type }) {
-				return pgerr.New(pgerr.InvalidFunctionDefinition, "cannot change return type of existing function").
-					WithHint("Use DROP FUNCTION %s first.", old.Signature())
-			}
-			vs := d.versions[old.OID]
-			def.OID, def.Version = old.OID, vs[len(vs)-1].Version+1
-			def.Owner, def.Comment = old.Owner, old.Comment
-		}
-		*out = def
-		c := def
-		d.putFunction(&c)
-		d.versions[c.OID] = append(slices.Clip(d.versions[c.OID]), &c)
-		return nil
-	})
-}
-
-// DropFunction removes a function with all its versions; 42883.
-func (tx *Tx) DropFunction(oid uint32, cascade bool) (gone Dropped, err error) {
-	err = tx.do(func(d *Snapshot) error {
-		gone = nil
-		f := d.FunctionByOID(oid)
-		if f == nil {
-			return noFunction(oid)
-		}
-		if err := d.mayDrop(f, cascade); err != nil {
-			return err
-		}
-		gone = d.removeTree(f)
-		return nil
-	})
-	return gone, err
-}
-
-func noFunction(oid uint32) error {
-	return pgerr.New(pgerr.UndefinedFunction, "function with OID %d does not exist", oid)
-}
-
-// UseFunctionVersion makes an earlier (or later) version the current one.
-func (tx *Tx) UseFunctionVersion(oid uint32, version int) error {
-	return tx.do(func(d *Snapshot) error {
-		f := d.FunctionByOID(oid)
-		if f == nil {
-			return noFunction(oid)
-		}
-		for _, v := range d.versions[oid] {
-			if v.Version == version {
-				d.putFunction(v)
-				return nil
-			}
-		}
-		return pgerr.New(pgerr.UndefinedObject, "function %s has no version %d", f.Signature(), version)
-	})
-}
-
 // CommentOn sets the comment of an object by OID, or of a relation's column
 // (column > 0, counted from 1); "" removes it.
 func (tx *Tx) CommentOn(oid uint32, column int, comment string) error {
@@ -192,12 +129,15 @@ func (tx *Tx) CommentOn(oid uint32, column int, comment string) error {
 			c.Comment = comment
 			d.putRole(&c)
 		case *FunctionDef:
+			d.alterVersions(o, func(f *FunctionDef) { f.Comment = comment })
+		case *Extension:
 			c := *o
 			c.Comment = comment
-			d.putFunction(&c)
-			vs := slices.Clone(d.versions[oid])
-			vs[slices.Index(vs, o)] = &c
-			d.versions[oid] = vs
+			d.putExtension(&c)
+		case *Language:
+			c := *o
+			c.Comment = comment
+			d.putLanguage(&c)
 		case *Relation:
 			c := *o
 			if column == 0 {
@@ -237,12 +177,7 @@ func (tx *Tx) AlterOwner(oid uint32, role string) error {
 			c.Owner = role
 			d.putRelation(&c)
 		case *FunctionDef:
-			c := *o
-			c.Owner = role
-			d.putFunction(&c)
-			vs := slices.Clone(d.versions[oid])
-			vs[slices.Index(vs, o)] = &c
-			d.versions[oid] = vs
+			d.alterVersions(o, func(f *FunctionDef) { f.Owner = role })
 		default:
 			return pgerr.New(pgerr.UndefinedObject, "object with OID %d does not exist", oid)
 		}
@@ -318,6 +253,7 @@ func (tx *Tx) DropRole(name string) error {
 				details = append(details, "privileges for "+describe(d.byOID[k.object]))
 			}
 		}
+		details = append(details, d.defaultsOf(name)...)
 		if r.OID == BootstrapOID {
 			return pgerr.New(pgerr.DependentObjectsStillExist, "cannot drop role %s because it is required by the database system", name)
 		}
@@ -378,28 +314,6 @@ func (tx *Tx) DropArtifact(digest string) error {
 			}
 		}
 		delete(d.artifacts, digest)
-		return nil
-	})
-}
-
-// GrantPrivilege adds a grant; 42704 for a role or object that does not exist.
-func (tx *Tx) GrantPrivilege(g Grant) error {
-	return tx.do(func(d *Snapshot) error {
-		if g.Role != "public" && d.roles[g.Role] == nil {
-			return noRole(g.Role)
-		}
-		if d.byOID[g.Object] == nil {
-			return pgerr.New(pgerr.UndefinedObject, "object with OID %d does not exist", g.Object)
-		}
-		d.grants[grantKey{g.Object, g.Role, g.Privilege}] = g
-		return nil
-	})
-}
-
-// RevokePrivilege removes a grant; revoking what is not granted is a no-op.
-func (tx *Tx) RevokePrivilege(object uint32, role, privilege string) error {
-	return tx.do(func(d *Snapshot) error {
-		delete(d.grants, grantKey{object, role, privilege})
 		return nil
 	})
 }

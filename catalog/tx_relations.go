@@ -49,8 +49,13 @@ func (tx *Tx) DropSchema(name string, cascade bool) (gone Dropped, err error) {
 				inside = append(inside, r)
 			}
 		}
+		for _, e := range d.Extensions() {
+			if e.Schema == name {
+				inside = append(inside, e)
+			}
+		}
 		for _, f := range d.AllFunctions() {
-			if f.Schema == name {
+			if f.Schema == name && d.extensionOf(f.OID) == nil {
 				inside = append(inside, f)
 			}
 		}
@@ -275,8 +280,16 @@ func (s *Snapshot) mayDrop(o any, cascade bool) error {
 		return nil
 	}
 	var details []string
-	for _, u := range s.users(oidOf(o)) {
-		details = append(details, describe(u)+" depends on "+describe(o))
+	needed := []any{o}
+	if e, ok := o.(*Extension); ok {
+		for _, m := range e.Members {
+			needed = append(needed, s.byOID[m])
+		}
+	}
+	for _, n := range needed {
+		for _, u := range s.users(oidOf(n)) {
+			details = append(details, describe(u)+" depends on "+describe(n))
+		}
 	}
 	if details == nil {
 		return nil
@@ -287,6 +300,13 @@ func (s *Snapshot) mayDrop(o any, cascade bool) error {
 // removeTree removes o and all that depends on it, and names the latter.
 func (s *Snapshot) removeTree(o any) (gone Dropped) {
 	s.remove(o)
+	if e, ok := o.(*Extension); ok {
+		for _, m := range e.Members {
+			if f := s.FunctionByOID(m); f != nil {
+				gone = append(gone, s.removeTree(f)...)
+			}
+		}
+	}
 	for _, u := range s.users(oidOf(o)) {
 		if s.RelationByOID(u.OID) != nil {
 			gone = append(gone, describe(u))

@@ -2,6 +2,8 @@ package coordinator
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -183,6 +185,7 @@ func (x *statement) createView(ctx context.Context, n *pg.ViewStmt) (*Result, er
 	if err != nil {
 		return nil, err
 	}
+	x.uses = map[uint32]bool{}
 	q, err := planner.Bind(ctx, x.st, n.Query, nil, x.options())
 	if err != nil {
 		return nil, err
@@ -219,7 +222,8 @@ func (x *statement) createView(ctx context.Context, n *pg.ViewStmt) (*Result, er
 	return done("CREATE VIEW"), nil
 }
 
-// depends lists the user objects that a query names.
+// depends lists the user objects that a query names, and the functions that
+// binding it has found.
 func (x *statement) depends(n *pg.Node) []uint32 {
 	seen := map[uint32]bool{}
 	var out []uint32
@@ -243,20 +247,11 @@ func (x *statement) depends(n *pg.Node) []uint32 {
 		if c := n.GetTypeCast(); c != nil && c.TypeName != nil {
 			x.typeOIDs(c.TypeName, add)
 		}
-		if f := n.GetFuncCall(); f != nil {
-			schemas := x.view.SearchPath
-			name := f.Funcname[len(f.Funcname)-1].GetString_().GetSval()
-			if len(f.Funcname) > 1 {
-				schemas = []string{f.Funcname[len(f.Funcname)-2].GetString_().GetSval()}
-			}
-			for _, s := range schemas {
-				for _, d := range x.snap.Functions(s, name) {
-					add(d.OID)
-				}
-			}
-		}
 		return true
 	})
+	for _, oid := range slices.Sorted(maps.Keys(x.uses)) {
+		add(oid)
+	}
 	return out
 }
 
@@ -320,7 +315,21 @@ func (x *statement) drop(ctx context.Context, n *pg.DropStmt) (*Result, error) {
 			if err != nil {
 				return nil, err
 			}
+			if err := x.mustOwnFunction(f); err != nil {
+				return nil, err
+			}
 			return tx.DropFunction(f.OID, cascade)
+		}
+	case pg.ObjectType_OBJECT_EXTENSION:
+		tag = "DROP EXTENSION"
+		one = func(tx *catalog.Tx, o *pg.Node) (catalog.Dropped, error) {
+			_, name := objectName(o)
+			if e := tx.Snapshot().Extension(name); e != nil {
+				if err := x.mustOwn(e.OID, "extension", name); err != nil {
+					return nil, err
+				}
+			}
+			return tx.DropExtension(name, cascade)
 		}
 	case pg.ObjectType_OBJECT_TYPE:
 		tag = "DROP TYPE"
@@ -426,6 +435,9 @@ func (x *statement) truncate(ctx context.Context, n *pg.TruncateStmt) (*Result, 
 }
 
 func (x *statement) rename(ctx context.Context, n *pg.RenameStmt) (*Result, error) {
+	if functionObject(n.RenameType) {
+		return x.renameFunction(ctx, n)
+	}
 	if n.RenameType != pg.ObjectType_OBJECT_TABLE && n.RenameType != pg.ObjectType_OBJECT_VIEW {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "ALTER … RENAME of a %s is not supported", strings.ToLower(strings.TrimPrefix(n.RenameType.String(), "OBJECT_")))
 	}
@@ -482,12 +494,35 @@ func (x *statement) comment(ctx context.Context, n *pg.CommentStmt) (*Result, er
 			return nil, pgerr.New(pgerr.InvalidSchemaName, "schema %q does not exist", name)
 		}
 		oid = sc.OID
-	case pg.ObjectType_OBJECT_FUNCTION, pg.ObjectType_OBJECT_AGGREGATE:
+	case pg.ObjectType_OBJECT_FUNCTION, pg.ObjectType_OBJECT_AGGREGATE, pg.ObjectType_OBJECT_ROUTINE:
 		f, err := x.findFunction(x.snap, n.Object.GetObjectWithArgs(), n.Objtype)
 		if err != nil {
 			return nil, err
 		}
+		if err := x.mustOwnFunction(f); err != nil {
+			return nil, err
+		}
 		oid = f.OID
+	case pg.ObjectType_OBJECT_EXTENSION:
+		_, name := objectName(n.Object)
+		e := x.snap.Extension(name)
+		if e == nil {
+			return nil, pgerr.New(pgerr.UndefinedObject, "extension %q does not exist", name)
+		}
+		if err := x.mustOwn(e.OID, "extension", name); err != nil {
+			return nil, err
+		}
+		oid = e.OID
+	case pg.ObjectType_OBJECT_LANGUAGE:
+		_, name := objectName(n.Object)
+		l := x.snap.Language(name)
+		if l == nil {
+			return nil, pgerr.New(pgerr.UndefinedObject, "language %q does not exist", name)
+		}
+		if err := x.mustOwn(l.OID, "language", name); err != nil {
+			return nil, err
+		}
+		oid = l.OID
 	default:
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "COMMENT ON %s is not supported", strings.TrimPrefix(n.Objtype.String(), "OBJECT_"))
 	}

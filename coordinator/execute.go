@@ -109,6 +109,20 @@ func (x *statement) execute(ctx context.Context) (*Result, error) {
 		return x.truncate(ctx, n.TruncateStmt)
 	case *pg.Node_RenameStmt:
 		return x.rename(ctx, n.RenameStmt)
+	case *pg.Node_AlterFunctionStmt:
+		return x.alterFunction(ctx, n.AlterFunctionStmt)
+	case *pg.Node_AlterOwnerStmt:
+		return x.alterOwner(ctx, n.AlterOwnerStmt)
+	case *pg.Node_AlterObjectSchemaStmt:
+		return x.alterSchema(ctx, n.AlterObjectSchemaStmt)
+	case *pg.Node_GrantStmt:
+		return x.grant(ctx, n.GrantStmt)
+	case *pg.Node_AlterDefaultPrivilegesStmt:
+		return x.alterDefaultPrivileges(ctx, n.AlterDefaultPrivilegesStmt)
+	case *pg.Node_CreateExtensionStmt:
+		return x.createExtension(ctx, n.CreateExtensionStmt)
+	case *pg.Node_AlterExtensionStmt:
+		return x.alterExtension(ctx, n.AlterExtensionStmt)
 	case *pg.Node_CommentStmt:
 		return x.comment(ctx, n.CommentStmt)
 	case *pg.Node_CreateFunctionStmt:

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +37,8 @@ type definition struct {
 	memory       int64
 	timeout      time.Duration
 	settings     map[string]string
+	cost, rows   float64
+	definer      bool
 	aggregate    bool
 	replace      bool
 	pos          int
@@ -123,7 +127,19 @@ func (x *statement) functionOption(ctx context.Context, d *definition, e *pg.Def
 	case "strict":
 		v := e.Arg.GetBoolean().GetBoolval()
 		d.strict = &v
-	case "parallel", "security", "leakproof", "cost", "rows":
+	case "security":
+		d.definer = e.Arg.GetBoolean().GetBoolval()
+	case "cost", "rows":
+		v, err := numericOption(e)
+		if err != nil || !(v > 0) {
+			return pgerr.New(pgerr.InvalidParameterValue, "%s must be positive", strings.ToUpper(e.Defname)).At(pos)
+		}
+		if e.Defname == "cost" {
+			d.cost = v
+		} else {
+			d.rows = v
+		}
+	case "parallel", "leakproof":
 		// Accepted: how a function is run is decided by measurement, and it
 		// always runs in a process of its own.
 	case "set":
@@ -132,6 +148,14 @@ func (x *statement) functionOption(ctx context.Context, d *definition, e *pg.Def
 		return pgerr.New(pgerr.FeatureNotSupported, "function option %s is not supported", strings.ToUpper(e.Defname)).At(pos)
 	}
 	return nil
+}
+
+// numericOption is the number of COST and ROWS.
+func numericOption(e *pg.DefElem) (float64, error) {
+	if f := e.Arg.GetFloat(); f != nil {
+		return strconv.ParseFloat(f.Fval, 64)
+	}
+	return float64(e.Arg.GetInteger().GetIval()), nil
 }
 
 // functionSetting is SET volley.memory = '64MB' and SET volley.timeout = '10s'.
@@ -263,6 +287,9 @@ func (x *statement) define(ctx context.Context, n *pg.DefineStmt) (*Result, erro
 
 // defineFunction checks a definition against its artifact and stores it.
 func (x *statement) defineFunction(ctx context.Context, d *definition, tag string) (*Result, error) {
+	if err := x.mayDefine(d); err != nil {
+		return nil, err
+	}
 	switch strings.ToLower(d.language) {
 	case "go":
 	case "":
@@ -337,7 +364,7 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	}
 	def := catalog.FunctionDef{Schema: d.schema, Name: d.name, Kind: catalog.FuncKind(kind), Args: d.args, Returns: d.returns, Columns: d.columns,
 		SetOf: d.table, Language: "go", Digest: digest, Symbol: mf.Name, Source: d.artifact, Volatility: uint8(v),
-		MemoryLimit: d.memory, Timeout: d.timeout, Settings: d.settings, Owner: x.s.o.User}
+		MemoryLimit: d.memory, Timeout: d.timeout, Settings: d.settings, Owner: x.s.o.User, Cost: d.cost, Rows: d.rows, SecurityDefiner: d.definer}
 	if d.strict != nil {
 		def.Strict = *d.strict
 	}
@@ -364,13 +391,42 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 		if err := tx.PutArtifact(catalog.Artifact{Digest: digest, Name: m.Name, Manifest: manifest, Owner: x.s.o.User}); err != nil {
 			return err
 		}
-		_, err := tx.CreateFunction(def, d.replace)
-		return err
+		return x.putFunction(tx, def, d.replace)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return done(tag), nil
+}
+
+// mayDefine checks that the user may create a function in its language, and
+// replace the one that is there.
+func (x *statement) mayDefine(d *definition) error {
+	if err := x.mayUseLanguage(d.language); err != nil {
+		return err
+	}
+	var types []types.Type
+	for _, a := range d.args {
+		types = append(types, a.Type)
+	}
+	if old := x.snap.Function(d.schema, d.name, types); old != nil && d.replace {
+		return x.mustOwnFunction(old)
+	}
+	return nil
+}
+
+// putFunction stores a function or its next version. Where a pin keeps that one
+// from being called the client is told.
+func (x *statement) putFunction(tx *catalog.Tx, def catalog.FunctionDef, replace bool) error {
+	f, err := tx.CreateFunction(def, replace)
+	if err != nil {
+		return x.unqualified(err)
+	}
+	if f.Pinned != 0 && f.Pinned != f.Version {
+		x.s.notice("NOTICE", "00000", fmt.Sprintf("function %s keeps version %d, and this one is %d", f.Signature(), f.Pinned, f.Version),
+			"ALTER FUNCTION … RESET volley.version takes the newest.")
+	}
+	return nil
 }
 
 func sameTypes(a, b []types.Type) bool {

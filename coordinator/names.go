@@ -26,6 +26,12 @@ type names struct {
 	s    *Session
 	snap *catalog.Snapshot
 	view *pgcatalog.View
+	// uses collects the functions that the statement itself calls; may be nil.
+	uses map[uint32]bool
+
+	pins       []pin // of the setting volley.function_versions
+	pinsRead   bool
+	made, arms map[*catalog.FunctionDef]*function.Function
 }
 
 // path is the search path with pg_catalog first, as Postgres has it.
@@ -86,20 +92,6 @@ func (n *names) RelationNames() []string {
 			if r.Schema == p {
 				out = append(out, r.Name)
 			}
-		}
-	}
-	return out
-}
-
-func (n *names) Functions(schema, name string) []*function.Function {
-	schemas := []string{schema}
-	if schema == "" {
-		schemas = n.view.SearchPath
-	}
-	var out []*function.Function
-	for _, sc := range schemas {
-		for _, d := range n.snap.Functions(sc, name) {
-			out = append(out, functionOf(d))
 		}
 	}
 	return out

@@ -64,8 +64,9 @@ type statement struct {
 	params  []*planner.Const
 	ptypes  []types.Type
 	prepare bool
-	trace   *[]traced // the plans that ran, for EXPLAIN ANALYZE
-	phase   string    // what the next of them is for
+	uses    map[uint32]bool // collects the functions that a view calls
+	trace   *[]traced       // the plans that ran, for EXPLAIN ANALYZE
+	phase   string          // what the next of them is for
 	id      string
 	cancel  context.CancelFunc
 	closed  bool
@@ -454,7 +455,7 @@ func (x *statement) close() {
 
 // options are what the planner gets.
 func (x *statement) options() *planner.Options {
-	return &planner.Options{Catalog: &names{x.s, x.snap, x.view}, Files: files{x.s.c.files}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params,
+	return &planner.Options{Catalog: x.names(), Files: files{x.s.c.files}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params,
 		RowsPerTask: x.s.settings.int("volley.rows_per_task")}
 }
 

@@ -54,6 +54,8 @@ var settingsTable = append([]setting{
 		}},
 	{name: "volley.on_error", kind: "enum", def: "fail", enum: []string{"fail", "null", "skip"}, category: "Volley / Execution",
 		doc: "What becomes of a row on which a user-defined function fails: the statement fails, the result is NULL, or the row is left out. The latter two write the row into volley.udf_errors."},
+	{name: "volley.function_versions", kind: "string", def: "", category: "Volley / Execution", check: checkPins,
+		doc: "Versions of functions that the session calls whatever the current ones are: 'public.score=2, g=1'."},
 	{name: "volley.dialect", kind: "enum", def: "postgres", enum: []string{"postgres", "mysql"}, category: "Volley / Execution",
 		doc: "Dialect in which the statements of the next message are written."},
 	{name: "volley.batch_rows", kind: "integer", def: "16384", min: 64, max: 1 << 16, category: "Volley / Execution",

@@ -12,7 +12,7 @@ import (
 	"github.com/volleydb/volley/types"
 )
 
-func (x *statement) names() *names { return &names{x.s, x.snap, x.view} }
+func (x *statement) names() *names { return &names{s: x.s, snap: x.snap, view: x.view, uses: x.uses} }
 
 // Type finds a user's type, or the row type of a table or view.
 func (n *names) Type(schema, name string) (types.Type, bool) {

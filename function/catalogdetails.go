@@ -39,6 +39,7 @@ var grantable = map[string][]string{
 	"column":     {"SELECT", "INSERT", "UPDATE", "REFERENCES"},
 	"schema":     {"CREATE", "USAGE"},
 	"function":   {"EXECUTE"},
+	"language":   {"USAGE"},
 }
 
 // privileges reads a list such as "SELECT, INSERT WITH GRANT OPTION", any of
@@ -68,6 +69,9 @@ func (r *row) object(kind string, k int, cat CatalogLookup) (oid uint32, ok bool
 			if _, ok = builtins().byOID(oid); !ok {
 				_, _, ok = cat.FunctionName(oid)
 			}
+		case "language":
+			d, _ := cat.(CatalogDetails)
+			ok = d != nil && d.LanguageName(oid) != ""
 		default:
 			_, _, ok = cat.RelationName(oid)
 		}
@@ -78,6 +82,13 @@ func (r *row) object(kind string, k int, cat CatalogLookup) (oid uint32, ok bool
 		oid, err = lookupReg(r.c, r.str(k), types.T(types.Regnamespace))
 	case "function":
 		oid, err = lookupReg(r.c, r.str(k), types.T(types.Regprocedure))
+	case "language":
+		if d, _ := cat.(CatalogDetails); d != nil {
+			oid = d.LanguageOID(r.str(k))
+		}
+		if oid == 0 {
+			err = pgerr.New(pgerr.UndefinedObject, "language \"%s\" does not exist", r.str(k))
+		}
 	default:
 		oid, err = cat.RelationOID(r.str(k))
 	}
@@ -170,6 +181,9 @@ func registerDetails(r *registry) {
 		}
 		return d.Comment("pg_class", uint32(r.i64(0)), int32(r.int(1)))
 	}), stable, doc("get description for table column"))
+	r.scalar("pg_describe_object(oid,oid,int4) text", description(func(d CatalogDetails, r *row) (string, bool) {
+		return d.Describe(uint32(r.i64(0)), uint32(r.i64(1)), int32(r.int(2)))
+	}), stable, doc("get identification of SQL object"))
 
 	yes := always1(types.Bool, true)
 	for _, kind := range []string{"table", "any_column", "schema", "function", "database", "sequence", "type", "language", "tablespace", "server", "foreign_data_wrapper"} {

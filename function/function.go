@@ -72,6 +72,11 @@ type Function struct {
 
 	// UDF is set for user-defined functions in a plugin.
 	UDF *UDFRef
+	// Canary is the version that some of a scalar function's rows go to; nil for none.
+	Canary *Canary
+	// Definer is the role with whose rights the body of a SECURITY DEFINER
+	// function in SQL is bound; "" is the caller's.
+	Definer string
 }
 
 // UDFRef names user code: what to fetch, verify and call.
@@ -146,6 +151,11 @@ type CatalogDetails interface {
 	HasPrivilege(role string, object uint32, privilege string) bool
 	// FunctionArgTypes gives the types that a function takes, as OIDs.
 	FunctionArgTypes(oid uint32) []uint32
+	// LanguageOID and LanguageName give 0 and "" where there is no such language.
+	LanguageOID(name string) uint32
+	LanguageName(oid uint32) string
+	// Describe names an object as pg_describe_object does.
+	Describe(class, oid uint32, sub int32) (string, bool)
 }
 
 // EvalFunc computes one vector of n rows from arguments of n rows each, Flat or

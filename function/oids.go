@@ -1104,6 +1104,7 @@ var procOIDs = map[string]uint32{
 	"pg_collation_is_visible(oid)":                              3815,
 	"pg_column_is_updatable(regclass,int2,bool)":                3843,
 	"pg_conversion_is_visible(oid)":                             2093,
+	"pg_describe_object(oid,oid,int4)":                          3537,
 	"pg_database_size(name)":                                    2168,
 	"pg_database_size(oid)":                                     2324,
 	"pg_encoding_to_char(int4)":                                 1597,

@@ -71,6 +71,7 @@ func buildRegistry() *registry {
 		family(r)
 	}
 	registerArrayOps(r)
+	registerCanary(r)
 	r.registerFields()
 	for name, fs := range r.byName {
 		if fs[0].Op == "" {

@@ -142,6 +142,9 @@ type binder struct {
 	tables *uint32 // working tables of recursive queries so far
 	depth  int
 	views  int // nesting of views, against a view of itself
+	// definer is in whose name functions are called: the owner of the SECURITY
+	// DEFINER function whose body is bound, "" for the session's user.
+	definer string
 	// infer says that parameters have no values yet.
 	infer bool
 }

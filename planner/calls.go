@@ -87,6 +87,9 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 	}
 	if len(cands) == 0 {
 		e := pgerr.New(pgerr.UndefinedFunction, "function %s(%s) does not exist", shown, typeList(typesOf(args))).At(b.pos(fc.Location))
+		if h := b.functionHint(schema, name); h != "" {
+			return nil, nil, none, e.WithHint("%s", h)
+		}
 		names := append(function.Names(), FileFunctionNames()...)
 		if b.o.Catalog != nil {
 			names = append(names, b.o.Catalog.FunctionNames()...)
@@ -103,6 +106,9 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 			pe = signatureHint(pe, cands)
 		}
 		return nil, nil, none, b.at(pe, fc.Location)
+	}
+	if err := b.mayCall(f); err != nil {
+		return nil, nil, none, b.at(err, fc.Location)
 	}
 	for i := range args {
 		if args[i], err = b.coerce(args[i], ats[i], function.Implicit, "argument of "+shown); err != nil {
@@ -242,6 +248,9 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 		if name != "count" {
 			for _, f := range b.candidates(schema, name) {
 				if f.Kind == function.Aggregate && len(f.Args) == 0 {
+					if err := b.mayCall(f); err != nil {
+						return nil, b.at(err, fc.Location)
+					}
 					return sc.aggOrWindow(fc, f, nil, f.Returns)
 				}
 			}

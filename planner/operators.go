@@ -12,6 +12,9 @@ import (
 
 // call makes a call, folded where it is constant.
 func (b *binder) call(f *function.Function, args []Expr, t types.Type, loc int32) Expr {
+	if f.Canary != nil && f.Kind == function.Scalar {
+		return b.canary(f, args, t, loc)
+	}
 	c := &Call{F: f, Args: args, T: t, Pos: b.pos(loc)}
 	if f.Volatility == function.Volatile {
 		*b.sites++

@@ -6,6 +6,8 @@ const volleyTables = `
 workers 15001 v
 	id text, address text, state text, version text, slots int4, running int4, memory_bytes int8?, started timestamptz?,
 	last_seen timestamptz?
+function_versions 15004 v
+	function text, version int4, digest text?, created_by name?, created_at timestamptz?, active bool, canary float8?
 artifacts 15002 v
 	digest text, name text, size int8, owner name, created timestamptz?, manifest text?
 functions 15003 v

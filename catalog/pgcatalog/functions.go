@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"hash/fnv"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -54,18 +55,24 @@ func (p *procRow) acl() []string {
 
 // rowCount is prorows, the planner's guess for a set.
 func (p *procRow) rowCount() float32 {
-	if p.retSet {
-		return expectedSetRows
+	switch {
+	case !p.retSet:
+		return 0
+	case p.def != nil && p.def.Rows > 0:
+		return float32(p.def.Rows)
 	}
-	return 0
+	return expectedSetRows
 }
 
 // cost is procost.
 func (p *procRow) cost() float32 {
-	if p.def != nil {
-		return 100
+	switch {
+	case p.def == nil:
+		return 1
+	case p.def.Cost > 0:
+		return float32(p.def.Cost)
 	}
-	return 1
+	return 100
 }
 
 var prokinds = map[function.Kind]byte{function.Scalar: 'f', function.Aggregate: 'a', function.Window: 'w', function.Table: 'f', function.GroupedMap: 'f'}
@@ -151,6 +158,12 @@ func (v *View) user(f *catalog.FunctionDef) procRow {
 	for k, s := range f.Settings {
 		p.config = append(p.config, k+"="+s)
 	}
+	if f.Pinned > 0 {
+		p.config = append(p.config, "volley.version="+strconv.Itoa(f.Pinned))
+	}
+	if c := f.Canary(); c != "" {
+		p.config = append(p.config, "volley.canary="+c)
+	}
 	slices.Sort(p.config)
 	return p
 }
@@ -177,10 +190,16 @@ func languageOID(name string) uint32 {
 		return 14
 	case "go":
 		return goLanguageOID
+	case "wasm":
+		return goLanguageOID + 1
+	case "python":
+		return goLanguageOID + 2
+	case "grpc":
+		return goLanguageOID + 3
 	}
 	h := fnv.New32a()
 	h.Write([]byte(name))
-	return goLanguageOID + 1 + h.Sum32()%800
+	return goLanguageOID + 4 + h.Sum32()%800
 }
 
 // What builtinProcs keeps.
@@ -310,11 +329,25 @@ func (p *procRow) definition() string {
 	if p.strict {
 		opts = append(opts, "STRICT")
 	}
+	if d := p.def; d != nil {
+		if d.SecurityDefiner {
+			opts = append(opts, "SECURITY DEFINER")
+		}
+		if d.Cost > 0 {
+			opts = append(opts, "COST "+strconv.FormatFloat(d.Cost, 'g', -1, 64))
+		}
+		if d.Rows > 0 {
+			opts = append(opts, "ROWS "+strconv.FormatFloat(d.Rows, 'g', -1, 64))
+		}
+	}
 	if len(opts) > 0 {
 		b.WriteString(" " + strings.Join(opts, " ") + "\n")
 	}
 	for _, c := range p.config {
 		k, s, _ := strings.Cut(c, "=")
+		if k == "volley.version" || k == "volley.canary" {
+			continue // not of the version that the statement makes
+		}
 		b.WriteString(" SET " + settingName(k) + " TO " + literal(s) + "\n")
 	}
 	b.WriteString("AS ")
@@ -368,13 +401,15 @@ type languageRow struct {
 	procedural  bool // not internal
 	trusted     bool
 	description string
+	acl         []string
 }
 
-// languages are internal, go, and those that users' functions name.
+// languages are those of the catalog, and others that users' functions name.
 func (v *View) languages() []languageRow {
-	out := []languageRow{
-		{oid: internalLang, name: "internal", description: "built-in functions"},
-		{oid: goLanguageOID, name: "go", procedural: true, description: "functions in Go, in a process of their own"},
+	var out []languageRow
+	for _, l := range v.Snapshot.Languages() {
+		out = append(out, languageRow{oid: l.OID, name: l.Name, procedural: l.Name != "internal" && l.Name != "sql", trusted: l.Trusted,
+			description: l.Comment, acl: v.acl(l.OID, catalog.BootstrapRole, languagePrivileges)})
 	}
 	for _, f := range v.Snapshot.AllFunctions() {
 		if !slices.ContainsFunc(out, func(r languageRow) bool { return r.name == f.Language }) {
@@ -398,6 +433,7 @@ func functionSources() map[string]source {
 			"prolang":        oid(func(r *procRow) uint32 { return r.lang }),
 			"procost":        val((*procRow).cost),
 			"prorows":        val((*procRow).rowCount),
+			"prosecdef":      val(func(r *procRow) bool { return r.def != nil && r.def.SecurityDefiner }),
 			"provariadic":    oid(func(r *procRow) uint32 { return r.variadic }),
 			"prokind":        char(func(r *procRow) byte { return r.kind }),
 			"proisstrict":    val(func(r *procRow) bool { return r.strict }),
@@ -431,6 +467,13 @@ func functionSources() map[string]source {
 			"lanowner":     fixed[languageRow](int64(catalog.BootstrapOID)),
 			"lanispl":      val(func(r *languageRow) bool { return r.procedural }),
 			"lanpltrusted": val(func(r *languageRow) bool { return r.trusted }),
+			"lanplcallfoid": oid(func(r *languageRow) uint32 {
+				if r.procedural {
+					return r.oid // no function: \dL lists languages that have one
+				}
+				return 0
+			}),
+			"lanacl": strs(func(r *languageRow) []string { return r.acl }),
 		}},
 		"pg_catalog.pg_depend": &table[dependRow]{rows: (*View).depends, cols: columns[dependRow]{
 			"classid":     oid(func(r *dependRow) uint32 { return r.class }),

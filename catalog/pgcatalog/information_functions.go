@@ -2,6 +2,7 @@ package pgcatalog
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/volleydb/volley/types"
@@ -116,14 +117,19 @@ func informationFunctions() map[string]source {
 			"type_udt_schema":  text[procRow]("pg_catalog"),
 			"type_udt_name":    str(func(r *procRow) string { return typeByOID(r.ret).name }),
 			"dtd_identifier":   text[procRow]("0"),
-			"routine_body":     text[procRow]("EXTERNAL"),
+			"routine_body": str(func(r *procRow) string {
+				if r.language == "sql" {
+					return "SQL"
+				}
+				return "EXTERNAL"
+			}),
 			"routine_definition": strOpt(func(r *procRow) string {
 				if r.def == nil || !r.mine {
 					return ""
 				}
 				return r.source
 			}),
-			"external_language":       str(func(r *procRow) string { return r.language }),
+			"external_language":       str(func(r *procRow) string { return strings.ToUpper(r.language) }),
 			"parameter_style":         text[procRow]("GENERAL"),
 			"is_deterministic":        yes(func(r *procRow) bool { return r.volatility == 'i' }),
 			"sql_data_access":         text[procRow]("MODIFIES"),
@@ -132,10 +138,15 @@ func informationFunctions() map[string]source {
 			"max_dynamic_result_sets": fixed[procRow](int32(0)),
 			"is_user_defined_cast":    text[procRow]("NO"),
 			"is_implicitly_invocable": text[procRow]("NO"),
-			"security_type":           text[procRow]("INVOKER"),
-			"as_locator":              text[procRow]("NO"),
-			"is_udt_dependent":        text[procRow]("NO"),
-			"created":                 when((*procRow).created),
+			"security_type": str(func(r *procRow) string {
+				if r.def != nil && r.def.SecurityDefiner {
+					return "DEFINER"
+				}
+				return "INVOKER"
+			}),
+			"as_locator":       text[procRow]("NO"),
+			"is_udt_dependent": text[procRow]("NO"),
+			"created":          when((*procRow).created),
 		}},
 		"information_schema.parameters": &table[paramRow]{rows: (*View).infoParameters, cols: columns[paramRow]{
 			"specific_catalog": str(func(r *paramRow) string { return r.proc.db }),

@@ -190,6 +190,80 @@ func (l *lookup) FunctionArgTypes(oid uint32) []uint32 {
 	return p.args
 }
 
+// LanguageOID finds a language by its exact name, 0 where there is none.
+func (l *lookup) LanguageOID(name string) uint32 {
+	if d := l.v.Snapshot.Language(name); d != nil {
+		return d.OID
+	}
+	return 0
+}
+
+// LanguageName finds a language by OID, "" where there is none.
+func (l *lookup) LanguageName(oid uint32) string {
+	for _, d := range l.v.Snapshot.Languages() {
+		if d.OID == oid {
+			return d.Name
+		}
+	}
+	return ""
+}
+
+// Describe names an object as pg_describe_object does; names in the search path
+// are not qualified.
+func (l *lookup) Describe(class, oid uint32, sub int32) (string, bool) {
+	qualify := func(schema, name string) string {
+		if l.Visible(schema) {
+			return function.QuoteIdent(name)
+		}
+		return function.QuoteIdent(schema) + "." + function.QuoteIdent(name)
+	}
+	switch class {
+	case relationClass:
+		r, ok := l.relation(oid)
+		if !ok {
+			return "", false
+		}
+		kind := "table "
+		if r.isView() {
+			kind = "view "
+		}
+		if sub > 0 && r.rel != nil && int(sub) <= len(r.rel.Columns) {
+			return "column " + function.QuoteIdent(r.rel.Columns[sub-1].Name) + " of " + kind + qualify(r.schema, r.name), true
+		}
+		return kind + qualify(r.schema, r.name), true
+	case procClass:
+		p, ok := l.v.proc(oid)
+		if !ok {
+			return "", false
+		}
+		var args []string
+		for _, t := range p.args {
+			args = append(args, formatType(t))
+		}
+		return "function " + qualify(p.schema, p.name) + "(" + strings.Join(args, ",") + ")", true
+	case schemaClass:
+		name, ok := l.SchemaName(oid)
+		return "schema " + function.QuoteIdent(name), ok
+	case languageClass:
+		name := l.LanguageName(oid)
+		return "language " + function.QuoteIdent(name), name != ""
+	case extensionClass:
+		for _, e := range l.v.Snapshot.Extensions() {
+			if e.OID == oid {
+				return "extension " + function.QuoteIdent(e.Name), true
+			}
+		}
+	case typeClass:
+		if t, ok := l.UserType(oid); ok {
+			return "type " + t.String(), true
+		}
+		if t, ok := types.ByOID(oid); ok {
+			return "type " + t.String(), true
+		}
+	}
+	return "", false
+}
+
 // SchemaName finds a schema by OID.
 func (l *lookup) SchemaName(oid uint32) (string, bool) {
 	if s := l.v.Snapshot.SchemaByOID(oid); s != nil {
@@ -257,6 +331,10 @@ func (l *lookup) Comment(class string, oid uint32, sub int32) (string, bool) {
 		text = l.v.schemaComment(oid)
 	case is("pg_authid") && snap.RoleByOID(oid) != nil:
 		text = snap.RoleByOID(oid).Comment
+	case is("pg_extension") && l.v.extension(oid) != nil:
+		text = l.v.extension(oid).Comment
+	case is("pg_language") && l.LanguageName(oid) != "":
+		text = l.v.Snapshot.Language(l.LanguageName(oid)).Comment
 	case is("pg_proc"):
 		p, _ := l.v.proc(oid)
 		text = p.comment

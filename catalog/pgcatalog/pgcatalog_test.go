@@ -78,6 +78,11 @@ func sampleView(t *testing.T) *View {
 			return err
 		}
 		sample.table, sample.viewOID, sample.score, sample.total, sample.raw = tab.OID, v.OID, f.OID, agg.OID, raw.OID
+		for _, oid := range []uint32{f.OID, agg.OID, raw.OID} { // by default everybody may
+			if err := tx.RevokePrivilege(oid, "public", "EXECUTE", false); err != nil {
+				return err
+			}
+		}
 		if err := tx.GrantPrivilege(catalog.Grant{Object: tab.OID, Role: "team", Privilege: "SELECT"}); err != nil {
 			return err
 		}
@@ -228,7 +233,7 @@ func TestRows(t *testing.T) {
 		{"information_schema.views", "table_name view_definition", []string{"cheap| SELECT id FROM games WHERE \"Price\" < 1;"}},
 		{"information_schema.view_table_usage", "view_name table_name", []string{"cheap|games"}},
 		{"information_schema.table_constraints", "table_name constraint_name constraint_type", []string{"games|2200_$games_1_not_null|CHECK"}},
-		{"information_schema.routines", "specific_name routine_type data_type external_language", []string{"score_udf_$score|FUNCTION|record|go", "total_$total|∅|double precision|go"}},
+		{"information_schema.routines", "specific_name routine_type data_type external_language", []string{"score_udf_$score|FUNCTION|record|GO", "total_$total|∅|double precision|GO"}},
 		{"information_schema.parameters", "specific_name ordinal_position parameter_mode parameter_name data_type", []string{"score_udf_$score|1|IN|user_id|bigint", "score_udf_$score|4|OUT|prediction|double precision"}},
 		{"information_schema.table_privileges", "grantee table_name privilege_type is_grantable", []string{"team|games|SELECT|NO", "volley|games|INSERT|YES"}},
 		{"information_schema.applicable_roles", "grantee role_name", []string{"ann|team"}},

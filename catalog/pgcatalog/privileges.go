@@ -1,6 +1,7 @@
 package pgcatalog
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/volleydb/volley/catalog"
@@ -19,6 +20,7 @@ var (
 		{"TRUNCATE", 'D'}, {"REFERENCES", 'x'}, {"TRIGGER", 't'}}
 	schemaPrivileges   = []privilege{{"USAGE", 'U'}, {"CREATE", 'C'}}
 	functionPrivileges = []privilege{{"EXECUTE", 'X'}}
+	languagePrivileges = []privilege{{"USAGE", 'U'}}
 )
 
 // superuser reports whether the statement's user is one.
@@ -42,14 +44,20 @@ func (v *View) may(oid uint32, wanted []privilege) bool {
 // and the defaults hold.
 func (v *View) acl(oid uint32, owner string, all []privilege) []string {
 	grants := v.Snapshot.Grants(oid)
-	if len(grants) == 0 {
+	if len(grants) == 0 && !v.Snapshot.HasACL(oid) {
 		return nil
 	}
 	var own strings.Builder
 	for _, p := range all {
 		own.WriteByte(p.letter)
 	}
-	out := []string{aclItem(owner, own.String(), owner)}
+	return aclOf(grants, owner, own.String(), all)
+}
+
+// aclOf writes grants as aclitems, after what the owner holds. What everybody may
+// do by default, as with functions, stands first.
+func aclOf(grants []catalog.Grant, owner, own string, all []privilege) []string {
+	out := []string{aclItem(owner, own, owner)}
 	for i := 0; i < len(grants); {
 		role := grants[i].Role
 		held := map[string]bool{} // privilege → grantable
@@ -68,7 +76,11 @@ func (v *View) acl(oid uint32, owner string, all []privilege) []string {
 		if role == owner {
 			continue // holds everything already
 		}
-		out = append(out, aclItem(role, b.String(), owner))
+		if item := aclItem(role, b.String(), owner); role == "public" && (all[0].name == "EXECUTE" || len(all) == 1) {
+			out = slices.Insert(out, 0, item)
+		} else {
+			out = append(out, item)
+		}
 	}
 	return out
 }
@@ -97,7 +109,11 @@ func (v *View) grantsOn(oid uint32, owner string, all []privilege) []grantRow {
 	for _, p := range all {
 		out = append(out, grantRow{grantor: owner, grantee: owner, privilege: p.name, grantable: true})
 	}
-	for _, g := range v.Snapshot.Grants(oid) {
+	grants := v.Snapshot.Grants(oid)
+	if all[0].name == "EXECUTE" && !v.Snapshot.HasACL(oid) {
+		grants = append(grants, catalog.Grant{Role: "public", Privilege: "EXECUTE"})
+	}
+	for _, g := range grants {
 		if g.Role == owner {
 			continue
 		}

@@ -367,6 +367,12 @@ func (v *View) depends() []dependRow {
 			dependRow{class: procClass, obj: f.oid, refClass: schemaClass, refObj: f.schemaOID, kind: 'n'},
 			dependRow{class: procClass, obj: f.oid, refClass: languageClass, refObj: f.lang, kind: 'n'})
 	}
+	for _, e := range v.Snapshot.Extensions() {
+		out = append(out, dependRow{class: extensionClass, obj: e.OID, refClass: schemaClass, refObj: v.schemaOID(e.Schema), kind: 'n'})
+		for _, m := range e.Members {
+			out = append(out, dependRow{class: procClass, obj: m, refClass: extensionClass, refObj: e.OID, kind: 'e'})
+		}
+	}
 	return out
 }
 
@@ -392,6 +398,9 @@ func (v *View) comments() []commentRow {
 	}
 	for _, f := range v.functions() {
 		out = append(out, commentRow{f.oid, procClass, 0, f.comment})
+	}
+	for _, e := range v.Snapshot.Extensions() {
+		out = append(out, commentRow{e.OID, extensionClass, 0, e.Comment})
 	}
 	for _, l := range v.languages() {
 		out = append(out, commentRow{l.oid, languageClass, 0, l.description})

@@ -149,7 +149,7 @@ func buildTables() *tableSet {
 	}
 	for _, family := range []func() map[string]source{
 		relationSources, typeSources, functionSources, roleSources, sessionSources,
-		informationRelations, informationFunctions, volleySources,
+		informationRelations, informationFunctions, volleySources, extensionSources,
 	} {
 		for name, src := range family() {
 			t := s.byName[name]
