@@ -12,13 +12,16 @@ type Artifact struct {
 
 // Manifest says what is in an artifact. It is manifest.json in the tar.
 type Manifest struct {
-	ABI       int                `json:"abi"` // protocol version the binaries speak
-	Name      string             `json:"name"`
-	Version   string             `json:"version,omitempty"`
-	Toolchain string             `json:"toolchain"`         // Go version that built it
-	Runtime   string             `json:"runtime,omitempty"` // see RuntimeGo and its like; "" = go
-	Functions []ManifestFunction `json:"functions"`
-	Platforms []Platform         `json:"platforms"`
+	ABI       int    `json:"abi"` // protocol version the binaries speak
+	Name      string `json:"name"`
+	Version   string `json:"version,omitempty"`
+	Toolchain string `json:"toolchain"`         // Go version that built it
+	Runtime   string `json:"runtime,omitempty"` // see RuntimeGo and its like; "" = go
+	// Deterministic modules see the same clock and random numbers in every run; of
+	// RuntimeWasm only.
+	Deterministic bool               `json:"deterministic,omitempty"`
+	Functions     []ManifestFunction `json:"functions"`
+	Platforms     []Platform         `json:"platforms"`
 }
 
 // ManifestFunction is one function as its author registered it: Kind is scalar,

@@ -22,6 +22,7 @@ import (
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/udf/sdk/wire"
+	"github.com/volleydb/volley/udf/wasmhost"
 )
 
 // sdkFiles is the SDK's source: a volley binary builds plugins without a
@@ -38,7 +39,10 @@ type BuildOptions struct {
 	Output    string   // file to write; default: NAME-DIGEST.vudf in the temporary directory
 	Platforms []string // os/arch; default: this machine's
 	GoTool    string   // default: "go" on the PATH
-	TempDir   string
+	Runtime   string   // RuntimeGo, the default, or RuntimeWasm
+	// Deterministic: see Manifest; of RuntimeWasm only.
+	Deterministic bool
+	TempDir       string
 }
 
 const (
@@ -60,7 +64,21 @@ const (
 //
 // dir can be a module of its own, lie in one, or have no go.mod; the module
 // github.com/volleydb/volley is always the SDK of this binary.
+//
+// dir can also be the file of a WebAssembly module, made by any compiler: then it
+// is put into an artifact as it is.
 func Build(ctx context.Context, dir string, o BuildOptions) (*Artifact, error) {
+	if strings.HasSuffix(dir, ".wasm") {
+		data, err := os.ReadFile(dir)
+		if err != nil {
+			return nil, pgerr.Wrap(err, pgerr.UndefinedFile, "could not read a module")
+		}
+		return packModule(ctx, data, strings.TrimSuffix(filepath.Base(dir), ".wasm"), o)
+	}
+	if o.Runtime != "" && o.Runtime != RuntimeGo && o.Runtime != RuntimeWasm {
+		return nil, pgerr.New(pgerr.InvalidParameterValue, "Go source cannot be built for the runtime %q", o.Runtime).
+			WithHint("There are go and wasm.")
+	}
 	tool := o.GoTool
 	if tool == "" {
 		tool = "go"
@@ -88,6 +106,20 @@ func Build(ctx context.Context, dir string, o BuildOptions) (*Artifact, error) {
 	b := &builder{tool: tool, dir: dir, tmp: tmp}
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
+	}
+	if o.Runtime == RuntimeWasm {
+		if len(o.Platforms) > 0 {
+			return nil, pgerr.New(pgerr.InvalidParameterValue, "modules of WebAssembly run on all platforms")
+		}
+		file, err := b.compile(ctx, "wasip1/wasm")
+		if err != nil {
+			return nil, err
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, pgerr.Wrap(err, pgerr.IOError, "could not build a plugin")
+		}
+		return packModule(ctx, data, filepath.Base(dir), o)
 	}
 	here := runtime.GOOS + "/" + runtime.GOARCH
 	platforms := append([]string(nil), o.Platforms...)
@@ -128,6 +160,31 @@ func Build(ctx context.Context, dir string, o BuildOptions) (*Artifact, error) {
 		m.Platforms = append(m.Platforms, Platform{goos, arch, path, hex.EncodeToString(sum[:]), int64(len(data))})
 		bins[path] = data
 	}
+	return writeArtifact(m, bins, o)
+}
+
+// packModule makes an artifact of a module; base is its name if it has none.
+func packModule(ctx context.Context, module []byte, base string, o BuildOptions) (*Artifact, error) {
+	said, err := wasmhost.Describe(ctx, module, "")
+	if ctx.Err() != nil {
+		return nil, pgerr.From(context.Cause(ctx))
+	}
+	if err != nil {
+		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "%s does not say which functions it has: %v", base, err).
+			WithHint("docs/udf/wasm.md lists what a module has to export.")
+	}
+	if len(said.Functions) == 0 {
+		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "%s declares no functions", base)
+	}
+	const path = "bin/wasip1-wasm/module.wasm"
+	sum := sha256.Sum256(module)
+	m := &Manifest{ABI: said.ABI, Name: first(o.Name, said.Name, base), Version: first(o.Version, said.Version), Toolchain: said.Toolchain,
+		Runtime: RuntimeWasm, Deterministic: o.Deterministic, Functions: said.Functions,
+		Platforms: []Platform{{"wasip1", "wasm", path, hex.EncodeToString(sum[:]), int64(len(module))}}}
+	return writeArtifact(m, map[string][]byte{path: module}, o)
+}
+
+func writeArtifact(m *Manifest, bins map[string][]byte, o BuildOptions) (*Artifact, error) {
 	var tar bytes.Buffer
 	if err := writeBundle(&tar, m, bins); err != nil {
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not build a plugin")
@@ -275,7 +332,7 @@ func (b *builder) run(ctx context.Context, env []string, args ...string) ([]byte
 func (b *builder) compile(ctx context.Context, platform string) (string, error) {
 	goos, arch, _ := strings.Cut(platform, "/")
 	file := filepath.Join(b.tmp, "out", goos+"-"+arch)
-	out, err := b.run(ctx, []string{"GOOS=" + goos, "GOARCH=" + arch, "GOAMD64=v1", "GOARM64=v8.0"},
+	out, err := b.run(ctx, []string{"GOOS=" + goos, "GOARCH=" + arch, "GOAMD64=v1", "GOARM64=v8.0", "GOWASM="},
 		"build", "-overlay="+b.overlay, "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", file, ".")
 	if err != nil {
 		return "", b.failed(ctx, err, out)

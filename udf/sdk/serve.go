@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/volleydb/volley/udf/sdk/wire"
@@ -40,10 +39,7 @@ func Serve() {
 	}
 	// A runaway recursion should end here, not with the machine's memory.
 	debug.SetMaxStack(64 << 20)
-	syscall.CloseOnExec(wire.ControlFD)
-	syscall.CloseOnExec(wire.MemoryFD)
-	srv := &server{plugin: p, conn: os.NewFile(wire.ControlFD, "control"), shared: os.Getenv(wire.EnvShared) != ""}
-	err := srv.serve()
+	err := connect(p).serve()
 	if err != nil && !errors.Is(err, io.EOF) {
 		fmt.Fprintln(os.Stderr, "volley: control socket:", err)
 		os.Exit(1)
@@ -56,6 +52,12 @@ type server struct {
 	plugin *plugin
 	conn   io.ReadWriter
 	shared bool
+	// attach, where streams cannot run beside the reading of frames, is called
+	// before a stream runs; see pump.go.
+	attach func(*stream)
+
+	reader  *bufio.Reader // of readFrame
+	payload []byte
 
 	sendMu sync.Mutex
 	buf    []byte
@@ -95,29 +97,38 @@ func (srv *server) serve() error {
 	}
 	stop := make(chan struct{})
 	defer close(stop)
-	go srv.reportProgress(stop)
-	r := bufio.NewReaderSize(srv.conn, 64<<10)
-	head := make([]byte, wire.HeaderSize)
-	var payload []byte
+	if srv.attach == nil {
+		go srv.reportProgress(stop)
+	}
+	srv.reader = bufio.NewReaderSize(srv.conn, 64<<10)
 	for {
-		if _, err := io.ReadFull(r, head); err != nil {
+		if err := srv.readFrame(); err != nil {
 			return err
-		}
-		var h wire.Header
-		if err := h.Get(head); err != nil {
-			return err
-		}
-		if cap(payload) < int(h.Len) {
-			payload = make([]byte, h.Len)
-		}
-		payload = payload[:h.Len]
-		if _, err := io.ReadFull(r, payload); err != nil {
-			return err
-		}
-		if err := srv.handle(h, payload, r); err != nil {
-			return fmt.Errorf("frame %d: %w", h.Type, err)
 		}
 	}
+}
+
+// readFrame reads a frame and acts on it.
+func (srv *server) readFrame() error {
+	var head [wire.HeaderSize]byte
+	if _, err := io.ReadFull(srv.reader, head[:]); err != nil {
+		return err
+	}
+	var h wire.Header
+	if err := h.Get(head[:]); err != nil {
+		return err
+	}
+	if cap(srv.payload) < int(h.Len) {
+		srv.payload = make([]byte, h.Len)
+	}
+	payload := srv.payload[:h.Len]
+	if _, err := io.ReadFull(srv.reader, payload); err != nil {
+		return err
+	}
+	if err := srv.handle(h, payload, srv.reader); err != nil {
+		return fmt.Errorf("frame %d: %w", h.Type, err)
+	}
+	return nil
 }
 
 func (srv *server) handle(h wire.Header, payload []byte, r io.Reader) error {
@@ -196,6 +207,11 @@ func (srv *server) open(h wire.Header, payload []byte) error {
 	srv.byID[h.Stream] = s
 	srv.mu.Unlock()
 	srv.streams.Add(1)
+	if srv.attach != nil {
+		srv.attach(s)
+		s.run()
+		return nil
+	}
 	go s.run()
 	return nil
 }
@@ -233,19 +249,6 @@ func (s *stream) define(h wire.Header, payload []byte) error {
 		}
 	}
 	return nil
-}
-
-// mapped maps a region of the shared memory. A mapping stays for ever: the host
-// gives the same regions out again and again, and frees their pages itself.
-func (srv *server) mapped(off, size uint64) ([]byte, error) {
-	if mem := srv.maps[off]; len(mem) == int(size) {
-		return mem, nil
-	}
-	mem, err := syscall.Mmap(wire.MemoryFD, int64(off), int(size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
-	if err == nil {
-		srv.maps[off] = mem
-	}
-	return mem, err
 }
 
 // reportProgress tells the host which streams' user code advances, so that it

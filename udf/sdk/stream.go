@@ -124,6 +124,7 @@ func (s *stream) run() {
 			s.runGrouped()
 		}
 	})
+	s.await(func() bool { return false })
 	for range s.work {
 	}
 	s.in, s.outSl = [wire.InSlots]slot{}, [wire.OutSlots]slot{}
@@ -172,6 +173,7 @@ func (s *stream) failAt(v any, row int64, group int64, args []column, i int) {
 
 // next receives the next frame; it panics with cancelled at a Cancel.
 func (s *stream) next() frame {
+	s.await(func() bool { return len(s.work) > 0 })
 	f, ok := <-s.work
 	if !ok {
 		panic(cancelled{})
@@ -214,6 +216,7 @@ func (s *stream) acquire(size int) int {
 	if size > wire.MaxSlot {
 		panic(Errorf("54000", "a result of %d bytes is larger than the limit of %d", size, wire.MaxSlot))
 	}
+	s.await(func() bool { return len(s.free) > 0 })
 	var j int
 	select {
 	case j = <-s.free:
@@ -225,6 +228,7 @@ func (s *stream) acquire(size int) int {
 		var b [8]byte
 		binary.LittleEndian.PutUint64(b[:], uint64(size))
 		s.send(wire.Header{Type: wire.Grow, Slot: uint16(j)}, b[:], nil)
+		s.await(func() bool { return len(s.grown) > 0 })
 		select {
 		case <-s.grown:
 		case <-s.ctx.Done():

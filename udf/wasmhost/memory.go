@@ -1,0 +1,60 @@
+package wasmhost
+
+import (
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"github.com/tetratelabs/wazero/experimental"
+)
+
+// linear is the memory of one instance: address space for the most it may have,
+// of which the system gives pages as they are touched. So memory never moves, and
+// none of it belongs to the collector.
+type linear struct {
+	limit uint64
+	mu    sync.Mutex // against Free
+	buf   []byte
+	full  atomic.Bool // growing was refused
+}
+
+// Allocate implements experimental.MemoryAllocator for one instance.
+func (l *linear) Allocate(_, most uint64) experimental.LinearMemory {
+	buf, err := syscall.Mmap(-1, 0, int(min(most, l.limit)), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON|mapNoReserve)
+	if err != nil {
+		buf = nil // Reallocate says so
+	}
+	l.buf = buf
+	return l
+}
+
+// Reallocate implements experimental.LinearMemory.
+func (l *linear) Reallocate(size uint64) []byte {
+	if size > uint64(len(l.buf)) {
+		l.full.Store(true)
+		return nil
+	}
+	return l.buf[:size:len(l.buf)]
+}
+
+// Free implements experimental.LinearMemory.
+func (l *linear) Free() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.buf != nil {
+		_ = syscall.Munmap(l.buf)
+		l.buf = nil
+	}
+}
+
+// counter reads the module's 8 bytes at address at while it may run; 0 when they
+// are not there.
+func (l *linear) counter(at uint32) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at == 0 || at%8 != 0 || uint64(at)+8 > uint64(len(l.buf)) {
+		return 0
+	}
+	return atomic.LoadUint64((*uint64)(unsafe.Pointer(&l.buf[at])))
+}

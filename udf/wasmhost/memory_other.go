@@ -1,0 +1,5 @@
+//go:build !linux
+
+package wasmhost
+
+const mapNoReserve = 0
