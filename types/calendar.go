@@ -28,6 +28,15 @@ const (
 func inDate(d int64) bool       { return d >= minDate && d < endDate }
 func inTimestamp(ts int64) bool { return ts >= minTimestamp && ts < endTimestamp }
 
+// DateValid reports whether d is a date: in range, or an infinity.
+func DateValid(d int32) bool { return inDate(int64(d)) || !DateFinite(d) }
+
+// TimestampValid reports whether ts is a timestamp: in range, or an infinity.
+func TimestampValid(ts int64) bool { return inTimestamp(ts) || !TimestampFinite(ts) }
+
+// TimeValid reports whether t is a time of day.
+func TimeValid(t int64) bool { return t >= 0 && t <= usecPerDay }
+
 func errDate() error      { return pgerr.New(pgerr.DatetimeFieldOverflow, "date out of range") }
 func errTimestamp() error { return pgerr.New(pgerr.DatetimeFieldOverflow, "timestamp out of range") }
 func errInterval() error  { return pgerr.New(pgerr.DatetimeFieldOverflow, "interval out of range") }

@@ -48,6 +48,16 @@ func (d Decimal) small() bool { return d.Hi == int64(d.Lo)>>63 }
 // isInt64 reports a small coefficient that is a number.
 func (d Decimal) isInt64() bool { return d.small() && !d.NaN }
 
+// Valid reports whether d keeps to the bounds of Decimal; one that came from
+// outside may not.
+func (d Decimal) Valid() bool {
+	if d.NaN {
+		return d == nan
+	}
+	m, _ := d.mag()
+	return m.less(limit) && d.Scale >= 0 && d.Scale <= maxScale
+}
+
 func (d Decimal) isZero() bool { return d.Lo|uint64(d.Hi) == 0 && !d.NaN }
 
 // mag returns the magnitude of the coefficient and whether it is negative.

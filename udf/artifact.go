@@ -28,8 +28,8 @@ type Manifest struct {
 // aggregate or grouped_map, Volatility immutable, stable or volatile.
 type ManifestFunction = wire.Function
 
-// ManifestParam is an argument, a result or an output column. Type is the SDK's:
-// bool, int16, int32, int64, float32, float64, string, bytes, time or date.
+// ManifestParam is an argument, a result or an output column. Type is the SDK's,
+// as wire.ParseType reads it: "float64", "[]string", "struct{a int64, b numeric}".
 type ManifestParam = wire.Param
 
 // Platform is one binary of an artifact.

@@ -61,7 +61,7 @@ func TestBuildReproducible(t *testing.T) {
 	if digestOfBytes(b) != a.Digest || a.Path != out {
 		t.Error("the file is not the artifact")
 	}
-	if a.Name != "testplugin" || a.Manifest.Version != "1.2" || a.Manifest.ABI != 1 || a.Manifest.Platforms[0].Arch == "" {
+	if a.Name != "testplugin" || a.Manifest.Version != "1.2" || a.Manifest.ABI != 2 || a.Manifest.Platforms[0].Arch == "" {
 		t.Errorf("%+v", a.Manifest)
 	}
 	f, ok := a.Manifest.Function("add")

@@ -1,10 +1,6 @@
 package udf
 
 import (
-	"bytes"
-	"fmt"
-	"math"
-	"unicode/utf8"
 	"unsafe"
 
 	"github.com/volleydb/volley/pgerr"
@@ -13,35 +9,81 @@ import (
 	"github.com/volleydb/volley/vector"
 )
 
-// sdkType returns the SDK's name of a SQL type, ok false for types that Go
-// functions cannot have. Results are narrower than arguments: a string is not
-// valid json just because it is a string.
-func sdkType(t types.Type, result bool) (name string, ok bool) {
+// typeSpec returns a SQL type as the protocol writes it, ok false for types that
+// functions cannot have. Results are narrower than arguments: not every string is
+// a name.
+func typeSpec(t types.Type, result bool) (w *wire.Type, ok bool) {
+	name := ""
 	switch t.ID {
 	case types.Bool:
-		return "bool", true
+		name = "bool"
 	case types.Int2:
-		return "int16", true
+		name = "int16"
 	case types.Int4:
-		return "int32", true
+		name = "int32"
 	case types.Int8:
-		return "int64", true
+		name = "int64"
 	case types.Float4:
-		return "float32", true
+		name = "float32"
 	case types.Float8:
-		return "float64", true
+		name = "float64"
+	case types.Numeric:
+		name = "numeric"
 	case types.Text, types.Varchar, types.Bpchar:
-		return "string", true
-	case types.Name, types.JSON, types.JSONB, types.Unknown:
-		return "string", !result
+		name = "string"
+	case types.Name, types.Unknown:
+		if result {
+			return nil, false
+		}
+		name = "string"
+	case types.JSON:
+		name = "json"
+	case types.JSONB:
+		name = "jsonb"
 	case types.Bytea:
-		return "bytes", true
+		name = "bytes"
+	case types.UUID:
+		name = "uuid"
 	case types.Date:
-		return "date", true
-	case types.Timestamp, types.Timestamptz:
-		return "time", true
+		name = "date"
+	case types.Time:
+		name = "clock"
+	case types.Timestamp:
+		name = "timestamp"
+	case types.Timestamptz:
+		name = "timestamptz"
+	case types.Interval:
+		name = "interval"
+	case types.Array:
+		elem, ok := typeSpec(t.ElemType(), result)
+		return &wire.Type{Name: "[]", Elem: elem}, ok && elem.Name != "[]"
+	case types.Record:
+		fields, ok := t.RowFields()
+		if !ok || len(fields) == 0 {
+			return nil, false
+		}
+		w := &wire.Type{Name: "struct"}
+		for _, f := range fields {
+			x, ok := typeSpec(f.Type, result)
+			if !ok {
+				return nil, false
+			}
+			w.Fields = append(w.Fields, wire.TypeField{Name: f.Name, Type: x})
+		}
+		return w, true
+	default:
+		return nil, false
 	}
-	return "", false
+	return &wire.Type{Name: name}, true
+}
+
+// sdkType is the text of typeSpec.
+func sdkType(t types.Type, result bool) (name string, ok bool) {
+	w, ok := typeSpec(t, result)
+	if !ok {
+		return "", false
+	}
+	return w.String(), true
 }
 
 func kindOf(t types.Type) wire.Kind {
@@ -58,8 +100,134 @@ func kindOf(t types.Type) wire.Kind {
 		return wire.Float32
 	case types.PhysFloat64:
 		return wire.Float64
+	case types.PhysNumeric:
+		return wire.Decimal
+	case types.PhysInterval:
+		return wire.Interval
+	case types.PhysList:
+		return wire.List
+	}
+	switch t.ID {
+	case types.UUID:
+		return wire.Fixed16
+	case types.Record:
+		return wire.Struct
 	}
 	return wire.Bytes
+}
+
+// inCol is rows [from, to) of a column on their way into a slot, in the form that
+// the slot has: numerics are wide, records are taken apart.
+type inCol struct {
+	v        *vector.Vector
+	kind     wire.Kind
+	from, to int
+	kids     []inCol
+}
+
+// inCols appends rows [from, to) of cols. ts are the declared types; columns
+// without one, such as states, have their own.
+func inCols(dst []inCol, cols []*vector.Vector, ts []types.Type, from, to int) ([]inCol, error) {
+	for i, v := range cols {
+		t := v.Type
+		if i < len(ts) {
+			t = ts[i]
+		}
+		c, err := makeIn(v, t, from, to)
+		if err != nil {
+			return nil, err
+		}
+		dst = append(dst, c)
+	}
+	return dst, nil
+}
+
+func makeIn(v *vector.Vector, t types.Type, from, to int) (inCol, error) {
+	c := inCol{v: v, kind: kindOf(t), from: from, to: to}
+	switch c.kind {
+	case wire.Decimal:
+		if v.Form == vector.Scaled {
+			c.v, c.from, c.to = vector.Slice(v, from, to).Flatten(), 0, to-from
+		}
+	case wire.List:
+		if v.Form != vector.Flat {
+			c.v, c.from, c.to = vector.Slice(v, from, to).Flatten(), 0, to-from
+		}
+		kid, err := makeIn(c.v.Child, t.ElemType(), int(c.v.Offs[c.from]), int(c.v.Offs[c.to]))
+		if err != nil {
+			return c, err
+		}
+		c.kids = []inCol{kid}
+	case wire.Struct:
+		c.v, c.from, c.to = vector.Slice(v, from, to).Flatten(), 0, to-from
+		fields, _ := t.RowFields()
+		cols, err := recordFields(c.v, fields)
+		if err != nil {
+			return c, err
+		}
+		c.kids = make([]inCol, len(cols))
+		for i, f := range cols {
+			if c.kids[i], err = makeIn(f, fields[i].Type, 0, f.Len); err != nil {
+				return c, err
+			}
+		}
+	}
+	return c, nil
+}
+
+// recordFields takes a column of records apart into columns of the given fields.
+func recordFields(v *vector.Vector, fields []types.RowField) ([]*vector.Vector, error) {
+	runs, err := vector.Records(v)
+	if err != nil {
+		return nil, err
+	}
+	parts := make([][]*vector.Vector, len(fields))
+	for _, r := range runs {
+		if r.Types != nil && len(r.Types) != len(fields) {
+			return nil, pgerr.New(pgerr.DatatypeMismatch, "a row of %d fields is no value of a type of %d", len(r.Types), len(fields))
+		}
+		for k, f := range fields {
+			if r.Types == nil { // all NULL
+				parts[k] = append(parts[k], vector.NewNull(f.Type, r.To-r.From).Flatten())
+				continue
+			}
+			if x := r.Types[k]; x.ID != f.Type.ID || x.Elem != f.Type.Elem {
+				return nil, pgerr.New(pgerr.DatatypeMismatch, "field %d of a row is of type %s, not %s", k+1, x, f.Type)
+			}
+			parts[k] = append(parts[k], r.Cols[k])
+		}
+	}
+	out := make([]*vector.Vector, len(fields))
+	for k, f := range fields {
+		switch len(parts[k]) {
+		case 0:
+			out[k] = vector.New(f.Type, 0)
+		case 1:
+			out[k] = parts[k][0]
+		default:
+			out[k] = vector.Concat(parts[k])
+		}
+	}
+	return out, nil
+}
+
+// aboutBytes is what rows [from, to) of v take in a slot, roughly.
+func aboutBytes(v *vector.Vector, from, to int) int {
+	switch p := v.Type.Phys(); p {
+	case types.PhysBytes:
+		n := 4*(to-from) + varBytes(v, from, to)
+		if v.Type.ID == types.UUID {
+			n = 16 * (to - from)
+		}
+		return n
+	case types.PhysList:
+		if v.Form == vector.Const {
+			return (to - from) * (4 + aboutBytes(v.Child, int(v.Offs[0]), int(v.Offs[1])))
+		}
+		return 4*(to-from) + aboutBytes(v.Child, int(v.Offs[from]), int(v.Offs[to]))
+	default:
+		return vector.Width(p) * (to - from)
+	}
 }
 
 // varBytes is the bytes of rows [from, to) of a PhysBytes vector.
@@ -80,53 +248,93 @@ func varBytes(v *vector.Vector, from, to int) int {
 	return int(v.Offs[to] - v.Offs[from])
 }
 
-// layoutIn computes where rows [from, to) of cols and groups int32s lie in an
+// layoutIn computes where cols, of as many rows each, and groups int32s lie in an
 // input slot, and the size that takes.
-func layoutIn(m *wire.BatchMsg, cols []*vector.Vector, from, to, groups int) (size int) {
-	rows := to - from
+func layoutIn(m *wire.BatchMsg, cols []inCol, rows, groups int) (size int) {
 	m.Rows, m.Groups, m.GroupsAt = uint32(rows), uint32(groups), 0
 	m.Cols = m.Cols[:0]
 	at := wire.Align(4 * groups)
-	for _, v := range cols {
-		c := wire.Col{Kind: kindOf(v.Type)}
-		if v.HasNulls() {
-			c.HasValid, c.Valid = true, uint32(at)
-			at += wire.Align((rows + 7) / 8)
-		}
-		c.Data = uint32(at)
-		if w := c.Kind.Width(); w > 0 {
-			at += wire.Align(rows * w)
-		} else {
-			at += wire.Align(4 * (rows + 1))
-			n := varBytes(v, from, to)
-			c.Bytes, c.BytesLen = uint32(at), uint32(n)
-			at += wire.Align(n)
-		}
+	for i := range cols {
+		var c wire.Col
+		at = cols[i].place(&c, at)
 		m.Cols = append(m.Cols, c)
 		if at > wire.MaxSlot {
-			return at // too large: the caller takes fewer rows
+			return at // too large: the caller fails
 		}
 	}
 	return at
 }
 
-// copyIn writes rows [from, to) of cols where m says.
-func copyIn(mem []byte, m *wire.BatchMsg, cols []*vector.Vector, from, to int, groups []int32) {
-	rows := to - from
+// place says in c where the rows lie from at on and returns the end.
+func (x *inCol) place(c *wire.Col, at int) int {
+	rows := x.to - x.from
+	c.Kind = x.kind
+	if x.v.HasNulls() {
+		c.HasValid, c.Valid = true, uint32(at)
+		at += wire.Align((rows + 7) / 8)
+	}
+	if w := c.Kind.Width(); w > 0 {
+		c.Data = uint32(at)
+		return at + wire.Align(rows*w)
+	}
+	if len(x.kids) > 0 {
+		c.Kids = make([]wire.Col, len(x.kids))
+	}
+	if c.Kind == wire.Struct {
+		for i := range x.kids {
+			at = x.kids[i].place(&c.Kids[i], at)
+		}
+		return at
+	}
+	c.Data = uint32(at)
+	at += wire.Align(4 * (rows + 1))
+	if c.Kind == wire.List {
+		c.BytesLen = uint32(x.kids[0].to - x.kids[0].from)
+		return x.kids[0].place(&c.Kids[0], at)
+	}
+	n := varBytes(x.v, x.from, x.to)
+	c.Bytes, c.BytesLen = uint32(at), uint32(n)
+	return at + wire.Align(n)
+}
+
+// copyIn writes cols where m says.
+func copyIn(mem []byte, m *wire.BatchMsg, cols []inCol, groups []int32) {
 	copy(int32s(mem, m.GroupsAt, len(groups)), groups)
-	for i, v := range cols {
-		c := &m.Cols[i]
-		if c.HasValid {
-			copyValid(mem[c.Valid:int(c.Valid)+(rows+7)/8], v, from, to)
+	for i := range cols {
+		cols[i].copyIn(mem, &m.Cols[i])
+	}
+}
+
+func (x *inCol) copyIn(mem []byte, c *wire.Col) {
+	v, from, to := x.v, x.from, x.to
+	rows := to - from
+	if c.HasValid {
+		copyValid(mem[c.Valid:int(c.Valid)+(rows+7)/8], v, from, to)
+	}
+	switch w := c.Kind.Width(); {
+	case c.Kind == wire.Fixed16:
+		dst := mem[c.Data : int(c.Data)+16*rows]
+		for i := range rows {
+			if !v.IsNull(from + i) {
+				copy(dst[16*i:16*i+16], v.BytesAt(from+i))
+			}
 		}
-		switch w := c.Kind.Width(); {
-		case w == 0:
-			copyBytesIn(mem, c, v, from, to)
-		case v.Form == vector.Const:
-			spread(mem[c.Data:int(c.Data)+rows*w], v.Raw()[:w])
-		default:
-			copy(mem[c.Data:], v.Raw()[from*w:to*w])
+	case c.Kind == wire.List:
+		offs := int32s(mem, c.Data, rows+1)
+		for i, o := range v.Offs[from : to+1] {
+			offs[i] = o - v.Offs[from]
 		}
+		x.kids[0].copyIn(mem, &c.Kids[0])
+	case c.Kind == wire.Struct:
+		for i := range x.kids {
+			x.kids[i].copyIn(mem, &c.Kids[i])
+		}
+	case w == 0:
+		copyBytesIn(mem, c, v, from, to)
+	case v.Form == vector.Const:
+		spread(mem[c.Data:int(c.Data)+rows*w], v.Raw()[:w])
+	default:
+		copy(mem[c.Data:], v.Raw()[from*w:to*w])
 	}
 }
 
@@ -197,140 +405,4 @@ func copyBytesIn(mem []byte, c *wire.Col, v *vector.Vector, from, to int) {
 		}
 		copy(dst, v.Bytes[base:v.Offs[to]])
 	}
-}
-
-// copyOut copies a column of rows rows out of a slot and then validates it: the
-// plugin can still write to the slot, but not to the copy.
-func copyOut(mem []byte, c *wire.Col, rows int, t types.Type) (*vector.Vector, error) {
-	if want := kindOf(t); c.Kind != want {
-		return nil, fmt.Errorf("a column of kind %d, want %d", c.Kind, want)
-	}
-	if err := c.Check(rows, len(mem)); err != nil {
-		return nil, err
-	}
-	var v *vector.Vector
-	var valid []byte
-	if c.HasValid {
-		valid = bytes.Clone(mem[c.Valid : int(c.Valid)+(rows+7)/8])
-	}
-	if w := c.Kind.Width(); w > 0 {
-		v = vector.New(t, rows)
-		raw := v.Raw()
-		copy(raw, mem[c.Data:int(c.Data)+rows*w])
-		if c.Kind == wire.Bool {
-			for i, b := range raw {
-				if b > 1 {
-					raw[i] = 1
-				}
-			}
-		}
-	} else {
-		offs := make([]int32, rows+1)
-		copy(offs, int32s(mem, c.Data, rows+1))
-		data := bytes.Clone(mem[c.Bytes : c.Bytes+c.BytesLen])
-		if err := checkOffsets(offs, len(data)); err != nil {
-			return nil, err
-		}
-		if t.ID != types.Bytea {
-			if err := checkText(offs, data); err != nil {
-				return nil, err
-			}
-		}
-		v = vector.FromBytes(t, offs, data)
-	}
-	if valid != nil && vector.CountValid(valid, rows) < rows {
-		v.Valid = valid
-	}
-	return v, nil
-}
-
-func checkOffsets(offs []int32, n int) error {
-	if offs[0] != 0 || int(offs[len(offs)-1]) != n {
-		return fmt.Errorf("offsets from %d to %d for %d bytes", offs[0], offs[len(offs)-1], n)
-	}
-	for i := 1; i < len(offs); i++ {
-		if offs[i] < offs[i-1] {
-			return fmt.Errorf("offsets that descend at row %d", i-1)
-		}
-	}
-	return nil
-}
-
-// checkText wants every value to be valid UTF-8 without zero bytes, as Postgres
-// does. Valid bytes as a whole whose values begin at rune starts are valid one
-// by one.
-func checkText(offs []int32, data []byte) error {
-	ok := utf8.Valid(data) && bytes.IndexByte(data, 0) < 0
-	for i := 0; ok && i < len(offs)-1; i++ {
-		if o := int(offs[i]); o < len(data) && !utf8.RuneStart(data[o]) {
-			ok = false
-		}
-	}
-	if ok {
-		return nil
-	}
-	for i := range len(offs) - 1 {
-		b := data[offs[i]:offs[i+1]]
-		if !utf8.Valid(b) {
-			return &badRow{i, "text that is not valid UTF-8"}
-		}
-		if bytes.IndexByte(b, 0) >= 0 {
-			return &badRow{i, "text with a zero byte"}
-		}
-	}
-	return nil
-}
-
-// badRow is a value that the function may not return.
-type badRow struct {
-	row  int
-	what string
-}
-
-func (e *badRow) Error() string { return e.what }
-
-// collector puts the results of the pieces of one call together; a single piece
-// is the result.
-type collector struct {
-	t  types.Type
-	n  int
-	v  *vector.Vector
-	at int
-}
-
-func newCollector(t types.Type, n int) *collector { return &collector{t: t, n: n} }
-
-// add appends rows; the total is that of newCollector.
-func (c *collector) add(p *vector.Vector) error {
-	if c.at == 0 && p.Len == c.n {
-		c.v, c.at = p, p.Len
-		return nil
-	}
-	if c.v == nil {
-		c.v = vector.New(c.t, c.n)
-	}
-	if w := vector.Width(p.Type.Phys()); w > 0 {
-		copy(c.v.Raw()[c.at*w:], p.Raw())
-	} else {
-		if len(c.v.Bytes)+len(p.Bytes) > math.MaxInt32 {
-			return pgerr.New(pgerr.ProgramLimitExceeded, "results of one batch are larger than 2 GiB")
-		}
-		base := int32(len(c.v.Bytes))
-		c.v.Bytes = append(c.v.Bytes, p.Bytes...)
-		for i, o := range p.Offs[1:] {
-			c.v.Offs[c.at+i+1] = base + o
-		}
-	}
-	if p.Valid != nil {
-		if c.v.Valid == nil {
-			c.v.Valid = vector.NewValid(c.v.Len)
-		}
-		for i := range p.Len {
-			if p.IsNull(i) {
-				vector.SetNull(c.v.Valid, c.at+i)
-			}
-		}
-	}
-	c.at += p.Len
-	return nil
 }

@@ -291,6 +291,12 @@ func (h *Host) open(ctx context.Context, ref *proto.UDF, kind string, outs []typ
 		}
 		s, err := c.open(ctx, o, name, outs, time.Duration(ref.GetTimeoutMs())*time.Millisecond)
 		if err == nil {
+			for _, a := range ref.GetArgs() {
+				s.args = append(s.args, typeFromProto(a))
+			}
+			for _, c := range ref.GetColumns() {
+				s.outNames = append(s.outNames, c.GetName())
+			}
 			return s, f, nil
 		}
 		if attempt >= 2 || pgerr.ClassOf(err) != pgerr.Transient {
@@ -301,5 +307,5 @@ func (h *Host) open(ctx context.Context, ref *proto.UDF, kind string, outs []typ
 
 func errType(t types.Type) error {
 	return pgerr.New(pgerr.FeatureNotSupported, "functions in Go cannot have values of type %s", t).
-		WithHint("Supported are boolean, smallint, integer, bigint, real, double precision, text, bytea, date and timestamp; cast other types, numeric to double precision for example.")
+		WithHint("Supported are boolean, the number types, text, varchar, bytea, json, jsonb, uuid, dates, times and intervals, arrays and composite types of these; cast other types, an enum to text for example.")
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/udf/sdk/wire"
 	"github.com/volleydb/volley/vector"
 )
 
@@ -17,19 +18,39 @@ func equalFold(a, b string) bool { return strings.EqualFold(a, b) }
 var sqlNames = map[string]string{
 	"bool": "boolean", "int16": "smallint", "int32": "integer", "int64": "bigint",
 	"float32": "real", "float64": "double precision", "string": "text", "bytes": "bytea",
-	"time": "timestamp", "date": "date",
+	"time": "timestamp", "date": "date", "timestamp": "timestamp", "timestamptz": "timestamptz", "clock": "time",
+	"interval": "interval", "uuid": "uuid", "json": "json", "jsonb": "jsonb", "numeric": "numeric",
 }
 
 var sqlTypes = map[string]types.ID{
 	"bool": types.Bool, "int16": types.Int2, "int32": types.Int4, "int64": types.Int8,
 	"float32": types.Float4, "float64": types.Float8, "string": types.Text, "bytes": types.Bytea,
-	"time": types.Timestamp, "date": types.Date,
+	"time": types.Timestamp, "date": types.Date, "timestamp": types.Timestamp, "timestamptz": types.Timestamptz, "clock": types.Time,
+	"interval": types.Interval, "uuid": types.UUID, "json": types.JSON, "jsonb": types.JSONB, "numeric": types.Numeric,
 }
 
-// SQLType returns the SQL type that stands for a parameter's type.
+// SQLType returns the SQL type that stands for a parameter's type: text for string,
+// timestamp for time, a row type without a name for a struct.
 func SQLType(p ManifestParam) (types.Type, bool) {
-	id, ok := sqlTypes[p.Type]
-	return types.T(id), ok
+	w, err := wire.ParseType(p.Type)
+	if err != nil {
+		return types.T(types.Invalid), false
+	}
+	return sqlType(w), true
+}
+
+func sqlType(w *wire.Type) types.Type {
+	switch w.Name {
+	case "[]":
+		return types.ListOf(sqlType(w.Elem))
+	case "struct":
+		fields := make([]types.RowField, len(w.Fields))
+		for i, f := range w.Fields {
+			fields[i] = types.RowField{Name: f.Name, Type: sqlType(f.Type)}
+		}
+		return types.RowOf(fields)
+	}
+	return types.T(sqlTypes[w.Name])
 }
 
 // CheckSignature compares what CREATE FUNCTION declares with what the artifact
@@ -129,15 +150,35 @@ func kindText(k string) string {
 
 // fits reports whether a SQL type can stand for a parameter.
 func fits(t types.Type, p ManifestParam) bool {
-	n, _ := sdkType(t, false)
-	return n == p.Type || n == "date" && p.Type == "time"
+	want, err := wire.ParseType(p.Type)
+	if err != nil {
+		return false
+	}
+	have, ok := typeSpec(t, false)
+	return ok && want.Accepts(have)
 }
 
 func sqlName(p ManifestParam) string {
-	if n, ok := sqlNames[p.Type]; ok {
-		return n
+	w, err := wire.ParseType(p.Type)
+	if err != nil {
+		return p.Type
 	}
-	return p.Type
+	return specName(w)
+}
+
+// specName is a type in SQL; a struct is written as the list of its fields.
+func specName(w *wire.Type) string {
+	switch w.Name {
+	case "[]":
+		return specName(w.Elem) + "[]"
+	case "struct":
+		s := make([]string, len(w.Fields))
+		for i, f := range w.Fields {
+			s[i] = f.Name + " " + specName(f.Type)
+		}
+		return "row(" + strings.Join(s, ", ") + ")"
+	}
+	return sqlNames[w.Name]
 }
 
 // Signature is the SQL signature of a function in an artifact, such as

@@ -234,7 +234,7 @@ printf '\055\000\000\000\100\000\000\000\000\000\000\000\000\000\000\000\000\000
 printf '{"magic":"volley-udf","abi":99,"manifest":{}}' >&3
 sleep 5
 `
-	if err := open(fakeArtifact(t, wire.ABI, "c", "", hello)); pgerr.Code(err) != "39000" || !strings.Contains(err.Error(), "speaks protocol version 99, this server version 1") {
+	if err := open(fakeArtifact(t, wire.ABI, "c", "", hello)); pgerr.Code(err) != "39000" || !strings.Contains(err.Error(), "speaks protocol version 99, this server version 2") {
 		t.Error(detail(err))
 	}
 	r := scalarRef("f", types.Int8, types.Int8)
@@ -273,7 +273,8 @@ func TestCheckSignature(t *testing.T) {
 			"Declared: mean(bigint) returns double precision. In the artifact: mean(double precision) returns double precision. Argument 1 is double precision, not bigint."},
 		{"mean", function.Aggregate, []types.ID{types.Float8}, types.Int8, nil, "42P13", "It returns double precision, not bigint."},
 		{"mean", function.Aggregate, nil, types.Float8, nil, "42P13", "It takes 1 arguments, not 0."},
-		{"mean", function.Aggregate, []types.ID{types.Numeric}, types.Float8, nil, pgerr.FeatureNotSupported, "numeric"},
+		{"mean", function.Aggregate, []types.ID{types.Numeric}, types.Float8, nil, "42P13", "Argument 1 is double precision, not numeric."},
+		{"mean", function.Aggregate, []types.ID{types.Regclass}, types.Float8, nil, pgerr.FeatureNotSupported, "regclass"},
 		{"Score", function.GroupedMap, []types.ID{types.Int8, types.Date}, types.Record, cols[:1], "42P13",
 			"Declared: Score(bigint, date) returns table (a bigint). In the artifact: Score(id bigint, at timestamp) returns table (id bigint, p double precision). It returns 2 columns, not 1."},
 	}

@@ -31,6 +31,10 @@ type stream struct {
 	id   uint32
 	name string // for errors
 	outs []types.Type
+	// args are the declared types of arguments, outNames the names of outs; both may
+	// be missing.
+	args     []types.Type
+	outNames []string
 	// timeout is the longest time without progress, 0 = none.
 	timeout time.Duration
 
@@ -43,6 +47,7 @@ type stream struct {
 	out   [wire.OutSlots]region
 
 	msg wire.BatchMsg // of the sender
+	ins []inCol       // of the sender
 	buf []byte        // of the sender: frames that go with the next batch
 
 	mu       sync.Mutex
@@ -276,7 +281,14 @@ func (s *stream) send(i int, op uint8, cols []*vector.Vector, from, to int, grou
 	if err := s.ended(); err != nil {
 		return 0, err
 	}
-	size := layoutIn(&s.msg, cols, from, to, len(groups))
+	var declared []types.Type // other operations have states
+	if op == wire.OpRows {
+		declared = s.args
+	}
+	if s.ins, err = inCols(s.ins[:0], cols, declared, from, to); err != nil {
+		return 0, err
+	}
+	size := layoutIn(&s.msg, s.ins, to-from, len(groups))
 	if len(s.in[i].mem) < size {
 		r, err := s.c.mem.alloc(size)
 		if err != nil {
@@ -290,7 +302,8 @@ func (s *stream) send(i int, op uint8, cols []*vector.Vector, from, to int, grou
 		s.c.mem.release(old)
 	}
 	mem := s.in[i].mem
-	copyIn(mem, &s.msg, cols, from, to, groups)
+	copyIn(mem, &s.msg, s.ins, groups)
+	clear(s.ins) // what they hold is the caller's
 	s.msg.Base, s.msg.Done = base, done
 	s.mu.Lock()
 	s.busy[i] = true
@@ -317,9 +330,11 @@ func (s *stream) send(i int, op uint8, cols []*vector.Vector, from, to int, grou
 // fit returns how many rows from from on make a piece of about pieceBytes.
 func fit(cols []*vector.Vector, from, n, limit int) int {
 	to := min(n, from+limit)
-	var m wire.BatchMsg
 	for to-from > 1 {
-		size := layoutIn(&m, cols, from, to, 0)
+		size := 0
+		for _, c := range cols {
+			size += aboutBytes(c, from, to)
+		}
 		if size <= 2*pieceBytes {
 			break
 		}
@@ -356,6 +371,9 @@ func (s *stream) receive(lazy bool) (result, []*vector.Vector, []int32, error) {
 	var err error
 	for i := range cols {
 		if cols[i], err = copyOut(mem, &r.msg.Cols[i], rows, s.outs[i]); err != nil {
+			if i < len(s.outNames) {
+				err = inColumn(err, s.outNames[i])
+			}
 			return r, nil, nil, s.broken(err, r.seq)
 		}
 	}
@@ -393,6 +411,9 @@ func (s *stream) flush() error {
 // broken is the error for a plugin that breaks its contract.
 // seq is the batch of a badRow.
 func (s *stream) broken(err error, seq uint64) error {
+	if e, ok := err.(*pgerr.Error); ok { // a limit of ours
+		return e
+	}
 	e := pgerr.New(pgerr.ExternalRoutineInvocationError, "function %s returned %s", s.name, err)
 	if b, ok := err.(*badRow); ok {
 		ce := &CallError{Group: -1, Err: e, seq: seq, where: "function " + s.name + " of " + s.c.label}

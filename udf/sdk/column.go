@@ -1,7 +1,9 @@
 package udf
 
 import (
+	"fmt"
 	"math"
+	"reflect"
 	"time"
 	"unsafe"
 
@@ -18,7 +20,32 @@ type column struct {
 	valid []byte // nil = no NULL
 	mem   []byte
 	at    wire.Col
-	cache any // decoded values of types that need decoding
+	kids  []column // of a list its elements, of a struct its fields
+	inner bool     // a column of kids
+	cache any      // decoded values of types that need decoding
+}
+
+// newColumn makes a column of n rows that lies in mem where at says.
+func newColumn(mem []byte, at wire.Col, n int, t Type, name string) column {
+	c := column{name: name, typ: t, n: n, mem: mem, at: at}
+	if at.HasValid {
+		c.valid = mem[at.Valid : int(at.Valid)+(n+7)/8]
+	}
+	if len(at.Kids) > 0 {
+		parts := t.parts()
+		c.kids = make([]column, len(at.Kids))
+		for i, k := range at.Kids {
+			rows, typ, name := n, parts.elem, ""
+			if at.Kind == wire.List {
+				rows = int(at.BytesLen)
+			} else {
+				typ, name = parts.fields[i].Type, parts.fields[i].Name
+			}
+			c.kids[i] = newColumn(mem, k, rows, typ, name)
+			c.kids[i].inner = true
+		}
+	}
+	return c
 }
 
 func (c *column) isNull(i int) bool {
@@ -88,29 +115,34 @@ func (c *column) times() []time.Time {
 
 // decode returns the values of c as Ts; the zero value, or anything, for NULL.
 func decode[T any](c *column) []T {
+	switch any((*T)(nil)).(type) {
+	case *bool, *int16, *int32, *int64, *float32, *float64, *Decimal, *Interval, *UUID, *Clock:
+		return fixed[T](c)
+	}
+	if vals, ok := c.cache.([]T); ok {
+		return vals
+	}
 	var r any
 	switch any((*T)(nil)).(type) {
-	case *bool, *int16, *int32, *int64, *float32, *float64:
-		return fixed[T](c)
 	case *string:
-		if c.cache == nil {
-			c.cache = c.strings()
-		}
-		r = c.cache
+		r = c.strings()
 	case *[]byte:
-		if c.cache == nil {
-			c.cache = c.byteSlices()
-		}
-		r = c.cache
+		r = c.byteSlices()
 	case *time.Time:
-		if c.cache == nil {
-			c.cache = c.times()
-		}
-		r = c.cache
+		r = c.times()
 	default:
 		var z T
-		r = any(z).(nullable).decode(c)
+		if n, ok := any(z).(nullable); ok {
+			r = n.decode(c)
+			break
+		}
+		out := make([]T, c.n)
+		if c.n > 0 {
+			codecFor(reflect.TypeFor[T]()).decode(c, 0, c.n, unsafe.Pointer(&out[0]), unsafe.Sizeof(z))
+		}
+		r = out
 	}
+	c.cache = r
 	return r.([]T)
 }
 
@@ -118,34 +150,66 @@ func decode[T any](c *column) []T {
 type outCol struct {
 	name  string
 	typ   Type // as declared by the SQL function
+	kind  wire.Kind
 	width int
 	n     int
 	fixed []byte
-	offs  []int32 // ends of the values in bytes, without the leading 0
+	offs  []int32 // ends of the values in bytes or in elements, without the leading 0
 	bytes []byte
-	nulls []int32 // rows that are NULL, ascending
+	nulls []int32   // rows that are NULL, ascending
+	kids  []*outCol // of a list its elements, of a struct its fields
+	inner bool      // a column of kids
 }
 
 func newOutCol(name string, t Type) *outCol {
-	return &outCol{name: name, typ: t, width: t.kind().Width()}
+	o := &outCol{name: name, typ: t, kind: t.kind()}
+	o.width = o.kind.Width()
+	if p := t.parts(); p != nil {
+		if o.kind == wire.List {
+			o.kids = []*outCol{newOutCol("", p.elem)}
+		}
+		for _, f := range p.fields {
+			o.kids = append(o.kids, newOutCol(f.Name, f.Type))
+		}
+		for _, k := range o.kids {
+			k.inner = true
+		}
+	}
+	return o
 }
 
 func (o *outCol) reset() {
 	o.n, o.fixed, o.offs, o.bytes, o.nulls = 0, o.fixed[:0], o.offs[:0], o.bytes[:0], o.nulls[:0]
+	for _, k := range o.kids {
+		k.reset()
+	}
 }
 
 // size is the bytes of the values so far.
-func (o *outCol) size() int { return len(o.fixed) + 4*len(o.offs) + len(o.bytes) }
+func (o *outCol) size() int {
+	n := len(o.fixed) + 4*len(o.offs) + len(o.bytes)
+	for _, k := range o.kids {
+		n += k.size()
+	}
+	return n
+}
 
 func (o *outCol) setNull(i int) { o.nulls = append(o.nulls, int32(i)) }
 
-var zero16 [16]byte
+var zeros24 [24]byte
 
 func (o *outCol) appendNull() {
 	o.nulls = append(o.nulls, int32(o.n))
-	if o.width > 0 {
-		o.fixed = append(o.fixed, zero16[:o.width]...)
-	} else {
+	switch {
+	case o.width > 0:
+		o.fixed = append(o.fixed, zeros24[:o.width]...)
+	case o.kind == wire.List:
+		o.offs = append(o.offs, int32(o.kids[0].n))
+	case o.kind == wire.Struct:
+		for _, k := range o.kids {
+			k.appendNull()
+		}
+	default:
 		o.offs = append(o.offs, int32(len(o.bytes)))
 	}
 	o.n++
@@ -165,7 +229,7 @@ func appendFixedAll[T any](o *outCol, vs []T) {
 
 // room fails when a column would outgrow its 32-bit offsets.
 func (o *outCol) room(n int) {
-	if len(o.bytes)+n > math.MaxInt32 {
+	if len(o.bytes)+n > math.MaxInt32 || o.n+n > math.MaxInt32 {
 		panic(Errorf("54000", "results of one batch are larger than 2 GiB"))
 	}
 }
@@ -190,7 +254,18 @@ func (o *outCol) appendBytes(b []byte) {
 
 func (o *outCol) appendTime(t time.Time) {
 	if o.typ.base() == Date {
-		appendFixed(o, toDate(t))
+		d, ok := toDate(t)
+		if !ok {
+			err := Errorf("39000", "the result %s is of type date and has a time of day", t.Format(time.RFC3339Nano))
+			if o.name != "" {
+				err.Message += fmt.Sprintf(", column %q", o.name)
+			}
+			if o.inner {
+				panic(err)
+			}
+			panic(raised{&rowError{o.n, err}})
+		}
+		appendFixed(o, d)
 	} else {
 		appendFixed(o, t.UnixMicro())
 	}
@@ -199,7 +274,7 @@ func (o *outCol) appendTime(t time.Time) {
 // encode appends vals to o.
 func encode[T any](o *outCol, vals []T) {
 	switch vs := any(vals).(type) {
-	case []bool, []int16, []int32, []int64, []float32, []float64:
+	case []bool, []int16, []int32, []int64, []float32, []float64, []Decimal, []Interval, []UUID, []Clock:
 		appendFixedAll(o, vals)
 	case []string:
 		for _, s := range vs {
@@ -215,7 +290,11 @@ func encode[T any](o *outCol, vals []T) {
 		}
 	default:
 		var z T
-		any(z).(nullable).encode(o, 0, vals)
+		if n, ok := any(z).(nullable); ok {
+			n.encode(o, 0, vals)
+		} else if len(vals) > 0 {
+			codecFor(reflect.TypeFor[T]()).encode(o, len(vals), unsafe.Pointer(&vals[0]), unsafe.Sizeof(z))
+		}
 	}
 }
 
@@ -241,11 +320,7 @@ func rowsThatFit(cols []*outCol, from, n, limit int) int {
 	k := 0
 	for sum := 0; from+k < n; k++ {
 		for _, o := range cols {
-			sum += o.width
-			if o.width == 0 {
-				lo, hi := o.span(from+k, from+k+1)
-				sum += 4 + hi - lo
-			}
+			sum += o.rowsSize(from+k, from+k+1)
 		}
 		if sum > limit && k > 0 {
 			break
@@ -254,7 +329,27 @@ func rowsThatFit(cols []*outCol, from, n, limit int) int {
 	return k
 }
 
-// span returns the bytes of rows [from, to).
+// rowsSize is about the bytes that rows [from, to) take.
+func (o *outCol) rowsSize(from, to int) int {
+	if o.width > 0 {
+		return (to - from) * o.width
+	}
+	if o.kind == wire.Struct {
+		n := 0
+		for _, k := range o.kids {
+			n += k.rowsSize(from, to)
+		}
+		return n
+	}
+	lo, hi := o.span(from, to)
+	n := 4 * (to - from)
+	if o.kind == wire.List {
+		return n + o.kids[0].rowsSize(lo, hi)
+	}
+	return n + hi - lo
+}
+
+// span returns the bytes or elements of rows [from, to).
 func (o *outCol) span(from, to int) (lo, hi int) {
 	if from > 0 {
 		lo = int(o.offs[from-1])
@@ -268,57 +363,87 @@ func (o *outCol) span(from, to int) (lo, hi int) {
 // layout computes where rows [from, to) of cols and extra bytes of groups lie in
 // a slot and the size that takes.
 func layout(m *wire.BatchMsg, cols []*outCol, from, to, groups int) (size int) {
-	rows := to - from
-	m.Rows, m.Groups = uint32(rows), uint32(groups)
+	m.Rows, m.Groups = uint32(to-from), uint32(groups)
 	m.GroupsAt = 0
 	at := wire.Align(4 * groups)
 	m.Cols = m.Cols[:0]
 	for _, o := range cols {
-		c := wire.Col{Kind: o.typ.kind()}
-		if len(o.nulls) > 0 {
-			c.HasValid, c.Valid = true, uint32(at)
-			at += wire.Align((rows + 7) / 8)
-		}
-		c.Data = uint32(at)
-		if o.width > 0 {
-			at += wire.Align(rows * o.width)
-		} else {
-			lo, hi := o.span(from, to)
-			at += wire.Align(4 * (rows + 1))
-			c.Bytes, c.BytesLen = uint32(at), uint32(hi-lo)
-			at += wire.Align(hi - lo)
-		}
+		c := wire.Col{}
+		at = o.place(&c, from, to, at)
 		m.Cols = append(m.Cols, c)
 	}
 	return at
 }
 
+// place says in c where rows [from, to) lie from at on and returns the end.
+func (o *outCol) place(c *wire.Col, from, to, at int) int {
+	rows := to - from
+	c.Kind = o.kind
+	if len(o.nulls) > 0 {
+		c.HasValid, c.Valid = true, uint32(at)
+		at += wire.Align((rows + 7) / 8)
+	}
+	if o.kind == wire.Struct {
+		c.Kids = make([]wire.Col, len(o.kids))
+		for i, k := range o.kids {
+			at = k.place(&c.Kids[i], from, to, at)
+		}
+		return at
+	}
+	c.Data = uint32(at)
+	if o.width > 0 {
+		return at + wire.Align(rows*o.width)
+	}
+	at += wire.Align(4 * (rows + 1))
+	lo, hi := o.span(from, to)
+	c.BytesLen = uint32(hi - lo)
+	if o.kind == wire.List {
+		c.Kids = make([]wire.Col, 1)
+		return o.kids[0].place(&c.Kids[0], lo, hi, at)
+	}
+	c.Bytes = uint32(at)
+	return at + wire.Align(hi-lo)
+}
+
 // fill writes rows [from, to) of cols where m says.
 func fill(m *wire.BatchMsg, mem []byte, cols []*outCol, from, to int) {
-	rows := to - from
 	for i, o := range cols {
-		c := m.Cols[i]
-		if c.HasValid {
-			v := mem[c.Valid : int(c.Valid)+(rows+7)/8]
-			for b := range v {
-				v[b] = 0xff
-			}
-			for _, r := range o.nulls {
-				if k := int(r) - from; k >= 0 && k < rows {
-					v[k>>3] &^= 1 << (k & 7)
-				}
-			}
-		}
-		if o.width > 0 {
-			copy(mem[c.Data:], o.fixed[from*o.width:to*o.width])
-			continue
-		}
-		lo, hi := o.span(from, to)
-		offs := unsafe.Slice((*int32)(unsafe.Pointer(&mem[c.Data])), rows+1)
-		offs[0] = 0
-		for r := range rows {
-			offs[r+1] = o.offs[from+r] - int32(lo)
-		}
-		copy(mem[c.Bytes:], o.bytes[lo:hi])
+		o.fill(&m.Cols[i], mem, from, to)
 	}
+}
+
+func (o *outCol) fill(c *wire.Col, mem []byte, from, to int) {
+	rows := to - from
+	if c.HasValid {
+		v := mem[c.Valid : int(c.Valid)+(rows+7)/8]
+		for b := range v {
+			v[b] = 0xff
+		}
+		for _, r := range o.nulls {
+			if k := int(r) - from; k >= 0 && k < rows {
+				v[k>>3] &^= 1 << (k & 7)
+			}
+		}
+	}
+	switch {
+	case o.kind == wire.Struct:
+		for i, k := range o.kids {
+			k.fill(&c.Kids[i], mem, from, to)
+		}
+		return
+	case o.width > 0:
+		copy(mem[c.Data:], o.fixed[from*o.width:to*o.width])
+		return
+	}
+	lo, hi := o.span(from, to)
+	offs := unsafe.Slice((*int32)(unsafe.Pointer(&mem[c.Data])), rows+1)
+	offs[0] = 0
+	for r := range rows {
+		offs[r+1] = o.offs[from+r] - int32(lo)
+	}
+	if o.kind == wire.List {
+		o.kids[0].fill(&c.Kids[0], mem, lo, hi)
+		return
+	}
+	copy(mem[c.Bytes:], o.bytes[lo:hi])
 }

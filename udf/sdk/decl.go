@@ -81,6 +81,26 @@ func Stable(f *function) { f.desc.Volatility = "stable" }
 // Doc is one line for \df+.
 func Doc(text string) Option { return func(f *function) { f.desc.Doc = text } }
 
+// Variadic says that the last argument, an array, takes any number of values:
+// f(a, b, c). Declare it VARIADIC in SQL.
+func Variadic(f *function) {
+	if n := len(f.args); n == 0 || f.args[n-1].form() != listType {
+		panic(fmt.Sprintf("udf: the last argument of variadic function %q is not a slice", f.desc.Name))
+	}
+	f.desc.Variadic = true
+}
+
+// Default gives argument i, counted from 0, a default: an SQL expression such as
+// "1.0" or "now()". All arguments behind it need one too.
+func Default(i int, expr string) Option {
+	return func(f *function) {
+		if i < 0 || i >= len(f.desc.Args) || expr == "" {
+			panic(fmt.Sprintf("udf: function %q has no argument %d to have the default %q", f.desc.Name, i, expr))
+		}
+		f.desc.Args[i].Default = expr
+	}
+}
+
 // Args names the arguments.
 func Args(names ...string) Option {
 	return func(f *function) {

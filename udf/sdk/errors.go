@@ -154,6 +154,28 @@ func values(args []column, i int) string {
 	return b.String()
 }
 
+// formatElems bounds what is printed of an array.
+const formatElems = 10
+
+func (c *column) formatParts(i int) string {
+	if c.at.Kind == wire.Struct {
+		s := make([]string, len(c.kids))
+		for k := range c.kids {
+			s[k] = c.kids[k].format(i)
+		}
+		return "ROW(" + strings.Join(s, ", ") + ")"
+	}
+	from, to := int(c.offsets()[i]), int(c.offsets()[i+1])
+	var s []string
+	for e := from; e < min(to, from+formatElems); e++ {
+		s = append(s, c.kids[0].format(e))
+	}
+	if to-from > formatElems {
+		s = append(s, "…")
+	}
+	return "ARRAY[" + strings.Join(s, ", ") + "]"
+}
+
 func (c *column) format(i int) string {
 	if c.isNull(i) {
 		return "NULL"
@@ -173,8 +195,21 @@ func (c *column) format(i int) string {
 		return fmt.Sprint(fixed[float64](c)[i])
 	case Date:
 		return epochDate(fixed[int32](c)[i]).Format("'2006-01-02'")
-	case Time:
+	case Time, TypeTimestamp:
 		return epochTime(fixed[int64](c)[i]).Format("'2006-01-02 15:04:05.999999'")
+	case TypeTimestamptz:
+		return epochTime(fixed[int64](c)[i]).Format("'2006-01-02 15:04:05.999999Z07:00'")
+	case TypeClock:
+		return "'" + fixed[Clock](c)[i].String() + "'"
+	case TypeInterval:
+		return "'" + fixed[Interval](c)[i].String() + "'"
+	case TypeUUID:
+		return "'" + fixed[UUID](c)[i].String() + "'"
+	case TypeNumeric:
+		return fixed[Decimal](c)[i].String()
+	}
+	if len(c.kids) > 0 {
+		return c.formatParts(i)
 	}
 	offs := c.offsets()
 	v := c.mem[int(c.at.Bytes)+int(offs[i]) : int(c.at.Bytes)+int(offs[i+1])]

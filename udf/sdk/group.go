@@ -104,7 +104,7 @@ func (g *Group) column(name string, want ...Type) *column {
 			continue
 		}
 		for _, w := range want {
-			if c.typ.base() == w || c.typ.base() == Date && w == Time {
+			if c.typ.reads(w) {
 				return c
 			}
 		}
@@ -236,20 +236,12 @@ func emitValue(o *outCol, v any) {
 			o.appendTime(x)
 			return
 		}
-	case nullable:
-		if n, ok := x.(interface{ value() (any, bool) }); ok && (x.typeOf().base() == t || x.typeOf().base() == Time && t == Date) {
-			if val, valid := n.value(); valid {
-				emitValue(o, val)
-			} else {
-				o.appendNull()
-			}
-			return
-		}
+	}
+	if encodeAny(o, v) {
+		return
 	}
 	panic(Errorf("39000", "column %q is of type %s and cannot hold a %T", o.name, t, v))
 }
-
-func (n Null[T]) value() (any, bool) { return n.V, n.Valid }
 
 // EmitColumns adds rows by columns: a slice per output column, all of the same
 // length. The values are copied.
@@ -289,6 +281,8 @@ func (g *Group) EmitColumns(cols ...any) {
 			ok = emitSlice(o, Int64, x)
 		case []Null[string]:
 			ok = emitSlice(o, String, x)
+		default:
+			ok = encodeSlice(o, c)
 		}
 		if !ok {
 			panic(Errorf("39000", "column %q is of type %s and cannot hold a %T", o.name, o.typ.base(), c))

@@ -62,7 +62,8 @@ func check(err error) {
 }
 
 // Scalar declares a function of one row: fn is a func of 1 to 12 arguments that
-// returns a value, or a value and an error. Functions of one argument, of two
+// returns a value, or a value and an error; a variadic one is declared VARIADIC.
+// Functions of one argument, of two
 // among int64, float64 and string, and of up to twelve of the same one of these
 // run without reflection; for others Scalar1 … Scalar12 do (and ScalarErr1 … for
 // those that return an error), while Scalar calls them by reflection at some
@@ -70,9 +71,12 @@ func check(err error) {
 func Scalar(name string, fn any, opts ...Option) Decl {
 	v := reflect.ValueOf(fn)
 	t := v.Type()
-	if t.Kind() != reflect.Func || t.IsVariadic() || t.NumOut() < 1 || t.NumOut() > 2 ||
+	if t.Kind() != reflect.Func || t.NumOut() < 1 || t.NumOut() > 2 ||
 		t.NumOut() == 2 && t.Out(1) != reflect.TypeFor[error]() {
 		panic(fmt.Sprintf("udf: function %q is a %s; want a func that returns a value, or a value and an error", name, t))
+	}
+	if t.IsVariadic() {
+		opts = append([]Option{Variadic}, opts...)
 	}
 	args := make([]Type, t.NumIn())
 	for i := range args {
@@ -140,6 +144,10 @@ func reflectKernel(fn reflect.Value) func(*call) {
 		args[i] = goType(t.In(i))
 	}
 	ret := goType(t.Out(0))
+	run := fn.Call
+	if t.IsVariadic() {
+		run = fn.CallSlice
+	}
 	return func(c *call) {
 		cols := make([]reflect.Value, len(args))
 		for i := range args {
@@ -153,7 +161,7 @@ func reflectKernel(fn reflect.Value) func(*call) {
 				for k := range in {
 					in[k] = cols[k].Index(i)
 				}
-				r := fn.Call(in)
+				r := run(in)
 				if len(r) == 2 && !r[1].IsNil() {
 					panic(raised{r[1].Interface().(error)})
 				}

@@ -97,12 +97,10 @@ func parseTypes(names []string, want []Type) ([]Type, error) {
 	}
 	ts := make([]Type, len(names))
 	for i, n := range names {
-		t, ok := typeByName(n)
-		w := want[i].base()
-		if !ok || t != w && !(t == Date && w == Time) {
-			return nil, fmt.Errorf("column %d is %s, want %s", i+1, n, w)
+		var err error
+		if ts[i], err = declared(n, want[i]); err != nil {
+			return nil, fmt.Errorf("column %d is %w", i+1, err)
 		}
-		ts[i] = t | want[i]&Nullable
 	}
 	return ts, nil
 }
@@ -190,16 +188,11 @@ func (s *stream) load(f frame) {
 		s.cols = make([]column, len(f.msg.Cols))
 	}
 	for i := range s.cols {
-		at := f.msg.Cols[i]
-		c := column{n: int(f.msg.Rows), mem: mem, at: at}
+		typ, name := Bytes, "" // of states
 		if i < len(s.args) {
-			c.typ = s.args[i]
-			c.name = s.fn.desc.Args[i].Name
+			typ, name = s.args[i], s.fn.desc.Args[i].Name
 		}
-		if at.HasValid {
-			c.valid = mem[at.Valid : int(at.Valid)+(c.n+7)/8]
-		}
-		s.cols[i] = c
+		s.cols[i] = newColumn(mem, f.msg.Cols[i], int(f.msg.Rows), typ, name)
 	}
 }
 

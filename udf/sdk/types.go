@@ -4,14 +4,18 @@ import (
 	"fmt"
 	"reflect"
 	"time"
+	"unsafe"
 
 	"github.com/volleydb/volley/udf/sdk/wire"
 )
 
-// Type is the type of a column of a grouped map. Nullable is added with |.
-type Type uint8
+// Type is the type of a column, an argument or a result. Nullable is added with |.
+// Arrays and composite types are made by ListOf, StructOf and T; TypeOf gives the
+// type of a Go type.
+type Type uint32
 
-// The types. Time is a timestamp with or without time zone.
+// The types. Time is a timestamp with or without time zone or a date: whichever
+// the SQL function declares. The others stand for one SQL type each.
 const (
 	Bool Type = iota + 1
 	Int16
@@ -23,50 +27,83 @@ const (
 	Bytes
 	Time
 	Date
+	TypeTimestamp   // timestamp
+	TypeTimestamptz // timestamptz
+	TypeClock       // time
+	TypeInterval
+	TypeUUID
+	TypeJSON
+	TypeJSONB
+	TypeNumeric
+	listType   // with the index of its parts in the bits from compositeShift on
+	structType // likewise
 
 	// Nullable marks a column that may hold NULL: {"note", udf.String | udf.Nullable}.
 	// NULL in another column is an error.
 	Nullable Type = 0x80
+
+	compositeShift = 8
 )
 
-var typeNames = [...]string{"", "bool", "int16", "int32", "int64", "float32", "float64", "string", "bytes", "time", "date"}
+var typeNames = [...]string{"", "bool", "int16", "int32", "int64", "float32", "float64", "string", "bytes", "time", "date",
+	"timestamp", "timestamptz", "clock", "interval", "uuid", "json", "jsonb", "numeric"}
 
 func (t Type) base() Type { return t &^ Nullable }
 
+// form is base without the index of parts.
+func (t Type) form() Type { return t & 0x7f }
+
+// String is the type as manifests write it.
 func (t Type) String() string {
-	if b := t.base(); int(b) < len(typeNames) {
+	b := t.base()
+	if c := b.parts(); c != nil {
+		return c.spec
+	}
+	if int(b) < len(typeNames) {
 		return typeNames[b]
 	}
-	return fmt.Sprintf("type(%d)", uint8(t))
+	return fmt.Sprintf("type(%d)", uint32(t))
 }
 
-func (t Type) valid() bool { return t.base() >= Bool && t.base() <= Date }
+func (t Type) valid() bool {
+	return t.base() >= Bool && t.base() <= TypeNumeric || t.parts() != nil
+}
 
 func (t Type) kind() wire.Kind {
-	switch t.base() {
+	switch t.form() {
 	case Bool:
 		return wire.Bool
 	case Int16:
 		return wire.Int16
 	case Int32, Date:
 		return wire.Int32
-	case Int64, Time:
+	case Int64, Time, TypeTimestamp, TypeTimestamptz, TypeClock:
 		return wire.Int64
 	case Float32:
 		return wire.Float32
 	case Float64:
 		return wire.Float64
+	case TypeNumeric:
+		return wire.Decimal
+	case TypeInterval:
+		return wire.Interval
+	case TypeUUID:
+		return wire.Fixed16
+	case listType:
+		return wire.List
+	case structType:
+		return wire.Struct
 	}
 	return wire.Bytes
 }
 
+// typeByName reads a type as manifests write it.
 func typeByName(s string) (Type, bool) {
-	for i, n := range typeNames {
-		if i > 0 && n == s {
-			return Type(i), true
-		}
+	w, err := wire.ParseType(s)
+	if err != nil {
+		return 0, false
 	}
-	return 0, false
+	return fromWire(w), true
 }
 
 // Columns names and types the columns of a grouped map.
@@ -112,12 +149,12 @@ func (n Null[T]) Or(v T) T {
 // nullable is what Null[T] offers to code that knows only that it has some
 // argument type; all methods work on the type, not the value.
 type nullable interface {
-	typeOf() Type
 	decode(c *column) any
 	encode(o *outCol, from int, vals any)
+	validAt() uintptr
 }
 
-func (Null[T]) typeOf() Type { return typeOf[T]() | Nullable }
+func (n Null[T]) validAt() uintptr { return unsafe.Offsetof(n.Valid) }
 
 func (Null[T]) decode(c *column) any {
 	vals := decode[T](c)
@@ -135,12 +172,17 @@ func (Null[T]) encode(o *outCol, from int, vals any) {
 	ns := vals.([]Null[T])[from:]
 	vs := make([]T, len(ns))
 	for i, n := range ns {
-		vs[i] = n.V
+		if n.Valid { // what stands beside NULL may be no value at all
+			vs[i] = n.V
+		}
 	}
 	at := o.n
+	before := len(o.nulls)
 	encode(o, vs)
+	o.nulls = o.nulls[:before] // a nil []byte is NULL already
+	bs, isBytes := any(vs).([][]byte)
 	for i, n := range ns {
-		if !n.Valid {
+		if !n.Valid || isBytes && bs[i] == nil {
 			o.setNull(at + i)
 		}
 	}
@@ -168,25 +210,25 @@ func typeOf[T any]() Type {
 		return Bytes
 	case *time.Time:
 		return Time
-	default:
-		var z T
-		if n, ok := any(z).(nullable); ok {
-			return n.typeOf()
-		}
-		panic(badType(reflect.TypeFor[T]()))
 	}
+	return codecFor(reflect.TypeFor[T]()).typ
 }
 
+// TypeOf returns the type of a column whose values are Ts in Go: TypeNumeric for
+// Decimal, ListOf(Float64) for []float64, a composite type for a struct.
+func TypeOf[T any]() Type { return typeOf[T]() }
+
 func badType(t reflect.Type) string {
-	return fmt.Sprintf("udf: %s cannot be the type of an argument or a result; use bool, int16, int32, int64, float32, float64, string, []byte, time.Time or udf.Null of one of them", t)
+	return fmt.Sprintf("udf: %s cannot be the type of an argument or a result; use bool, int16, int32, int64, float32, float64, string, []byte, time.Time, udf.Decimal, Timestamp, Timestamptz, Day, Clock, Interval, UUID, JSON, JSONB, a slice or a struct of these, or udf.Null of one of them", t)
 }
 
 func epochDate(days int32) time.Time   { return time.Unix(int64(days)*86400, 0).UTC() }
 func epochTime(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 
-// toDate is the calendar day of t in t's own zone.
-func toDate(t time.Time) int32 {
+// toDate is the calendar day of t in t's own zone; ok is false for a time of day.
+func toDate(t time.Time) (days int32, ok bool) {
 	y, m, d := t.Date()
 	s := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix()
-	return int32(s / 86400) // exact: midnight UTC
+	h, mi, sec := t.Clock()
+	return int32(s / 86400), h|mi|sec|t.Nanosecond() == 0 // exact: midnight UTC
 }
