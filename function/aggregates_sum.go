@@ -43,12 +43,15 @@ func (a *intSumAgg[T]) Update(groups []int32, args []*vector.Vector, n int) erro
 		a.sum[0] = r
 		a.n[0] += int64(vector.CountValid(valid, n))
 	case valid == nil:
+		sum, counts := a.sum, a.n[:len(a.sum)]
+		groups = groups[:len(x)]
 		for i, y := range x {
 			g := groups[i]
-			r := a.sum[g] + int64(y)
-			bad |= (a.sum[g] ^ r) & (int64(y) ^ r)
-			a.sum[g] = r
-			a.n[g]++
+			s := sum[g]
+			r := s + int64(y)
+			bad |= (s ^ r) & (int64(y) ^ r)
+			sum[g] = r
+			counts[g]++
 		}
 	default:
 		for i, y := range x {
@@ -182,17 +185,31 @@ func (a *floatAvgAgg[T]) Update(groups []int32, args []*vector.Vector, n int) er
 		a.n[0] += int64(n)
 		return nil
 	}
+	sum, counts := a.sum, a.n[:len(a.sum)]
+	if valid == nil {
+		groups = groups[:len(x)]
+		for i, y := range x {
+			g := groups[i]
+			r := sum[g] + float64(y)
+			if r-r != 0 && overflows(r, sum[g], float64(y)) { // r-r: 0 of all but infinities and NaN
+				return errOverflow()
+			}
+			sum[g] = r
+			counts[g]++
+		}
+		return nil
+	}
 	for i, y := range x {
-		if valid != nil && valid[i>>3]&(1<<(i&7)) == 0 {
+		if valid[i>>3]&(1<<(i&7)) == 0 {
 			continue
 		}
 		g := group(groups, i)
-		r := a.sum[g] + float64(y)
-		if overflows(r, a.sum[g], float64(y)) {
+		r := sum[g] + float64(y)
+		if r-r != 0 && overflows(r, sum[g], float64(y)) {
 			return errOverflow()
 		}
-		a.sum[g] = r
-		a.n[g]++
+		sum[g] = r
+		counts[g]++
 	}
 	return nil
 }
