@@ -1,0 +1,633 @@
+"""Functions as their authors wrote them: loading, finding out how they want to be
+called, calling them."""
+
+import ast
+import importlib
+import importlib.metadata
+import inspect
+import itertools
+import json
+import keyword
+import linecache
+import os
+import pickle
+import re
+import sys
+import textwrap
+import threading
+import time
+import traceback
+import types
+import zipfile
+
+from . import _install_pyspark
+from .columns import Column, Fault, Type, article, encode, from_list, missing, module, need
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+STATE_PICKLE = 4  # the first byte of a state
+MAIN = "main"
+
+
+def place(e, row=-1, group=-1):
+    """Notes where an error happened, unless that is known already."""
+    r, g = getattr(e, "__place__", (-1, -1))
+    try:
+        e.__place__ = (r if r >= 0 else row, g if g >= 0 else group)
+    except AttributeError:
+        pass
+
+
+def message(e):
+    """The ErrorMsg for an exception."""
+    row, group = getattr(e, "__place__", (-1, -1))
+    if isinstance(e, Fault):
+        return {"code": e.code, "message": e.message, "detail": e.detail, "hint": e.hint,
+                "row": e.row if e.row >= 0 else row, "group": group}
+    text = type(e).__name__
+    if str(e):
+        text += ": " + str(e).split("\n")[0]
+    detail = trace(e)
+    args = getattr(e, "__args__", "")
+    if args:
+        detail = "Arguments: %s.\n%s" % (args, detail)
+    return {"code": "53200" if isinstance(e, MemoryError) else "38000", "message": text, "detail": detail, "row": row, "group": group}
+
+
+def trace(e):
+    """The traceback without this program's own frames."""
+    tb = e.__traceback__
+    while tb is not None and os.path.dirname(tb.tb_frame.f_code.co_filename) == HERE:
+        tb = tb.tb_next
+    text = "".join(traceback.format_exception(type(e), e, tb)).rstrip()
+    return text if len(text) <= 8192 else text[:4096] + "\n...\n" + text[-4096:]
+
+
+def shorten(v):
+    s = repr(v)
+    return s if len(s) <= 100 else s[:97] + "..."
+
+
+class Plugin:
+    """The code of an artifact: a zip of Python files and volley.json."""
+
+    def __init__(self, manifest, code):
+        self.manifest, self.code = manifest, code
+        self.lock = threading.Lock()
+        self.modules = {}
+        with zipfile.ZipFile(code) as z:
+            names = z.namelist()
+            self.spec = json.loads(z.read("volley.json")) if "volley.json" in names else {}
+            self.source = z.read("main.py").decode() if self.spec.get("inline") else None
+        if self.source is not None:
+            self.source = textwrap.dedent(self.source)
+        self.top = sorted(n[:-3] for n in names if n.endswith(".py") and "/" not in n)
+        if self.source is None:
+            sys.path.insert(0, code)
+
+    def function(self, o):
+        """The function that an Open message names."""
+        with self.lock:
+            for f in self.manifest["functions"]:
+                if f["name"] == o["function"]:
+                    break
+            else:
+                raise Fault("39000", "the plugin has no function %r" % o["function"])
+            if f["kind"] != o["kind"]:
+                raise Fault("39000", "function %r is %s, not %s" % (f["name"], f["kind"], o["kind"]))
+            return Function(self.find(f), f, o)
+
+    def find(self, f):
+        """The Python object for a function of the manifest."""
+        self.check_requirements()
+        names = [a.get("name", "") for a in f["args"]]
+        if self.source is not None:
+            return self.inline(f["name"], f["kind"], names)
+        mod, _, attr = f["name"].rpartition(".")
+        if not mod:
+            mod = MAIN if MAIN in self.top else self.top[0] if len(self.top) == 1 else ""
+        if not mod:
+            raise Fault("42P13", "the artifact has the modules %s: name one of them" % ", ".join(self.top),
+                        hint="Write AS 'artifact', 'module.function'.")
+        m = self.load(mod, lambda: importlib.import_module(mod))
+        obj = getattr(m, attr, None)
+        if not callable(obj):
+            raise Fault("42883", "module %r has no function %r" % (mod, attr))
+        return obj
+
+    def load(self, name, f):
+        """Runs a module's code, once; an error is the same at every use."""
+        if name not in self.modules:
+            _install_pyspark()
+            try:
+                self.modules[name] = f()
+            except Fault as e:
+                self.modules[name] = e
+            except ModuleNotFoundError as e:
+                self.modules[name] = missing(e.name)
+            except SyntaxError as e:
+                self.modules[name] = Fault("42P13", "%s (line %s)" % (e.msg, e.lineno), detail=trace(e))
+            except BaseException as e:
+                self.modules[name] = e
+        m = self.modules[name]
+        if isinstance(m, BaseException):
+            raise m
+        return m
+
+    def check_requirements(self):
+        for line in self.spec.get("requirements", ()):
+            m = re.match(r"\s*([A-Za-z0-9._-]+)\s*(\[[^]]*\])?\s*([^;#]*)", line)
+            if not m:
+                continue
+            try:
+                have = importlib.metadata.version(m[1])
+            except importlib.metadata.PackageNotFoundError:
+                raise missing(m[1]) from None
+            for op, want in re.findall(r"(==|>=|<=|!=|<|>|~=)\s*([0-9][0-9.]*)", m[3]):
+                h, w = version(have), version(want)
+                ok = {"==": h[:len(w)] == w, ">=": h >= w, "<=": h <= w, "!=": h[:len(w)] != w, "<": h < w, ">": h > w,
+                      "~=": h >= w and h[:len(w) - 1] == w[:-1]}[op]
+                if not ok:
+                    raise Fault("58000", "module %s is installed in version %s, want %s%s" % (m[1], have, op, want),
+                                hint="Install it for %s." % sys.executable)
+
+    def inline(self, symbol, kind, names):
+        """Source that stands in SQL: a module that defines the function, or the
+        body of the function."""
+        path = "<function %s>" % symbol
+
+        def run():
+            linecache.cache[path] = (len(self.source), None, self.source.splitlines(True), path)
+            tree = ast.parse(self.source, path)
+            defs = [n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef))]
+            self.symbol = next((d for d in defs if d.lower() == symbol.lower()), None)
+            if self.symbol is None:
+                if returns(tree.body, not defs):
+                    tree = self.body(tree, symbol, kind, names, path)
+                    self.symbol = "_volley_body"
+                elif not defs and kind == "aggregate":
+                    raise Fault("42P13", "the source defines no class %s with step, merge and finish" % symbol)
+                elif not defs:
+                    raise Fault("42P13", "the source neither returns a value nor defines a function %s" % symbol)
+                else:
+                    self.symbol = defs[-1]
+            m = types.ModuleType(MAIN)
+            m.__file__ = path
+            sys.modules[MAIN] = m
+            exec(compile(tree, path, "exec"), m.__dict__)
+            return m
+        return getattr(self.load(MAIN, run), self.symbol)
+
+    def body(self, tree, symbol, kind, names, path):
+        if kind == "aggregate":
+            raise Fault("42P13", "an aggregate is a class with step, merge and finish, not a body")
+        if kind == "grouped_map":
+            names = ["df"]
+        names = [n or "arg%d" % (i + 1) for i, n in enumerate(names)]
+        for n in names:
+            if not n.isidentifier() or keyword.iskeyword(n):
+                raise Fault("42P13", "%r cannot be the name of an argument in Python" % n)
+        f = ast.parse("def _volley_body(%s):\n pass" % ", ".join(names), path)
+        f.body[0].body = tree.body
+        return f
+
+
+def version(s):
+    return tuple(int(x) for x in re.findall(r"\d+", s.split("+")[0]))
+
+
+def returns(body, raises):
+    """Whether statements return or yield (or raise), outside of functions of
+    their own."""
+    stack = list(body)
+    while stack:
+        n = stack.pop()
+        if isinstance(n, (ast.Return, ast.Yield, ast.YieldFrom)) or raises and isinstance(n, ast.Raise):
+            return True
+        if not isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.AsyncFunctionDef)):
+            stack.extend(ast.iter_child_nodes(n))
+    return False
+
+
+def hint_text(a):
+    if isinstance(a, str):
+        return a
+    text = repr(a)
+    return text[8:-2] if text.startswith("<class '") else text
+
+
+def style_of_hint(text, group):
+    """How a parameter with this hint wants its column, "" when it does not say."""
+    if not text:
+        return ""
+    if "Iterator" in text or "Iterable" in text:
+        raise Fault("0A000", "functions over iterators of batches (%s) are not supported" % text,
+                    hint="Take one batch and return one.")
+    if group:
+        if "DataFrame" in text:
+            return "pandas"
+        if text.lower().startswith(("dict", "typing.dict", "collections.abc.mapping", "mapping")):
+            return "numpy" if "ndarray" in text else "pandas_dict" if "Series" in text else "rows"
+        return "arrow" if "Table" in text or "RecordBatch" in text else ""
+    if "Series" in text:
+        return "pandas"
+    if "ndarray" in text or "NDArray" in text:
+        return "numpy"
+    if re.search(r"\b(pa|pyarrow)\b.*Array", text):
+        return "arrow"
+    return "rows"
+
+
+def optional(text):
+    return not text or "None" in text or "Optional" in text or text in ("object", "typing.Any", "Any")
+
+
+def parameters(f, skip=0):
+    try:
+        return list(inspect.signature(f).parameters.values())[skip:]
+    except (TypeError, ValueError):
+        return None
+
+
+def hints(params):
+    return [hint_text(p.annotation) if p.annotation is not p.empty else "" for p in params or ()]
+
+
+class Function:
+    """A function and how it is called: style is rows, pandas, numpy or arrow."""
+
+    def __init__(self, obj, desc, o):
+        self.desc, self.kind, self.name = desc, desc["kind"], desc["name"]
+        if type(obj).__name__ == "function" and hasattr(obj, "func") and hasattr(obj, "returnType"):
+            obj.func.__volley__ = "pandas" if getattr(obj, "evalType", 100) >= 200 else "rows"
+            obj = obj.func  # a function that pyspark wrapped
+        self.obj = obj
+        self.names = [a.get("name") or "arg%d" % (i + 1) for i, a in enumerate(desc["args"])]
+        self.args = [Type.parse(t) for t in o["args"]]
+        self.outs = [Type.parse(t) for t in o["out"]]
+        self.columns = [c.get("name") for c in desc.get("columns") or ()]
+        self.is_class = inspect.isclass(obj)
+        target = obj
+        if self.is_class and self.kind == "aggregate":
+            for m in ("step", "merge", "finish"):
+                if not callable(getattr(obj, m, None)):
+                    raise Fault("42P13", "class %s has no method %s" % (obj.__name__, m))
+            target = obj.step
+        self.params = parameters(target, 1 if self.is_class and self.kind == "aggregate" else 0)
+        self.hints = hints(self.params)
+        self.style = getattr(target, "__volley__", None) or getattr(obj, "__volley__", None)
+        if self.style is None:
+            styles = [style_of_hint(h, self.kind == "grouped_map") for h in self.hints]
+            told = [s for s in styles if s and s != "rows"] or [s for s in styles if s]
+            if self.kind == "grouped_map":
+                self.style = told[0] if told else "pandas"
+            else:
+                self.style = told[0] if told else "rows"
+        if self.style in ("pandas", "pandas_dict"):
+            need("pandas")
+        elif self.style in ("numpy", "arrow"):
+            need("numpy" if self.style == "numpy" else "pyarrow")
+
+    def check(self):
+        """That the function takes as many arguments as SQL gives it."""
+        want = 1 if self.kind == "grouped_map" else len(self.args)
+        if self.params is None:
+            return
+        kinds = inspect.Parameter
+        least = sum(p.default is p.empty and p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD) for p in self.params)
+        most = sum(p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD) for p in self.params)
+        if any(p.kind == kinds.VAR_POSITIONAL for p in self.params):
+            most = 1 << 30
+        if least <= want <= most:
+            return
+        if self.kind == "grouped_map":
+            raise Fault("42P13", "%s takes %d arguments; the function of a group takes one" % (self.name, least),
+                        hint="It gets the group's rows as a DataFrame, keys included.")
+        raise Fault("42P13", "%s takes %d argument%s, not %d" % (self.name, least, "" if least == 1 else "s", want))
+
+    def nullable(self, i):
+        """Whether the function is called with NULL in argument i."""
+        if self.kind == "grouped_map" or self.kind == "aggregate" and not self.is_class:
+            return True
+        hint = self.hints[i] if i < len(self.hints) else ""
+        if self.style == "numpy":
+            return False
+        if self.style != "rows":
+            return True
+        if self.kind == "aggregate" and not hint:
+            return False
+        return optional(hint)
+
+    def argument(self, c):
+        if self.style == "pandas":
+            return c.series()
+        if self.style == "numpy":
+            return c.numpy()
+        if self.style == "arrow":
+            return c.arrow()
+        return c.list()
+
+    def call(self, cols, n, stream):
+        """Computes a batch of a scalar function."""
+        if self.style != "rows":
+            r = self.obj(*[self.argument(c) for c in cols])
+            p = encode(self.outs[0], r)
+            if p.n != n:
+                raise Fault("39000", "the function returned %d rows for a batch of %d" % (p.n, n))
+            return p
+        f, out, lists = self.obj, [], [c.list() for c in cols]
+        at, step = 0, 16
+        try:
+            while at < n:
+                end = min(n, at + step)
+                begin = time.monotonic()
+                if lists:
+                    out.extend(map(f, *[v[at:end] for v in lists]))
+                else:
+                    out.extend(f() for _ in range(at, end))
+                at = end
+                stream.advance()
+                # Often enough that a cancel is seen, seldom enough not to show.
+                spent = time.monotonic() - begin
+                step = step * 2 if spent < 0.01 else max(1, step // 2) if spent > 0.05 else step
+            row = -1
+            return from_list(self.outs[0], out)
+        except Exception as e:
+            row = e.row if isinstance(e, Fault) and e.row >= 0 else len(out) if len(out) < n else -1
+            if row >= 0 and not isinstance(e, Fault):
+                note_arguments(e, self.names, [v[row] for v in lists])
+            place(e, row=row)
+            raise
+
+    def call_group(self, cols, stream):
+        """Calls a grouped map on one group; yields rows as lists of Pieces."""
+        named = {n: self.argument_of_group(c) for n, c in zip(self.names, cols)}
+        if self.style == "pandas":
+            arg = need("pandas").DataFrame(named)
+        elif self.style == "arrow":
+            arg = need("pyarrow").table(named)
+        else:
+            arg = named
+        r = self.obj(arg)
+        if r is None:
+            return
+        if inspect.isgenerator(r):
+            for rows in itertools.chain(r):
+                stream.advance()
+                if rows is not None:
+                    yield self.rows(rows if not isinstance(rows, tuple) else [rows])
+            return
+        yield self.rows(r)
+
+    def argument_of_group(self, c):
+        return c.series() if self.style == "pandas_dict" else self.argument(c)
+
+    def rows(self, r):
+        """Rows as a function returns them: DataFrame, Table, dict of columns, or
+        a list of tuples or dicts."""
+        pd, pa = module("pandas"), module("pyarrow")
+        if pd is not None and isinstance(r, pd.DataFrame):
+            cols = self.pick(list(r.columns), lambda i: r.iloc[:, i])
+        elif pa is not None and isinstance(r, (pa.Table, pa.RecordBatch)):
+            cols = self.pick(r.schema.names, r.column)
+        elif isinstance(r, dict):
+            vals = list(r.values())
+            n = next((len(v) for v in vals if hasattr(v, "__len__") and not isinstance(v, (str, bytes))), 1)
+            vals = [v if hasattr(v, "__len__") and not isinstance(v, (str, bytes)) else [v] * n for v in vals]
+            cols = self.pick(list(r), lambda i: vals[i])
+        elif isinstance(r, list):
+            if r and isinstance(r[0], dict):
+                for i, d in enumerate(r):
+                    if d.keys() != set(self.columns):
+                        self.pick(list(d), lambda i: None)
+                cols = [[d[c] for d in r] for c in self.columns]
+            else:
+                for t in r:
+                    if not isinstance(t, (tuple, list)) or len(t) != len(self.outs):
+                        raise Fault("39000", "the function returned %s for a row of %d columns" % (shorten(t), len(self.outs)))
+                cols = list(zip(*r)) or [()] * len(self.outs)
+        else:
+            raise Fault("39000", "the function returned %s for rows" % article(r),
+                        hint="Return a DataFrame, an arrow Table, a dict of columns or a list of tuples.")
+        pieces = []
+        for name, t, c in zip(self.columns, self.outs, cols):
+            try:
+                pieces.append(encode(t, c))
+            except Fault as e:
+                e.message = "column %s: %s" % (name, e.message)
+                raise
+        for name, p in zip(self.columns, pieces):
+            if p.n != pieces[0].n:
+                raise Fault("39000", "the function returned columns of %d and %d rows" % (pieces[0].n, p.n))
+        return pieces
+
+    def pick(self, names, get):
+        """The declared columns: by name, else, where the names are numbers, by
+        place."""
+        if set(self.columns) <= set(names):
+            return [get(names.index(c)) for c in self.columns]
+        if len(names) == len(self.columns) and all(isinstance(n, int) for n in names):
+            return [get(i) for i in range(len(names))]
+        raise Fault("39000", "the function returned the columns %s, not %s" % (", ".join(map(str, names)), ", ".join(self.columns)))
+
+    def states(self):
+        return ClassStates(self) if self.is_class else CollectedStates(self)
+
+
+def note_arguments(e, names, vals):
+    try:
+        e.__args__ = ", ".join("%s = %s" % (n, shorten(v)) for n, v in zip(names, vals))
+    except AttributeError:
+        pass
+
+
+def by_group(lists, groups):
+    """The rows of each group, as lists per column."""
+    out = {}
+    for g, *row in zip(groups, *lists):
+        cols = out.get(g)
+        if cols is None:
+            cols = out[g] = [[] for _ in row]
+        for c, v in zip(cols, row):
+            c.append(v)
+    return out
+
+
+def column_of(name, type_, vals):
+    return column_of_piece(name, type_, from_list(type_, vals))
+
+
+def column_of_piece(name, t, p):
+    kinds = [("", t.elem)] if t.name == "[]" else t.fields if t.name == "struct" else ()
+    kids = [column_of_piece(n, kt, kp) for (n, kt), kp in zip(kinds, p.kids)]
+    return Column(name, t, 0, p.n, None, p.flags, p.data, p.offs, kids)
+
+
+class States:
+    """The states of an aggregate in one stream, by group number."""
+
+    def __init__(self, f):
+        self.f, self.all = f, []
+
+    def grow(self, n):
+        while len(self.all) < n:
+            self.all.append(self.new())
+
+    def merge(self, cols, groups, n, stream):
+        for i, (g, b) in enumerate(zip(groups, cols[0].list())):
+            if b is None:
+                continue
+            if b[:1] != bytes([STATE_PICKLE]):
+                raise Fault("39000", "state of the aggregate cannot be decoded: %d bytes of another format" % len(b))
+            self.all[g] = self.fold(self.all[g], pickle.loads(memoryview(b)[1:]))
+            if i & 255 == 0:
+                stream.advance()
+
+    def state(self, a, b, stream):
+        head = bytes([STATE_PICKLE])
+        try:
+            return from_list(Type("bytes"), [head + pickle.dumps(s, 5) for s in self.all[a:b]])
+        except (pickle.PicklingError, TypeError, AttributeError) as e:
+            raise Fault("39000", "state of the aggregate cannot be pickled: %s" % e) from None
+
+    def final(self, a, b, stream):
+        out = []
+        try:
+            for s in self.all[a:b]:
+                out.append(self.finish(s))
+                if len(out) & 255 == 0:
+                    stream.advance()
+            return from_list(self.f.outs[0], out)
+        except Exception as e:
+            row = e.row if isinstance(e, Fault) and e.row >= 0 else len(out)
+            if isinstance(e, Fault):
+                e.row = -1
+            if row < b - a:
+                place(e, group=a + row)
+            raise
+
+    def size(self):
+        """An estimate by the first state."""
+        if not self.all:
+            return 0
+        s = self.all[0]
+        return len(self.all) * (sys.getsizeof(s) + sum(map(sys.getsizeof, getattr(s, "__dict__", {}).values())))
+
+
+class ClassStates(States):
+    """States are objects of the author's class."""
+
+    def new(self):
+        return self.f.obj()
+
+    def fold(self, into, s):
+        r = into.merge(s)
+        return into if r is None else r
+
+    def finish(self, s):
+        return s.finish()
+
+    def step(self, cols, groups, n, stream):
+        f = self.f
+        if f.style == "rows":
+            lists = [c.list() for c in cols]
+            row, states = -1, self.all
+            try:
+                for row, (g, args) in enumerate(zip(groups, zip(*lists) if lists else itertools.repeat(()))):
+                    states[g].step(*args)
+                    if row & 255 == 0:
+                        stream.advance()
+            except Exception as e:
+                note_arguments(e, f.names, [v[row] for v in lists])
+                place(e, row=row)
+                raise
+            return
+        if n and min(groups) == max(groups):
+            self.all[groups[0]].step(*[f.argument(c) for c in cols])
+            return
+        for g, lists in by_group([c.list() for c in cols], groups).items():
+            self.all[g].step(*[f.argument(column_of(*x)) for x in zip(f.names, f.args, lists)])
+            stream.advance()
+
+
+class CollectedStates(States):
+    """A function of all rows of a group: the state is the rows."""
+
+    def new(self):
+        return [[] for _ in self.f.args]
+
+    def fold(self, into, s):
+        for a, b in zip(into, s):
+            a.extend(b)
+        return into
+
+    def finish(self, s):
+        f = self.f
+        return f.obj(*[f.argument(column_of(*x)) for x in zip(f.names, f.args, s)])
+
+    def step(self, cols, groups, n, stream):
+        lists = [c.list() for c in cols]
+        if n and min(groups) == max(groups):
+            self.fold(self.all[groups[0]], lists)
+            return
+        for g, rows in by_group(lists, groups).items():
+            self.fold(self.all[g], rows)
+
+    def size(self):
+        return sum(32 * len(c) for s in self.all for c in s)
+
+
+def describe(inp, out):
+    """Answers what a function is, for CREATE FUNCTION and volley udf build."""
+    q = json.load(inp)
+    real, sys.stdout = out, sys.stderr
+    try:
+        if q.get("list"):
+            answer = {"functions": listing(Plugin({"functions": []}, q["code"]))}
+        else:
+            answer = {"function": described(q)}
+    except BaseException as e:
+        answer = {"error": message(e)}
+    real.write(json.dumps(answer))
+    real.flush()
+
+
+def described(q):
+    f = {"name": q["symbol"], "kind": q["kind"], "args": q.get("args") or [], "volatility": "volatile"}
+    p = Plugin({"functions": [f]}, q["code"])
+    if q.get("columns"):
+        f["columns"] = q["columns"]
+    if q.get("returns"):
+        f["returns"] = {"type": q["returns"]}
+    outs = [c["type"] for c in f.get("columns") or ()] or [q["returns"]]
+    fn = Function(p.find(f), f, {"args": [a["type"] for a in f["args"]], "out": outs})
+    fn.check()
+    for i, a in enumerate(f["args"]):
+        if fn.nullable(i):
+            a["nullable"] = True
+    doc = inspect.getdoc(fn.obj) if p.source is None or p.symbol != "_volley_body" else None
+    if doc:
+        f["doc"] = doc.split("\n\n")[0]
+    return f
+
+
+def listing(p):
+    """The public functions of an artifact, without types: SQL declares them."""
+    p.check_requirements()
+    out = []
+    for mod in p.top:
+        m = p.load(mod, lambda: importlib.import_module(mod))
+        for name, v in vars(m).items():
+            if name.startswith("_") or getattr(v, "__module__", None) != mod or not (inspect.isfunction(v) or inspect.isclass(v)):
+                continue
+            agg = inspect.isclass(v)
+            if agg and not all(callable(getattr(v, a, None)) for a in ("step", "merge", "finish")):
+                continue
+            params = parameters(v.step, 1) if agg else parameters(v)
+            group = any(style_of_hint(h, True) for h in hints(params)[:1]) and not agg
+            out.append({
+                "name": name if mod == MAIN or len(p.top) == 1 else mod + "." + name,
+                "kind": "aggregate" if agg else "grouped_map" if group else "scalar",
+                "args": [{"name": a.name, "type": "any"} for a in params or ()],
+                "volatility": "volatile", "doc": (inspect.getdoc(v) or "").split("\n\n")[0],
+            })
+    return out
