@@ -68,8 +68,11 @@ const (
 )
 
 func newAggregate(n *node, op *proto.Aggregate) (Operator, error) {
+	op, err := n.liftAggregate(op)
+	if err != nil {
+		return nil, err
+	}
 	a := &aggregate{n: n, mode: op.Mode, inTs: n.inTypes(0), always: op.Always}
-	var err error
 	if a.keys, err = n.compileAll(op.Keys, 0); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/udf"
 	"github.com/volleydb/volley/vector"
 )
 
@@ -26,11 +27,7 @@ func (c *compiler) call(n *proto.Call, t types.Type) (evaluator, error) {
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "function %s cannot be called here", n.Udf.Display)
 		}
 		x.strict, x.volatility = n.Udf.Strict, function.Volatility(n.Udf.Volatility)
-		u := &udfCall{call: *x, env: c.env, ref: n.Udf, stats: c.env.stats}
-		if u.stats == nil {
-			u.stats = &OperatorStats{}
-		}
-		return u, nil
+		return newUDFCall(c.env, *x, n.Udf)
 	}
 	f, ok := function.ByID(n.Function)
 	if !ok || f.Eval == nil {
@@ -68,6 +65,7 @@ type call struct {
 	args       []evaluator
 	typ        types.Type
 	strict     bool
+	noNulls    bool // not strict, but ofEntries is asked only where no row is NULL
 	volatility function.Volatility
 	site       int
 	pos        int
@@ -158,7 +156,7 @@ func (x *call) evalDict(fc *function.Ctx, b *vector.Batch) (v, dict *vector.Vect
 // constants once per dictionary entry. out is nil where that does not apply, or when
 // it fails: the entry at fault may not be referenced by any row.
 func (x *call) ofEntries(fc *function.Ctx, args []*vector.Vector, n int) (dict, out *vector.Vector) {
-	if !x.strict || x.volatility == function.Volatile {
+	if !x.strict && !x.noNulls || x.volatility == function.Volatile {
 		return nil, nil
 	}
 	at, lasting := -1, true
@@ -296,6 +294,41 @@ type udfCall struct {
 
 	pending []udfTicket // see ahead
 	unpiped bool        // stream is no UDFPipeline
+
+	mode    udf.OnError
+	skip    *skipSet // where rows that fail are left out
+	figures *proto.UDFStats
+	last    udf.Figures    // of stream, that figures has
+	once    *vector.Vector // of arguments that are constants of the plan
+}
+
+func newUDFCall(env *Env, base call, ref *proto.UDF) (*udfCall, error) {
+	x := &udfCall{call: base, env: env, ref: ref, stats: env.stats, mode: env.onError(ref)}
+	if x.stats == nil {
+		x.stats = &OperatorStats{}
+	}
+	x.figures, x.noNulls = x.stats.udf(ref), true
+	x.fn = func(fc *function.Ctx, args []*vector.Vector, n int) (*vector.Vector, error) {
+		for i := range args {
+			args[i] = flat(args[i])
+		}
+		start := time.Now()
+		out, err := x.stream.Call(fc.Context, args, n)
+		x.called(n, start)
+		if err != nil {
+			return nil, err
+		}
+		return x.checked(out, n)
+	}
+	if x.mode == udf.OnErrorSkip {
+		if env.skip == nil {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "volley.on_error = skip is not supported where function %s is called here", ref.Display).
+				WithHint("Call it in the select list or the WHERE of a subquery.").At(x.pos)
+		}
+		x.skip = env.skip
+		x.skip.used = true
+	}
+	return x, nil
 }
 
 func (x *udfCall) open(ctx context.Context) (err error) {
@@ -306,8 +339,10 @@ func (x *udfCall) open(ctx context.Context) (err error) {
 		x.stream = nil
 		return err
 	}
+	x.last = udf.Figures{}
+	x.measure()
 	x.env.onClose(x.stream.Close)
-	return nil
+	return x.tolerant()
 }
 
 func (x *udfCall) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error) {
@@ -324,11 +359,18 @@ func (x *udfCall) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error
 	if n == 0 {
 		return vector.New(x.typ, 0), nil
 	}
+	constant = constant && x.volatility != function.Volatile
+	if constant && x.once != nil {
+		x.figures.CacheHits += int64(n)
+		return vector.NewConst(x.once, n), nil
+	}
+	if out, err := x.cached(fc, args, n); out != nil || err != nil {
+		return out, err
+	}
 	if err := x.open(fc.Context); err != nil {
 		return nil, positioned(err, x.pos)
 	}
 	rows := n
-	constant = constant && x.volatility != function.Volatile
 	if constant {
 		rows = 1
 	}
@@ -340,15 +382,40 @@ func (x *udfCall) eval(fc *function.Ctx, b *vector.Batch) (*vector.Vector, error
 	}
 	start := time.Now()
 	out, err := x.stream.Call(fc.Context, args, rows)
-	x.stats.UDFCalls++
-	x.stats.UDFNanos += int64(time.Since(start))
+	x.called(rows, start)
+	errors := x.figures.Errors
+	x.tolerate(b, constant)
 	if err != nil {
 		return nil, positioned(err, x.pos)
 	}
 	if out, err = x.checked(out, rows); err == nil && constant {
+		if errors == 0 && x.settledConst() {
+			x.once = out
+		}
 		out = vector.NewConst(out, n)
 	}
 	return out, err
+}
+
+// settledConst reports whether all arguments are constants of the plan.
+func (x *udfCall) settledConst() bool {
+	for _, a := range x.args {
+		if _, ok := a.(*constant); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// viable reports whether cached would answer, without changing what is kept.
+func (x *udfCall) viable(args []*vector.Vector) bool {
+	for _, a := range args {
+		if a.Form == vector.Dict {
+			size := a.Child.Len
+			return size > 0 && (x.kept.dict == a.Child && x.kept.out != nil || size <= a.Len/2 && !(x.kept.dict == a.Child && x.kept.bad))
+		}
+	}
+	return false
 }
 
 // checked is a result of rows rows as the type that the plan says.

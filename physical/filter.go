@@ -15,18 +15,23 @@ import (
 type filter struct {
 	in    Operator
 	conds []*Expr
+	skip  *skipSet
 }
 
 func newFilter(n *node, op *proto.Filter) (Operator, error) {
-	conds, err := compileConjuncts(n, op.Cond, n.inTypes(0))
+	var conds []*Expr
+	skip, err := n.skipping(func() (err error) { conds, err = compileConjuncts(n, op.Cond, n.inTypes(0)); return err })
 	if err != nil {
 		return nil, err
 	}
 	in := n.ins[0]
+	if skip != nil {
+		in = &numbered{in}
+	}
 	if len(conds) > 0 {
 		in = pipelined(in, conds[:1]) // the others are for the rows that are left
 	}
-	return &filter{in: in, conds: conds}, nil
+	return &filter{in: in, conds: conds, skip: skip}, nil
 }
 
 func (f *filter) Next(ctx context.Context) (*vector.Batch, error) {
@@ -35,7 +40,12 @@ func (f *filter) Next(ctx context.Context) (*vector.Batch, error) {
 		if b == nil || err != nil {
 			return nil, err
 		}
-		if b, err = filterBatch(ctx, f.conds, b); err != nil {
+		if f.skip != nil {
+			b, err = f.skipped(ctx, b)
+		} else {
+			b, err = filterBatch(ctx, f.conds, b)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if b.Rows() > 0 {
@@ -45,6 +55,22 @@ func (f *filter) Next(ctx context.Context) (*vector.Batch, error) {
 			return nil, err
 		}
 	}
+}
+
+// skipped is filterBatch where rows may be left out besides.
+func (f *filter) skipped(ctx context.Context, b *vector.Batch) (*vector.Batch, error) {
+	rows, err := filterRows(ctx, f.conds, b)
+	if err != nil {
+		return nil, err
+	}
+	if len(f.skip.rows) > 0 {
+		rows = f.skip.keep(b.Rows(), rows)
+	}
+	b = withoutNumbers(b)
+	if rows == nil {
+		return b, nil
+	}
+	return b.Select(rows), nil
 }
 
 func (f *filter) Close() error { return f.in.Close() }

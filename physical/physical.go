@@ -57,6 +57,7 @@ type Env struct {
 	outer   map[uint32]*vector.Batch // the row bound by each enclosing DependentJoin, by level
 	work    map[uint32]*workRows     // of the enclosing RecursiveUnions, by table
 	stats   *OperatorStats           // of the operator being built
+	skip    *skipSet                 // of the operator being built, nil where rows cannot be left out
 	closers []func() error           // streams to user code
 	sites   map[int]*int64           // rows so far of each volatile call, in this task
 }

@@ -14,13 +14,18 @@ type project struct {
 	in    Operator
 	exprs []*Expr
 	cols  []int // set when every expression is a column of the same type
+	skip  *skipSet
 }
 
 func newProject(n *node, op *proto.Project) (Operator, error) {
 	p := &project{in: n.ins[0]}
 	var err error
-	if p.exprs, err = n.compileAll(op.Exprs, 0); err != nil {
+	p.skip, err = n.skipping(func() (err error) { p.exprs, err = n.compileAll(op.Exprs, 0); return err })
+	if err != nil {
 		return nil, err
+	}
+	if p.skip != nil {
+		p.in = &numbered{p.in}
 	}
 	ts := n.inTypes(0)
 	p.cols = make([]int, len(p.exprs))
@@ -37,6 +42,21 @@ func newProject(n *node, op *proto.Project) (Operator, error) {
 }
 
 func (p *project) Next(ctx context.Context) (*vector.Batch, error) {
+	for {
+		b, err := p.next(ctx)
+		if b == nil || err != nil || p.skip == nil || len(p.skip.rows) == 0 {
+			return b, err
+		}
+		if b = b.Select(p.skip.keep(b.Rows(), nil)); b.Rows() > 0 {
+			return b, nil
+		}
+		if err := cancelled(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (p *project) next(ctx context.Context) (*vector.Batch, error) {
 	b, err := p.in.Next(ctx)
 	if b == nil || err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	gproto "google.golang.org/protobuf/proto"
+
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/vector"
 )
@@ -13,8 +15,18 @@ import (
 // Recorder collects figures per operator of one task. A nil Recorder records
 // nothing.
 type Recorder struct {
-	mu  sync.Mutex
-	ops map[uint32]*OperatorStats
+	mu    sync.Mutex
+	ops   map[uint32]*OperatorStats
+	ended bool // the task is over: its failed rows are complete
+}
+
+// End says that the task has ended: Stats then has its failed rows.
+func (r *Recorder) End() {
+	if r != nil {
+		r.mu.Lock()
+		r.ended = true
+		r.mu.Unlock()
+	}
 }
 
 // OperatorStats are the figures of one operator of a task. They are written by
@@ -28,6 +40,10 @@ type OperatorStats struct {
 	SpilledBytes int64
 	UDFCalls     int64 // batches handed to user code
 	UDFNanos     int64
+	UDFs         []*proto.UDFStats // per function
+	UDFErrors    []*proto.UDFError // rows that failed and did not fail the statement
+
+	moreErrors int64 // beyond maxUDFErrors
 }
 
 // NewRecorder makes an empty recorder.
@@ -56,8 +72,15 @@ func (r *Recorder) Stats() []*proto.OperatorStats {
 	defer r.mu.Unlock()
 	out := make([]*proto.OperatorStats, 0, len(r.ops))
 	for id, s := range r.ops {
-		out = append(out, &proto.OperatorStats{Id: id, Rows: s.Rows, Batches: s.Batches, Nanos: s.Nanos,
-			PeakMemory: s.PeakMemory, SpilledBytes: s.SpilledBytes, UdfCalls: s.UDFCalls, UdfNanos: s.UDFNanos})
+		o := &proto.OperatorStats{Id: id, Rows: s.Rows, Batches: s.Batches, Nanos: s.Nanos,
+			PeakMemory: s.PeakMemory, SpilledBytes: s.SpilledBytes, UdfCalls: s.UDFCalls, UdfNanos: s.UDFNanos}
+		for _, u := range s.UDFs { // copied: the task goes on while somebody reads them
+			o.Udfs = append(o.Udfs, gproto.Clone(u).(*proto.UDFStats))
+		}
+		if r.ended {
+			o.UdfErrors = s.UDFErrors
+		}
+		out = append(out, o)
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Id < out[j].Id })
 	return out

@@ -126,6 +126,9 @@ func (x *udfCall) submit(ctx context.Context, b *vector.Batch) {
 	case done != nil || constant:
 		return
 	}
+	if x.dictionary(args) && x.viable(args) {
+		return // eval is as quick
+	}
 	if err := x.open(ctx); err != nil {
 		x.pending = append(x.pending, udfTicket{b, positioned(err, x.pos)})
 		return
@@ -140,7 +143,9 @@ func (x *udfCall) submit(ctx context.Context, b *vector.Batch) {
 	}
 	start := time.Now()
 	err = pipe.Submit(ctx, args, b.Rows())
-	x.stats.UDFNanos += int64(time.Since(start))
+	took := int64(time.Since(start))
+	x.stats.UDFNanos += took
+	x.figures.TotalNanos += took
 	if err != nil {
 		err = positioned(err, x.pos)
 	}
@@ -157,8 +162,8 @@ func (x *udfCall) collect(ctx context.Context, b *vector.Batch) (out *vector.Vec
 		if err == nil {
 			start := time.Now()
 			out, err = x.stream.(UDFPipeline).Collect(ctx)
-			x.stats.UDFNanos += int64(time.Since(start))
-			x.stats.UDFCalls++
+			x.called(t.b.Rows(), start)
+			x.tolerate(t.b, false)
 			if err != nil {
 				err = positioned(err, x.pos)
 			} else {

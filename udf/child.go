@@ -460,6 +460,8 @@ func (c *child) bury(exit error) {
 		}
 		s.mu.Lock()
 		s.gone = true
+		// Not at a shutdown, which ends what is healthy.
+		s.died = s.died || err.Code != pgerr.AdminShutdown && (s.inflight > 0 || !s.opened)
 		s.mu.Unlock()
 		s.fail(err)
 		s.freeMemory()

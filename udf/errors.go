@@ -14,8 +14,10 @@ type CallError struct {
 	Row   int64 // of the call's batch, or of the group; -1 if unknown
 	Err   *pgerr.Error
 
-	seq   uint64 // of the batch
-	where string
+	seq        uint64 // of the batch
+	begin, end int    // the rows of the call that the batch has; of a ScalarStream
+	panic      bool   // Err.Detail has a stack
+	where      string
 }
 
 // setRow sets the row and the text about the place.

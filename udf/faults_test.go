@@ -96,7 +96,7 @@ func TestTimeout(t *testing.T) {
 	r.TimeoutMs = 300
 	begin := time.Now()
 	_, err := call(ctx, h, r, ints(5000))
-	if took := time.Since(begin); pgerr.Code(err) != "38000" || !strings.Contains(err.Error(), "did not finish within 300ms") || took > time.Second {
+	if took := time.Since(begin); pgerr.Code(err) != "57014" || pgerr.ClassOf(err) != pgerr.UDF || !strings.Contains(err.Error(), "did not finish within 300ms") || took > time.Second {
 		t.Errorf("%s after %v", detail(err), took)
 	}
 	// Rows that are slow one by one are progress.

@@ -2,7 +2,6 @@ package udf
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
@@ -52,6 +51,9 @@ type Host struct {
 	slots    map[string]*childSlot
 	children map[*child]struct{}
 	starting sync.WaitGroup
+
+	lastPrivate uint64
+	turns       map[string]chan struct{} // of functions with a concurrency limit
 
 	closing     chan struct{} // closed by Close
 	starts      chan startRequest
@@ -171,12 +173,9 @@ func (h *Host) buried(c *child, crashed bool) {
 }
 
 // get returns the running child of an artifact, starting it if need be.
-func (h *Host) get(ctx context.Context, ref *proto.UDF) (*child, error) {
-	limit := ref.GetMemoryLimit()
-	if limit <= 0 {
-		limit = int64(float64(machineMemory()) * h.cfg.MemoryFraction)
-	}
-	key := fmt.Sprintf("%s/%d", ref.GetDigest(), limit)
+// private, if it is not "", names a child that one stream has for itself.
+func (h *Host) get(ctx context.Context, ref *proto.UDF, private string) (*child, error) {
+	key, limit := h.slotKey(ref, private)
 	h.mu.Lock()
 	if h.closed {
 		h.mu.Unlock()
@@ -201,7 +200,7 @@ func (h *Host) get(ctx context.Context, ref *proto.UDF) (*child, error) {
 	h.mu.Lock()
 	c := slot.child
 	pause := time.Duration(0)
-	if slot.crashes > 0 {
+	if slot.crashes > 0 && private == "" { // those of a private one are a search's, and bounded
 		d := min(minBackoff<<min(slot.crashes-1, 10), maxBackoff)
 		pause = d - time.Since(slot.crashed)
 	}
@@ -252,15 +251,17 @@ func (h *Host) get(ctx context.Context, ref *proto.UDF) (*child, error) {
 // open opens a stream for ref: on the running child, or on a new one when that
 // one is going away just now.
 func (h *Host) open(ctx context.Context, ref *proto.UDF, kind string, outs []types.Type) (*stream, *wire.Function, error) {
+	return h.openIn(ctx, ref, kind, outs, "")
+}
+
+// openIn is open on a private child, see get.
+func (h *Host) openIn(ctx context.Context, ref *proto.UDF, kind string, outs []types.Type, private string) (*stream, *wire.Function, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, pgerr.From(context.Cause(ctx))
 	}
-	name := ref.GetDisplay()
-	if name == "" {
-		name = ref.GetSymbol()
-	}
+	name := displayName(ref)
 	for attempt := 0; ; attempt++ {
-		c, err := h.get(ctx, ref)
+		c, err := h.get(ctx, ref, private)
 		if err != nil {
 			return nil, nil, err
 		}

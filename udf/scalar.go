@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
@@ -35,6 +37,17 @@ type ScalarStream struct {
 	queue  []*scalarCall       // submitted, not collected; oldest first
 	pieces map[uint64]callPart // in flight, by their sequence numbers in s
 	failed error               // of sending in Submit: the next Collect's
+
+	onError  OnError
+	names    []string // of the arguments
+	label    string   // of the process
+	base     int64    // rows of the calls that were collected
+	failures []RowFailure
+	private  string // names the process that this stream has for itself, "" if it shares one
+	fatal    bool   // a row of this stream has ended a process: it stays in its own
+	deaths   int
+	turns    chan struct{} // of the function's concurrency limit, nil if it has none
+	figures  Figures
 }
 
 // MaxSubmitted is how many batches a ScalarStream takes ahead of Collect: one
@@ -50,17 +63,20 @@ type scalarCall struct {
 	ahead bool             // other work goes on meanwhile: it need not be cut to overlap
 	sent  int
 	out   *collector
+
+	bad     []int32  // rows that have failed, ascending; they are not sent again
+	suspect *suspect // where a failing row is being searched, nil if nowhere
 }
 
-// callPart is a piece of a call: its rows begin at row begin of the call's.
+// callPart is a piece of a call: its rows begin … end-1.
 type callPart struct {
-	call  *scalarCall
-	begin int
+	call       *scalarCall
+	begin, end int
 }
 
 // Scalar opens a stream to a scalar function.
 func (h *Host) Scalar(ctx context.Context, ref *proto.UDF) (*ScalarStream, error) {
-	s := &ScalarStream{h: h, ref: ref, returns: typeFromProto(ref.GetReturns())}
+	s := &ScalarStream{h: h, ref: ref, returns: typeFromProto(ref.GetReturns()), turns: h.turnsOf(ref)}
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
@@ -68,14 +84,20 @@ func (h *Host) Scalar(ctx context.Context, ref *proto.UDF) (*ScalarStream, error
 }
 
 func (s *ScalarStream) open(ctx context.Context) error {
-	st, f, err := s.h.open(ctx, s.ref, kindScalar, []types.Type{s.returns})
+	start := time.Now()
+	st, f, err := s.h.openIn(ctx, s.ref, kindScalar, []types.Type{s.returns}, s.private)
+	s.figures.StartNanos += int64(time.Since(start))
 	if err != nil {
 		return err
 	}
-	s.s, s.notNull = st, notNull(s.ref, f)
+	s.s, s.notNull, s.label = st, notNull(s.ref, f), st.c.label
+	s.names = s.names[:0]
+	for _, a := range f.Args {
+		s.names = append(s.names, a.Name)
+	}
 	s.pieces, s.failed = map[uint64]callPart{}, nil
 	for _, c := range s.queue {
-		c.sent, c.out = 0, newCollector(s.returns, c.n)
+		c.sent = c.out.at // what has been answered counts
 	}
 	return nil
 }
@@ -142,7 +164,9 @@ func (s *ScalarStream) Submit(ctx context.Context, args []*vector.Vector, n int)
 	if err := s.enqueue(args, n, true); err != nil {
 		return err
 	}
-	if s.s != nil && s.failed == nil && ctx.Err() == nil {
+	// With a limit on calls at once, turns are held during Collect only: whoever
+	// holds one must not wait for anything else.
+	if s.s != nil && s.failed == nil && s.turns == nil && ctx.Err() == nil {
 		s.failed = s.pump()
 	}
 	return nil
@@ -181,10 +205,12 @@ func (s *ScalarStream) Collect(ctx context.Context) (*vector.Vector, error) {
 		v, err = s.attempt(ctx, c)
 		if err != nil {
 			s.queue = s.queue[1:]
+			s.base += int64(c.total)
 			return nil, err
 		}
 	}
 	s.queue = s.queue[1:]
+	s.base += int64(c.total)
 	switch {
 	case c.rows == nil:
 		return v, nil
@@ -201,33 +227,66 @@ func (s *ScalarStream) Collect(ctx context.Context) (*vector.Vector, error) {
 	return vector.GatherNull(v, idx), nil
 }
 
-// attempt runs the oldest call, again when the child was lost.
+// attempt runs the oldest call, again when the child was lost, and in parts when a
+// row of it fails: see blame.
 func (s *ScalarStream) attempt(ctx context.Context, c *scalarCall) (*vector.Vector, error) {
-	for try := 1; ; try++ {
+	release, err := s.waitTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	for lost := 1; ; {
 		var v *vector.Vector
 		var err error
 		if s.s == nil {
 			err = s.open(ctx)
 		}
-		if err == nil {
+		running := err == nil
+		if running {
 			v, err = s.run(ctx, c)
 		}
 		if err == nil {
+			s.settle()
 			return v, nil
 		}
+		var died, stuck bool
+		var first callPart
 		if s.s != nil {
+			died, stuck = s.s.fate()
+			first = s.oldest()
 			s.s.close() // after an error the stream takes no more batches
 			s.s = nil
 		}
-		if pgerr.ClassOf(err) == pgerr.Transient && try < lostAttempts && ctx.Err() == nil {
-			continue
+		if ctx.Err() != nil {
+			return nil, err
 		}
-		var ce *CallError
-		if c.rows != nil && errors.As(err, &ce) && ce.Row >= 0 && int(ce.Row) < len(c.rows) {
-			ce.setRow(int64(c.rows[ce.Row]))
+		if running {
+			next := s.blame(c, err, died, stuck, first)
+			if next == nil {
+				continue
+			}
+			if died || stuck {
+				return nil, next
+			}
+			err = next
 		}
-		return nil, err
+		if pgerr.ClassOf(err) != pgerr.Transient || lost >= lostAttempts {
+			return nil, err
+		}
+		lost++
 	}
+}
+
+// oldest is the piece in flight that was sent first.
+func (s *ScalarStream) oldest() callPart {
+	var first callPart
+	at := uint64(math.MaxUint64)
+	for seq, p := range s.pieces {
+		if seq < at {
+			at, first = seq, p
+		}
+	}
+	return first
 }
 
 // pieceNanos is the work that a piece should at least be, so that the frames of
@@ -266,8 +325,13 @@ func (s *ScalarStream) pump() error {
 	st := s.s
 	for _, c := range s.queue {
 		for c.sent < c.n {
-			if s.nsRow == 0 && len(s.pieces) > 0 {
-				return nil // what a row costs is about to be known
+			bad := c.nextBad(c.sent)
+			if bad == c.sent {
+				c.sent++
+				continue
+			}
+			if (s.nsRow == 0 || c.suspect != nil) && len(s.pieces) > 0 {
+				return nil // what a row costs, or does, is about to be known
 			}
 			st.mu.Lock()
 			slot := st.nextSlot()
@@ -275,13 +339,21 @@ func (s *ScalarStream) pump() error {
 			if slot < 0 {
 				return nil
 			}
-			to := fit(c.args, c.sent, c.n, s.piece(c))
+			rows := s.piece(c)
+			if q := c.suspect; q != nil && c.sent < q.hi {
+				rows = min(q.step(), q.hi-c.sent)
+			}
+			to := fit(c.args, c.sent, c.n, min(rows, bad-c.sent))
 			seq, err := st.send(slot, wire.OpRows, c.args, c.sent, to, nil, 0, 0)
 			if err != nil {
 				return err
 			}
-			s.pieces[seq] = callPart{c, c.sent}
+			s.figures.Batches++
+			s.pieces[seq] = callPart{c, c.sent, to}
 			c.sent = to
+		}
+		if c.suspect != nil {
+			return nil
 		}
 	}
 	return nil
@@ -293,7 +365,13 @@ func (s *ScalarStream) run(ctx context.Context, c *scalarCall) (*vector.Vector, 
 	st := s.s
 	st.rested()
 	out := c.out
-	for out.at < c.n {
+	for {
+		if err := s.pad(c); err != nil {
+			return nil, err
+		}
+		if out.at >= c.n {
+			return out.v, nil
+		}
 		if err := ctx.Err(); err != nil {
 			st.close()
 			return nil, pgerr.From(context.Cause(ctx))
@@ -324,26 +402,23 @@ func (s *ScalarStream) run(ctx context.Context, c *scalarCall) (*vector.Vector, 
 		if err != nil {
 			return nil, s.place(err)
 		}
-		if out.at+cols[0].Len > c.sent {
-			return nil, st.broken(fmt.Errorf("%d rows too many", out.at+cols[0].Len-c.sent), 0)
+		part := s.pieces[r.seq]
+		if part.call != c || out.at < part.begin || out.at+cols[0].Len > part.end {
+			return nil, st.broken(fmt.Errorf("%d rows after row %d of a piece of rows %d to %d", cols[0].Len, out.at, part.begin, part.end), 0)
 		}
 		if err := out.add(cols[0]); err != nil {
 			return nil, err
 		}
 		if r.last {
-			part := s.pieces[r.seq]
 			delete(s.pieces, r.seq)
+			s.figures.Rows += int64(part.end - part.begin)
+			s.figures.UserNanos += max(r.msg.Done, 0)
 			s.measured(float64(max(r.msg.Done, 0)) / float64(max(out.at-part.begin, 1)))
-			want := c.sent
-			if next, ok := s.pieces[r.seq+1]; ok && next.call == c {
-				want = next.begin
-			}
-			if part.call != c || out.at != want {
-				return nil, st.broken(fmt.Errorf("%d rows, want %d", out.at, want), 0)
+			if out.at != part.end {
+				return nil, st.broken(fmt.Errorf("%d rows, want %d", out.at-part.begin, part.end-part.begin), 0)
 			}
 		}
 	}
-	return out.v, nil
 }
 
 // measured updates the cost of a row.
@@ -359,8 +434,14 @@ func (s *ScalarStream) measured(ns float64) {
 // place turns a row of a piece into a row of the call.
 func (s *ScalarStream) place(err error) error {
 	var ce *CallError
-	if errors.As(err, &ce) && ce.Row >= 0 {
-		ce.setRow(ce.Row + int64(s.pieces[ce.seq].begin))
+	if errors.As(err, &ce) {
+		part := s.pieces[ce.seq]
+		ce.begin, ce.end = part.begin, part.end
+		if ce.Row >= 0 && ce.Row < int64(part.end-part.begin) {
+			ce.setRow(ce.Row + int64(part.begin))
+		} else {
+			ce.Row = -1
+		}
 	}
 	return err
 }
@@ -372,5 +453,6 @@ func (s *ScalarStream) Close() error {
 		s.s.close()
 		s.s = nil
 	}
+	s.endPrivate()
 	return nil
 }

@@ -62,6 +62,8 @@ type stream struct {
 	inflight int   // batches without Done
 	done     int64 // groups
 	bytes    int64 // of aggregate states
+	died     bool  // the child was lost while it worked for the stream
+	stuck    bool  // no progress for the timeout
 	advance  time.Time
 	wake     [2]chan struct{}
 }
@@ -170,8 +172,11 @@ func (s *stream) wait(ctx context.Context, role int, ready func() bool) error {
 		if s.timeout > 0 && working {
 			left := s.timeout - time.Since(since)
 			if left <= 0 {
-				err := pgerr.New(pgerr.ExternalRoutineException, "function %s did not finish within %s", s.name, s.timeout).
-					WithDetail("The limit is on the time without progress on one batch.")
+				err := pgerr.New(pgerr.QueryCanceled, "function %s did not finish within %s", s.name, s.timeout).
+					WithClass(pgerr.UDF).WithDetail("The limit is on the time without progress on one batch.")
+				s.mu.Lock()
+				s.stuck = true
+				s.mu.Unlock()
 				s.fail(err)
 				s.close()
 				return err
@@ -221,6 +226,14 @@ func (s *stream) failure(err error) error {
 		return s.err
 	}
 	return err
+}
+
+// fate says whether the child was lost while it worked for the stream, and
+// whether it did not finish in time.
+func (s *stream) fate() (died, stuck bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.died, s.stuck
 }
 
 // ended is the error of a stream that cannot be used any more.
@@ -495,7 +508,7 @@ func (s *stream) callError(seq uint64, m *wire.ErrorMsg) error {
 	if e.Class != pgerr.UDF && e.Class != pgerr.Resource {
 		e.Class = pgerr.User
 	}
-	ce := &CallError{Group: m.Group, Err: e, seq: seq, where: "function " + s.name + " of " + s.c.label}
+	ce := &CallError{Group: m.Group, Err: e, seq: seq, panic: m.Panic, where: "function " + s.name + " of " + s.c.label}
 	ce.setRow(m.Row)
 	return ce
 }

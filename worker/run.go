@@ -204,6 +204,7 @@ func (p *operators) Progress() float64 {
 
 func (p *operators) Close() error {
 	err := p.root.Close()
+	p.rec.End()
 	p.note(true)
 	p.release()
 	return err
