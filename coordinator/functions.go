@@ -290,8 +290,9 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	if err := x.mayDefine(d); err != nil {
 		return nil, err
 	}
-	switch strings.ToLower(d.language) {
-	case "go":
+	d.language = strings.ToLower(d.language)
+	switch d.language {
+	case "go", "wasm", "python", "grpc":
 	case "":
 		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "no language specified").WithHint("Functions are written in Go: LANGUAGE go.")
 	case "sql", "plpgsql", "c", "internal", "plpython3u", "plpythonu":
@@ -314,6 +315,10 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	m, err := store.Manifest(digest)
 	if err != nil {
 		return nil, pgerr.From(err).At(d.pos)
+	}
+	if have := manifestLanguage(m); have != d.language {
+		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "artifact %q is not of language %s", d.artifact, d.language).
+			WithHint("Write LANGUAGE %s.", have).At(d.pos)
 	}
 	if d.symbol == "" {
 		d.symbol = d.name
@@ -363,7 +368,7 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "volatility %q is not immutable, stable or volatile", vol)
 	}
 	def := catalog.FunctionDef{Schema: d.schema, Name: d.name, Kind: catalog.FuncKind(kind), Args: d.args, Returns: d.returns, Columns: d.columns,
-		SetOf: d.table, Language: "go", Digest: digest, Symbol: mf.Name, Source: d.artifact, Volatility: uint8(v),
+		SetOf: d.table, Language: d.language, Digest: digest, Symbol: mf.Name, Source: d.artifact, Volatility: uint8(v),
 		MemoryLimit: d.memory, Timeout: d.timeout, Settings: d.settings, Owner: x.s.o.User, Cost: d.cost, Rows: d.rows, SecurityDefiner: d.definer}
 	if d.strict != nil {
 		def.Strict = *d.strict
@@ -405,11 +410,11 @@ func (x *statement) mayDefine(d *definition) error {
 	if err := x.mayUseLanguage(d.language); err != nil {
 		return err
 	}
-	var types []types.Type
+	var args []types.Type
 	for _, a := range d.args {
-		types = append(types, a.Type)
+		args = append(args, a.Type)
 	}
-	if old := x.snap.Function(d.schema, d.name, types); old != nil && d.replace {
+	if old := x.snap.Function(d.schema, d.name, args); old != nil && d.replace {
 		return x.mustOwnFunction(old)
 	}
 	return nil

@@ -45,6 +45,8 @@ be downloaded: the SDK's source is in this binary.`,
 			// pflag's own meaning of --version is the program's.
 			o.Version, _ = f.GetString("artifact-version")
 			o.Platforms, _ = f.GetStringSlice("platform")
+			o.Runtime, _ = f.GetString("runtime")
+			o.Deterministic, _ = f.GetBool("deterministic")
 			ctx, _, stop := untilSignal(cmd.Context())
 			defer stop()
 			a, err := buildArtifact(ctx, args[0], o)
@@ -61,6 +63,8 @@ be downloaded: the SDK's source is in this binary.`,
 	f.String("name", "", "name of the artifact (default: what the source says, or the directory's name)")
 	f.String("artifact-version", "", "version of the artifact (default: what the source says)")
 	f.StringSlice("platform", nil, "`os/arch` to build for, repeatable (default: this machine's)")
+	f.String("runtime", "go", "`runtime` to build for: go, a process of its own, or wasm, a sandboxed module")
+	f.Bool("deterministic", false, "with --runtime wasm: the module sees the same clock and random numbers in every run")
 	return cmd
 }
 
