@@ -265,7 +265,10 @@ func (x *statement) alterExtension(ctx context.Context, n *pg.AlterExtensionStmt
 		if err := tx.PutArtifact(b.artifact(x.s.o.User)); err != nil {
 			return err
 		}
-		return x.unqualified(tx.UpdateExtension(e.Name, b.manifest.Version, b.digest, x.s.o.User, fns))
+		if err := tx.UpdateExtension(e.Name, b.manifest.Version, b.digest, x.s.o.User, fns); err != nil {
+			return x.unqualified(err)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err

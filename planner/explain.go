@@ -262,6 +262,9 @@ func fieldName(f *proto.Field) string {
 
 func callName(id string, u *proto.UDF) string {
 	if u != nil {
+		if u.Version > 0 {
+			return u.Display + "@" + strconv.Itoa(int(u.Version))
+		}
 		return u.Display
 	}
 	if f, ok := function.ByID(id); ok {
