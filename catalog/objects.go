@@ -107,24 +107,32 @@ const (
 type Arg struct {
 	Name string     `json:"name,omitempty"`
 	Type types.Type `json:"type"`
+	// Default is the SQL expression of an argument that calls may leave out.
+	Default string `json:"default,omitempty"`
 }
 
 // FunctionDef is one version of one overload of a user-defined function. It is
 // immutable.
 type FunctionDef struct {
-	OID         uint32            `json:"-"`
-	Schema      string            `json:"-"`
-	Name        string            `json:"-"`
-	Kind        FuncKind          `json:"kind"`
-	Args        []Arg             `json:"args"`
-	Returns     types.Type        `json:"returns"`
-	Columns     []Column          `json:"columns,omitempty"` // RETURNS TABLE
-	SetOf       bool              `json:"set_of,omitempty"`
-	Language    string            `json:"language"`
-	Digest      string            `json:"digest,omitempty"` // sha256:… of the artifact
-	Symbol      string            `json:"symbol,omitempty"`
-	Source      string            `json:"source,omitempty"` // the AS clause as given
-	Volatility  uint8             `json:"volatility"`       // function.Volatility
+	OID      uint32     `json:"-"`
+	Schema   string     `json:"-"`
+	Name     string     `json:"-"`
+	Kind     FuncKind   `json:"kind"`
+	Args     []Arg      `json:"args"`
+	Returns  types.Type `json:"returns"`
+	Columns  []Column   `json:"columns,omitempty"` // RETURNS TABLE
+	SetOf    bool       `json:"set_of,omitempty"`
+	Language string     `json:"language"`
+	Digest   string     `json:"digest,omitempty"` // sha256:… of the artifact
+	Symbol   string     `json:"symbol,omitempty"`
+	Source   string     `json:"source,omitempty"` // the AS clause as given
+	// Body is the query of a function in SQL, whichever way it was written; OutArgs
+	// says that Columns are OUT arguments, Variadic that calls list the elements of
+	// the last argument.
+	Body        string            `json:"body,omitempty"`
+	OutArgs     bool              `json:"out_args,omitempty"`
+	Variadic    bool              `json:"variadic,omitempty"`
+	Volatility  uint8             `json:"volatility"` // function.Volatility
 	Strict      bool              `json:"strict,omitempty"`
 	MemoryLimit int64             `json:"memory_limit,omitempty"` // bytes, 0 = default
 	Timeout     time.Duration     `json:"timeout,omitempty"`

@@ -114,7 +114,7 @@ func TestReopen(t *testing.T) {
 		r, err2 := tx.CreateTable(Relation{Schema: "public", Name: "t", Owner: BootstrapRole, Comment: "hi", Columns: []Column{
 			{Name: "a", Type: types.NumericOf(10, 2), NotNull: true, Default: "1+1"}, {Name: "b", Type: types.ArrayOf(types.Text), Comment: "c"}}})
 		table = r.OID
-		f, err3 := tx.CreateFunction(FunctionDef{Schema: "app", Name: "f", Kind: FuncGroupedMap, Args: []Arg{{"x", types.T(types.Int8)}},
+		f, err3 := tx.CreateFunction(FunctionDef{Schema: "app", Name: "f", Kind: FuncGroupedMap, Args: []Arg{{Name: "x", Type: types.T(types.Int8)}},
 			Columns: cols("y"), Language: "go", Digest: "sha256:1", Symbol: "F", Settings: map[string]string{"volley.memory": "1MB"}, Owner: BootstrapRole}, false)
 		fn = f.OID
 		_, err4 := tx.CreateView(Relation{Schema: "public", Name: "v", Columns: cols("a"), SQL: "SELECT 1", Depends: []uint32{r.OID, fn}}, false)
@@ -124,7 +124,7 @@ func TestReopen(t *testing.T) {
 			tx.GrantPrivilege(Grant{Object: r.OID, Role: "ann", Privilege: "SELECT"}), tx.AddFiles(table, []File{staged(t, s, "q", "x.parquet", "one")}))
 	})
 	update(t, s, func(tx *Tx) error {
-		_, err := tx.CreateFunction(FunctionDef{Schema: "app", Name: "f", Kind: FuncGroupedMap, Args: []Arg{{"x", types.T(types.Int8)}},
+		_, err := tx.CreateFunction(FunctionDef{Schema: "app", Name: "f", Kind: FuncGroupedMap, Args: []Arg{{Name: "x", Type: types.T(types.Int8)}},
 			Columns: cols("y"), Language: "go", Digest: "sha256:2", Owner: BootstrapRole}, true)
 		return err
 	})
@@ -176,7 +176,7 @@ func TestErrors(t *testing.T) {
 	update(t, s, func(tx *Tx) error {
 		r, err := tx.CreateTable(tableDef("t"))
 		t1 = r.OID
-		f, err2 := tx.CreateFunction(FunctionDef{Schema: "public", Name: "f", Args: []Arg{{"", types.T(types.Int8)}}, Returns: types.T(types.Int8)}, false)
+		f, err2 := tx.CreateFunction(FunctionDef{Schema: "public", Name: "f", Args: []Arg{{Name: "", Type: types.T(types.Int8)}}, Returns: types.T(types.Int8)}, false)
 		f1 = f.OID
 		_, err3 := tx.CreateView(Relation{Schema: "public", Name: "v", Columns: cols("a"), Depends: []uint32{t1, f1}, Owner: BootstrapRole}, false)
 		v := tx.Snapshot().Relation("public", "v")
@@ -217,11 +217,11 @@ func TestErrors(t *testing.T) {
 		{"drop schema", "2BP01", "cannot drop schema public because", func(tx *Tx) error { _, err := tx.DropSchema("public", false); return err }},
 		{"drop system schema", "2BP01", "required by the database system", func(tx *Tx) error { _, err := tx.DropSchema("pg_catalog", true); return err }},
 		{"function twice", "42723", `function "f" already exists with same argument types`, func(tx *Tx) error {
-			_, err := tx.CreateFunction(FunctionDef{Schema: "public", Name: "f", Args: []Arg{{"", types.T(types.Int8)}}}, false)
+			_, err := tx.CreateFunction(FunctionDef{Schema: "public", Name: "f", Args: []Arg{{Name: "", Type: types.T(types.Int8)}}}, false)
 			return err
 		}},
 		{"function of another result", "42P13", "cannot change return type of existing function", func(tx *Tx) error {
-			_, err := tx.CreateFunction(FunctionDef{Schema: "public", Name: "f", Args: []Arg{{"", types.T(types.Int8)}}, Returns: types.T(types.Text)}, true)
+			_, err := tx.CreateFunction(FunctionDef{Schema: "public", Name: "f", Args: []Arg{{Name: "", Type: types.T(types.Int8)}}, Returns: types.T(types.Text)}, true)
 			return err
 		}},
 		{"no such version", "42704", "has no version 7", func(tx *Tx) error { return tx.UseFunctionVersion(f1, 7) }},

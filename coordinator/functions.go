@@ -42,15 +42,13 @@ type definition struct {
 	aggregate    bool
 	replace      bool
 	pos          int
+	inline       inlineDef
 }
 
 // createFunction is CREATE FUNCTION … LANGUAGE go AS 'artifact', 'Symbol'.
 func (x *statement) createFunction(ctx context.Context, n *pg.CreateFunctionStmt) (*Result, error) {
 	if n.IsProcedure {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "procedures are not supported")
-	}
-	if n.SqlBody != nil {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "SQL function bodies are not supported").WithHint("Create a view, or a function in LANGUAGE go.")
 	}
 	d := &definition{replace: n.Replace, settings: map[string]string{}}
 	names := n.Funcname
@@ -62,24 +60,14 @@ func (x *statement) createFunction(ctx context.Context, n *pg.CreateFunctionStmt
 	if d.schema, err = x.newSchema(d.schema, 0); err != nil {
 		return nil, err
 	}
-	for _, p := range n.Parameters {
-		fp := p.GetFunctionParameter()
-		t, err := planner.ResolveType(x.st, fp.ArgType, x.names())
-		if err != nil {
-			return nil, err
-		}
-		switch fp.Mode {
-		case pg.FunctionParameterMode_FUNC_PARAM_IN, pg.FunctionParameterMode_FUNC_PARAM_DEFAULT:
-			if fp.Defexpr != nil {
-				return nil, pgerr.New(pgerr.FeatureNotSupported, "default values of arguments are not supported").At(x.st.Pos(fp.ArgType.Location))
-			}
-			d.args = append(d.args, catalog.Arg{Name: fp.Name, Type: t})
-		case pg.FunctionParameterMode_FUNC_PARAM_TABLE:
-			d.table = true
-			d.columns = append(d.columns, catalog.Column{Name: fp.Name, Type: t})
-		default:
-			return nil, pgerr.New(pgerr.FeatureNotSupported, "OUT, INOUT and VARIADIC arguments are not supported").WithHint("Use RETURNS TABLE (…).").At(x.st.Pos(fp.ArgType.Location))
-		}
+	if err := x.functionParameters(ctx, d, n); err != nil {
+		return nil, err
+	}
+	if languageOf(n) == "sql" {
+		return x.createSQLFunction(ctx, d, n)
+	}
+	if d.inline.outArgs {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "OUT and INOUT arguments are supported for functions in SQL only").WithHint("Use RETURNS TABLE (…).")
 	}
 	if n.ReturnType != nil && !d.table {
 		if n.ReturnType.Setof {
@@ -295,7 +283,7 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	case "go", "wasm", "python", "grpc":
 	case "":
 		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "no language specified").WithHint("Functions are written in Go: LANGUAGE go.")
-	case "sql", "plpgsql", "c", "internal", "plpython3u", "plpythonu":
+	case "plpgsql", "c", "internal", "plpython3u", "plpythonu":
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "language %q is not supported", d.language).WithHint("Functions are written in Go: LANGUAGE go AS 'artifact@sha256:…', 'Symbol'.")
 	default:
 		return nil, pgerr.New(pgerr.UndefinedObject, "language %q does not exist", d.language).WithHint("Functions are written in Go: LANGUAGE go.")
@@ -304,9 +292,10 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "no artifact specified").WithHint("AS 'name@sha256:…', 'Symbol' names a build that volley udf push has uploaded.")
 	}
 	store := x.s.c.cfg.Artifacts
-	if strings.ContainsAny(d.artifact, "\n{") {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "inline Go source is not supported yet").At(d.pos).
-			WithHint("Build it with volley udf build, upload it with volley udf push, and name it here.")
+	if d.inline.source = ""; udf.IsSource(d.artifact) {
+		if err := x.buildInline(ctx, d); err != nil {
+			return nil, err
+		}
 	}
 	digest, err := store.Resolve(d.artifact)
 	if err != nil {
@@ -368,7 +357,7 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "volatility %q is not immutable, stable or volatile", vol)
 	}
 	def := catalog.FunctionDef{Schema: d.schema, Name: d.name, Kind: catalog.FuncKind(kind), Args: d.args, Returns: d.returns, Columns: d.columns,
-		SetOf: d.table, Language: d.language, Digest: digest, Symbol: mf.Name, Source: d.artifact, Volatility: uint8(v),
+		SetOf: d.table, Language: d.language, Digest: digest, Symbol: mf.Name, Source: d.sourceText(), Variadic: d.inline.variadic, Volatility: uint8(v),
 		MemoryLimit: d.memory, Timeout: d.timeout, Settings: d.settings, Owner: x.s.o.User, Cost: d.cost, Rows: d.rows, SecurityDefiner: d.definer}
 	if d.strict != nil {
 		def.Strict = *d.strict

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"io"
+	"strconv"
 
 	"github.com/volleydb/volley/catalog"
 	"github.com/volleydb/volley/catalog/pgcatalog"
@@ -115,6 +116,13 @@ func functionOf(d *catalog.FunctionDef) *function.Function {
 	}
 	for _, a := range d.Args {
 		f.ArgNames = append(f.ArgNames, a.Name)
+		if a.Default != "" {
+			f.Defaults = append(f.Defaults, a.Default)
+		}
+	}
+	f.Spread = d.Variadic
+	if f.Body = d.Body; f.Body != "" {
+		f.ID, f.UDF, f.OneRow = "sql/"+strconv.Itoa(int(d.OID)), nil, d.OutArgs && !d.SetOf
 	}
 	for _, c := range d.Columns {
 		f.Columns = append(f.Columns, vector.Field{Name: c.Name, Type: c.Type})

@@ -77,6 +77,17 @@ type Function struct {
 	// Definer is the role with whose rights the body of a SECURITY DEFINER
 	// function in SQL is bound; "" is the caller's.
 	Definer string
+
+	// Body is the query of a user's function in SQL: the planner puts it in place
+	// of calls. OneRow says that a Table function with a Body gives its first row,
+	// or a row of NULLs, and not all rows.
+	Body   string
+	OneRow bool
+	// Defaults are the SQL expressions of the last arguments, which calls may leave out.
+	Defaults []string
+	// Spread says that calls may list the elements of the last argument, an array
+	// (VARIADIC of users' functions).
+	Spread bool
 }
 
 // UDFRef names user code: what to fetch, verify and call.

@@ -145,3 +145,12 @@ func Deparse(node *pg_query.Node) (string, error) {
 	}
 	return s, nil
 }
+
+// PosAt is the 1-based character position, in the text given to Parse, of a byte
+// of SQL.
+func (s *Statement) PosAt(off int) int {
+	if s.src == nil {
+		return 0
+	}
+	return s.src.charPos(s.Offset + off)
+}

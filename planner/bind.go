@@ -147,6 +147,8 @@ type binder struct {
 	definer string
 	// infer says that parameters have no values yet.
 	infer bool
+	// frame is the function in SQL whose body is being bound, nil outside.
+	frame *sqlFrame
 }
 
 const (
@@ -195,8 +197,8 @@ func (b *binder) newCol(name string, t types.Type) Col {
 }
 
 func (b *binder) pos(loc int32) int {
-	if b.st == nil {
-		return 0
+	if b.st == nil || b.frame != nil {
+		return 0 // the body of a function is not the user's statement
 	}
 	return b.st.Pos(loc)
 }

@@ -47,9 +47,6 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 	none := types.Type{}
 	schema, name := lastName(fc.Funcname)
 	cands := b.candidates(schema, name)
-	if fc.FuncVariadic {
-		return nil, nil, none, b.unsupported(fc.Location, "VARIADIC in a call")
-	}
 	shown := name
 	if schema != "" {
 		shown = schema + "." + name
@@ -79,14 +76,15 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 		}
 		args = append(args, e)
 	}
-	if len(named) > 0 {
-		var err error
-		if args, cands, err = matchNamed(cands, args, named, order); err != nil {
-			return nil, nil, none, b.at(err, fc.Location)
-		}
+	shapes, err := b.shapes(fc, cands, &args, named, order)
+	if err != nil {
+		return nil, nil, none, b.at(err, fc.Location)
+	}
+	if shapes != nil {
+		cands = shapes.candidates()
 	}
 	if len(cands) == 0 {
-		e := pgerr.New(pgerr.UndefinedFunction, "function %s(%s) does not exist", shown, typeList(typesOf(args))).At(b.pos(fc.Location))
+		e := pgerr.New(pgerr.UndefinedFunction, "function %s(%s) does not exist", shown, callList(args, order)).At(b.pos(fc.Location))
 		if h := b.functionHint(schema, name); h != "" {
 			return nil, nil, none, e.WithHint("%s", h)
 		}
@@ -102,7 +100,7 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 	f, ats, t, err := function.Resolve(shown, cands, typesOf(args))
 	if err != nil {
 		pe := pgerr.From(err)
-		if pe.Code == pgerr.UndefinedFunction && cands[0].UDF != nil {
+		if pe.Code == pgerr.UndefinedFunction && (cands[0].UDF != nil || cands[0].Body != "") {
 			pe = signatureHint(pe, cands)
 		}
 		return nil, nil, none, b.at(pe, fc.Location)
@@ -113,6 +111,11 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 	for i := range args {
 		if args[i], err = b.coerce(args[i], ats[i], function.Implicit, "argument of "+shown); err != nil {
 			return nil, nil, none, b.at(err, fc.Location)
+		}
+	}
+	if shapes != nil {
+		if f, args, err = sc.arrange(shapes.of(f), args, fc.Location); err != nil {
+			return nil, nil, none, err
 		}
 	}
 	for i, name := range f.Prepare {
@@ -127,7 +130,7 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 func signatureHint(e *pgerr.Error, cands []*function.Function) *pgerr.Error {
 	var sigs []string
 	for _, f := range cands {
-		if f.UDF != nil {
+		if f.UDF != nil || f.Body != "" {
 			sigs = append(sigs, f.Name+"("+typeList(f.Args)+")")
 		}
 	}
@@ -141,53 +144,6 @@ func typeList(ts []types.Type) string {
 		names[i] = t.Bare().String()
 	}
 	return strings.Join(names, ", ")
-}
-
-// matchNamed puts name => value arguments in their places.
-func matchNamed(cands []*function.Function, args []Expr, named map[string]Expr, order []string) ([]Expr, []*function.Function, error) {
-	for _, f := range cands {
-		if len(f.Args) != len(args)+len(named) || len(f.ArgNames) != len(f.Args) {
-			continue
-		}
-		out := append([]Expr(nil), args...)
-		for _, n := range f.ArgNames[len(args):] {
-			e := named[n]
-			if e == nil {
-				break
-			}
-			out = append(out, e)
-		}
-		if len(out) == len(f.Args) {
-			return out, []*function.Function{f}, nil
-		}
-	}
-	name := ""
-	if len(cands) > 0 {
-		name = cands[0].Name
-	}
-	if name == "make_interval" && len(args) == 0 {
-		// The only built-in with defaults that people call by name: 0 everywhere.
-		for _, f := range cands {
-			if len(f.ArgNames) < 7 {
-				continue
-			}
-			left := len(named)
-			var out []Expr
-			for _, n := range f.ArgNames {
-				e := named[n]
-				if e != nil {
-					left--
-				} else {
-					e = textConst("0", types.Unknown, 0)
-				}
-				out = append(out, e)
-			}
-			if left == 0 {
-				return out, []*function.Function{f}, nil
-			}
-		}
-	}
-	return nil, nil, pgerr.New(pgerr.UndefinedFunction, "function %s has no arguments named %s", name, strings.Join(order, ", "))
 }
 
 // hasAggregate reports whether a SELECT calls an aggregate outside subqueries
@@ -297,6 +253,9 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 	}
 	switch f.Kind {
 	case function.Table:
+		if f.Body != "" {
+			return nil, b.unsupported(fc.Location, "a set-returning function in SQL in the select list").WithHint("Call %s in FROM.", name)
+		}
 		if !sc.srfsOK || sc.inAgg || sc.inWindow {
 			what := "set-returning functions are not allowed in " + sc.clause
 			if sc.inAgg {
@@ -312,7 +271,7 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 		return nil, pgerr.New(pgerr.WrongObjectType, "%s is a grouped map function", name).
 			WithHint("Call it as: SELECT … FROM … GROUP BY key APPLY %s(…)", name).At(b.pos(fc.Location))
 	}
-	return b.call(f, args, t, fc.Location), nil
+	return sc.call(f, args, t, fc.Location)
 }
 
 // castCall binds a type's name used as a function of one argument: date(x).
@@ -367,6 +326,9 @@ func (sc *selectCtx) setField(x *pg.A_Indirection) (Expr, error) {
 	}
 	if !sc.srfsOK || sc.inAgg || sc.inWindow {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "set-returning functions are not allowed in %s", sc.clause).At(b.pos(fc.Location))
+	}
+	if f.Body != "" {
+		return sc.sqlField(f, args, name, fc.Location)
 	}
 	g, ok := function.Field(f, name)
 	if !ok {

@@ -135,6 +135,12 @@ func (b *binder) constant(c *pg.A_Const) (Expr, error) {
 
 func (b *binder) param(p *pg.ParamRef) (Expr, error) {
 	n := int(p.Number)
+	if b.frame != nil && b.frame.args != nil {
+		if e := b.frame.param(n); e != nil {
+			return e, nil
+		}
+		return nil, pgerr.New(pgerr.UndefinedParameter, "there is no parameter $%d", n).At(b.pos(p.Location))
+	}
 	if n < 1 || n > 65535 {
 		return nil, pgerr.New(pgerr.UndefinedParameter, "there is no parameter $%d", n).At(b.pos(p.Location))
 	}
@@ -197,6 +203,9 @@ func (sc *selectCtx) column(ref *pg.ColumnRef) (Expr, error) {
 				return &Column{ID: col.ID, T: col.T, Name: col.Name, Pos: b.pos(ref.Location)}, nil
 			}
 		}
+	}
+	if e := b.frame.named(table, name, last); e != nil {
+		return e, nil
 	}
 	if last == 0 {
 		if e, err := sc.wholeRow(name, ref.Location); e != nil || err != nil {

@@ -242,6 +242,7 @@ func (sc *selectCtx) view(rel *Relation, alias string, r *pg.RangeVar) (*fromIte
 	inner.views++
 	inner.params = nil
 	inner.infer = false
+	inner.frame = b.frame.within()
 	q, err := inner.query(rel.View.Node.GetSelectStmt(), nil, nil, queryOpts{})
 	if err != nil {
 		e := *pgerr.From(err)
@@ -555,12 +556,19 @@ func (sc *selectCtx) rangeFunction(rf *pg.RangeFunction, left *fromItem) (*fromI
 	if err != nil {
 		return nil, err
 	}
+	if f.Body != "" && f.Kind == function.Table {
+		return ctx.sqlRows(f, args, t, rf, name, fc.Location)
+	}
 	if f.Kind == function.Scalar {
 		cn := name
 		if rf.Alias != nil {
 			cn = rf.Alias.Aliasname
 		}
-		p := &Project{In: ctx.plan, Exprs: []Expr{b.call(f, args, t, fc.Location)}, Out: []Col{b.newCol(cn, t)}}
+		e, err := ctx.call(f, args, t, fc.Location)
+		if err != nil {
+			return nil, err
+		}
+		p := &Project{In: ctx.plan, Exprs: []Expr{e}, Out: []Col{b.newCol(cn, t)}}
 		return sc.functionAlias(p, visible(p.Out), name, rf)
 	}
 	if f.Kind != function.Table {

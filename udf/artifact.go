@@ -22,6 +22,8 @@ type Manifest struct {
 	Deterministic bool               `json:"deterministic,omitempty"`
 	Functions     []ManifestFunction `json:"functions"`
 	Platforms     []Platform         `json:"platforms"`
+	// Golden are calls with known results, by function: CREATE FUNCTION runs them.
+	Golden map[string][]GoldenCase `json:"golden,omitempty"`
 }
 
 // ManifestFunction is one function as its author registered it: Kind is scalar,

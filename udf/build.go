@@ -43,6 +43,8 @@ type BuildOptions struct {
 	// Deterministic: see Manifest; of RuntimeWasm only.
 	Deterministic bool
 	TempDir       string
+	// Offline keeps the go tool from the network.
+	Offline bool
 }
 
 const (
@@ -103,7 +105,7 @@ func Build(ctx context.Context, dir string, o BuildOptions) (*Artifact, error) {
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not build a plugin")
 	}
 	defer os.RemoveAll(tmp)
-	b := &builder{tool: tool, dir: dir, tmp: tmp}
+	b := &builder{tool: tool, dir: dir, tmp: tmp, offline: o.Offline}
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -139,6 +141,12 @@ func Build(ctx context.Context, dir string, o BuildOptions) (*Artifact, error) {
 	}
 	m := &Manifest{ABI: said.ABI, Name: first(o.Name, said.Name, filepath.Base(dir)), Version: first(o.Version, said.Version),
 		Toolchain: said.Toolchain, Functions: said.Functions}
+	if m.Golden, err = readGolden(dir); err != nil {
+		return nil, err
+	}
+	if err := m.checkGolden(); err != nil {
+		return nil, err
+	}
 	bins := map[string][]byte{}
 	for _, p := range platforms {
 		goos, arch, ok := strings.Cut(p, "/")
@@ -214,6 +222,7 @@ func first(vals ...string) string {
 type builder struct {
 	tool, dir, tmp string
 	overlay        string // file
+	offline        bool
 }
 
 // prepare writes the overlay: the SDK's source and a go.mod that knows it, on
@@ -321,6 +330,13 @@ func (b *builder) run(ctx context.Context, env []string, args ...string) ([]byte
 	}
 	// GOFLAGS must not be empty, or one from the user's go env file counts.
 	cmd.Env = append(cmd.Env, "GOFLAGS=-trimpath", "GOWORK=off", "GO111MODULE=on", "CGO_ENABLED=0", "PWD="+b.dir)
+	if b.offline {
+		cmd.Env = append(cmd.Env, "GOPROXY=off", "GOTOOLCHAIN=local")
+	}
+	if _, err := os.UserCacheDir(); err != nil && os.Getenv("GOCACHE") == "" {
+		// A server may run without HOME.
+		cmd.Env = append(cmd.Env, "GOCACHE="+filepath.Join(os.TempDir(), "volley-gocache"))
+	}
 	cmd.Env = append(cmd.Env, env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

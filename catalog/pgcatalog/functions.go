@@ -31,7 +31,8 @@ type procRow struct {
 	all           []uint32
 	modes         []string
 	argNames      []string
-	volatility    byte // i, s, v
+	defaults      []string // SQL expressions of the last arguments
+	volatility    byte     // i, s, v
 	strict        bool
 	parallel      byte   // s, r
 	source, probe string // prosrc, probin
@@ -134,10 +135,10 @@ func builtin(f *function.Function) procRow {
 func (v *View) user(f *catalog.FunctionDef) procRow {
 	p := procRow{oid: f.OID, schemaOID: v.schemaOID(f.Schema), ownerOID: v.roleOID(f.Owner), schema: f.Schema, name: f.Name,
 		owner: f.Owner, lang: languageOID(f.Language), language: f.Language, kind: prokinds[function.Kind(f.Kind)],
-		ret: f.Returns.OID(), retSet: f.SetOf || f.Kind == catalog.FuncTable || f.Kind == catalog.FuncGroupedMap,
+		ret: f.Returns.OID(), retSet: f.SetOf || f.Kind == catalog.FuncTable && f.Body == "" || f.Kind == catalog.FuncGroupedMap,
 		volatility: volatilities[min(int(f.Volatility), len(volatilities)-1)], strict: f.Strict, parallel: 's',
 		source: f.Symbol, probe: f.Digest, view: v, comment: f.Comment, def: f}
-	if inline(f) || p.source == "" {
+	if inline(f) || p.source == "" || f.Body != "" {
 		p.source = f.Source
 	}
 	named := false
@@ -150,7 +151,24 @@ func (v *View) user(f *catalog.FunctionDef) procRow {
 		p.argNames = nil
 	}
 	if len(f.Columns) > 0 {
-		p.columnsOf("t", catalogFields(f.Columns))
+		mode := "t"
+		if f.OutArgs {
+			mode = "o"
+		}
+		p.columnsOf(mode, catalogFields(f.Columns))
+	}
+	if n := len(f.Args); f.Variadic && n > 0 {
+		if p.variadic = f.Args[n-1].Type.ElemType().OID(); f.Args[n-1].Type.ID == types.AnyArray {
+			p.variadic = types.T(types.AnyElement).OID()
+		}
+		if p.modes != nil {
+			p.modes[n-1] = "v"
+		}
+	}
+	for _, a := range f.Args {
+		if a.Default != "" {
+			p.defaults = append(p.defaults, a.Default)
+		}
 	}
 	if p.ret == 0 {
 		p.ret = types.T(types.Record).OID()
@@ -280,6 +298,9 @@ func (p *procRow) arguments() string {
 			b.WriteByte(' ')
 		}
 		b.WriteString(formatType(t))
+		if n := i - (len(p.args) - len(p.defaults)); n >= 0 && i < len(p.args) {
+			b.WriteString(" DEFAULT " + p.defaults[n])
+		}
 	}
 	return b.String()
 }
@@ -350,8 +371,11 @@ func (p *procRow) definition() string {
 		}
 		b.WriteString(" SET " + settingName(k) + " TO " + literal(s) + "\n")
 	}
+	if f := p.def; f != nil && f.Body != "" && f.Source == "" {
+		return b.String() + "BEGIN ATOMIC\n " + f.Body + ";\nEND\n"
+	}
 	b.WriteString("AS ")
-	if f := p.def; f != nil && !inline(f) {
+	if f := p.def; f != nil && !inline(f) && f.Body == "" {
 		artifact := f.Source
 		if artifact == "" {
 			artifact = f.Digest
@@ -426,30 +450,31 @@ func functionSources() map[string]source {
 	internal := uint32(2281)
 	return map[string]source{
 		"pg_catalog.pg_proc": &table[procRow]{fixed: builtinProcs, rows: (*View).functions, cols: columns[procRow]{
-			"oid":            oid(func(r *procRow) uint32 { return r.oid }),
-			"proname":        str(func(r *procRow) string { return r.name }),
-			"pronamespace":   oid(func(r *procRow) uint32 { return r.schemaOID }),
-			"proowner":       oid(func(r *procRow) uint32 { return r.ownerOID }),
-			"prolang":        oid(func(r *procRow) uint32 { return r.lang }),
-			"procost":        val((*procRow).cost),
-			"prorows":        val((*procRow).rowCount),
-			"prosecdef":      val(func(r *procRow) bool { return r.def != nil && r.def.SecurityDefiner }),
-			"provariadic":    oid(func(r *procRow) uint32 { return r.variadic }),
-			"prokind":        char(func(r *procRow) byte { return r.kind }),
-			"proisstrict":    val(func(r *procRow) bool { return r.strict }),
-			"proretset":      val(func(r *procRow) bool { return r.retSet }),
-			"provolatile":    char(func(r *procRow) byte { return r.volatility }),
-			"proparallel":    char(func(r *procRow) byte { return r.parallel }),
-			"pronargs":       val(func(r *procRow) int16 { return int16(len(r.args)) }),
-			"prorettype":     oid(func(r *procRow) uint32 { return r.ret }),
-			"proargtypes":    oids(func(r *procRow) []uint32 { return r.args }),
-			"proallargtypes": oids(func(r *procRow) []uint32 { return r.all }),
-			"proargmodes":    strs(func(r *procRow) []string { return r.modes }),
-			"proargnames":    strs(func(r *procRow) []string { return r.argNames }),
-			"prosrc":         str(func(r *procRow) string { return r.source }),
-			"probin":         strOpt(func(r *procRow) string { return r.probe }),
-			"proconfig":      strs(func(r *procRow) []string { return r.config }),
-			"proacl":         strs((*procRow).acl),
+			"oid":             oid(func(r *procRow) uint32 { return r.oid }),
+			"proname":         str(func(r *procRow) string { return r.name }),
+			"pronamespace":    oid(func(r *procRow) uint32 { return r.schemaOID }),
+			"proowner":        oid(func(r *procRow) uint32 { return r.ownerOID }),
+			"prolang":         oid(func(r *procRow) uint32 { return r.lang }),
+			"procost":         val((*procRow).cost),
+			"prorows":         val((*procRow).rowCount),
+			"prosecdef":       val(func(r *procRow) bool { return r.def != nil && r.def.SecurityDefiner }),
+			"provariadic":     oid(func(r *procRow) uint32 { return r.variadic }),
+			"prokind":         char(func(r *procRow) byte { return r.kind }),
+			"proisstrict":     val(func(r *procRow) bool { return r.strict }),
+			"proretset":       val(func(r *procRow) bool { return r.retSet }),
+			"provolatile":     char(func(r *procRow) byte { return r.volatility }),
+			"proparallel":     char(func(r *procRow) byte { return r.parallel }),
+			"pronargdefaults": val(func(r *procRow) int16 { return int16(len(r.defaults)) }),
+			"pronargs":        val(func(r *procRow) int16 { return int16(len(r.args)) }),
+			"prorettype":      oid(func(r *procRow) uint32 { return r.ret }),
+			"proargtypes":     oids(func(r *procRow) []uint32 { return r.args }),
+			"proallargtypes":  oids(func(r *procRow) []uint32 { return r.all }),
+			"proargmodes":     strs(func(r *procRow) []string { return r.modes }),
+			"proargnames":     strs(func(r *procRow) []string { return r.argNames }),
+			"prosrc":          str(func(r *procRow) string { return r.source }),
+			"probin":          strOpt(func(r *procRow) string { return r.probe }),
+			"proconfig":       strs(func(r *procRow) []string { return r.config }),
+			"proacl":          strs((*procRow).acl),
 		}},
 		"pg_catalog.pg_aggregate": &table[procRow]{
 			fixed: func() []procRow { return only(builtinProcs(), (*procRow).aggregate) },
