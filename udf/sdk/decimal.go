@@ -186,6 +186,21 @@ func (d Decimal) String() string {
 	return sign + s[:at] + "." + s[at:]
 }
 
+// MarshalText implements encoding.TextMarshaler.
+func (d Decimal) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Decimal) UnmarshalText(b []byte) (err error) {
+	*d, err = ParseDecimal(string(b))
+	return err
+}
+
+// MarshalBinary implements encoding.BinaryMarshaler, for states of aggregates.
+func (d Decimal) MarshalBinary() ([]byte, error) { return d.MarshalText() }
+
+// UnmarshalBinary implements encoding.BinaryUnmarshaler.
+func (d *Decimal) UnmarshalBinary(b []byte) error { return d.UnmarshalText(b) }
+
 // GoString is for %#v.
 func (d Decimal) GoString() string { return fmt.Sprintf("udf.Decimal(%s)", d) }
 

@@ -130,11 +130,21 @@ var goTypes = map[reflect.Type]goTypeInfo{
 }
 
 func goType(t reflect.Type) goTypeInfo {
-	i, ok := goTypes[t]
-	if !ok {
-		panic(badType(t))
+	if i, ok := goTypes[t]; ok {
+		return i
 	}
-	return i
+	cd := codecFor(t)
+	slice := reflect.SliceOf(t)
+	return goTypeInfo{
+		typ: cd.typ,
+		decode: func(c *column) reflect.Value {
+			out := reflect.MakeSlice(slice, c.n, c.n)
+			cd.decode(c, 0, c.n, out.UnsafePointer(), cd.size)
+			return out
+		},
+		make:   func(c *call) reflect.Value { return reflect.MakeSlice(slice, c.n, c.n) },
+		finish: func(c *call, v reflect.Value) { cd.encode(c.out, v.Len(), v.UnsafePointer(), cd.size) },
+	}
 }
 
 func reflectKernel(fn reflect.Value) func(*call) {

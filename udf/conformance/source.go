@@ -1,0 +1,32 @@
+package conformance
+
+import (
+	_ "embed" // the source of the functions
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+//go:embed decls/decls.go
+var declarations string
+
+// Source is the functions of the suite as a Go program: what udf.Build takes, and
+// CREATE FUNCTION … LANGUAGE go.
+func Source() string {
+	_, code, _ := strings.Cut(declarations, "package decls\n")
+	return "package main\n" + code + `
+func main() {
+	udf.Main(append(All(), udf.Name("conformance"), udf.Version("1"))...)
+}
+`
+}
+
+// SourceDir writes Source to a directory that udf.Build can be given.
+func SourceDir(t testing.TB) string {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(Source()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
