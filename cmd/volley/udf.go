@@ -112,7 +112,7 @@ func declarations(m *udf.Manifest, digest string) string {
 		name, symbol := parser.QuoteIdent(strings.ToLower(f.Name)), parser.QuoteLiteral(f.Name)
 		switch f.Kind {
 		case "aggregate":
-			fmt.Fprintf(&b, "CREATE AGGREGATE %s(%s) (\n  ARTIFACT = %s, SYMBOL = %s);\n", name, typed(f.Args, ", "), ref, symbol)
+			fmt.Fprintf(&b, "CREATE AGGREGATE %s(%s) (\n  ARTIFACT = %s, SYMBOL = %s, LANGUAGE = %s);\n", name, typed(f.Args, ", "), ref, symbol, m.RuntimeName())
 			continue
 		case "grouped_map":
 			fmt.Fprintf(&b, "CREATE FUNCTION %s(%s)\n  RETURNS TABLE (%s)", name, typed(f.Args, ", "), typed(f.Columns, ", "))
@@ -123,7 +123,7 @@ func declarations(m *udf.Manifest, digest string) string {
 			}
 			fmt.Fprintf(&b, "CREATE FUNCTION %s(%s)\n  RETURNS %s", name, typed(f.Args, ", "), returns)
 		}
-		fmt.Fprintf(&b, "\n  AS %s, %s\n  LANGUAGE go %s;\n", ref, symbol, strings.ToUpper(f.Volatility))
+		fmt.Fprintf(&b, "\n  AS %s, %s\n  LANGUAGE %s %s;\n", ref, symbol, m.RuntimeName(), strings.ToUpper(f.Volatility))
 	}
 	return b.String()
 }
