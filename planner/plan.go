@@ -139,6 +139,9 @@ func (b *binder) rules(n Node, need colSet, est *estimator) (Node, error) {
 	if n, err = b.pushDown(n, nil); err != nil {
 		return nil, err
 	}
+	if n, err = b.notIn(n, columnReads(n, need), est); err != nil {
+		return nil, err
+	}
 	// Pruning turns mark joins into semi joins, which the ordering moves.
 	n = prune(n, need)
 	if n, err = b.rollUp(n, est); err != nil {
