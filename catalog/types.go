@@ -65,14 +65,7 @@ func (s *Snapshot) typeUsers(oid uint32) []string {
 		}
 	}
 	for _, f := range s.AllFunctions() {
-		used := uses(f.Returns, oid)
-		for _, a := range f.Args {
-			used = used || uses(a.Type, oid)
-		}
-		for _, c := range f.Columns {
-			used = used || uses(c.Type, oid)
-		}
-		if used {
+		if f.uses(oid) {
 			out = append(out, describe(f)+" depends on "+what)
 		}
 	}
@@ -113,11 +106,17 @@ func (tx *Tx) CreateType(schema, name, owner string, def types.UserType) (*UserT
 // DropType removes a type that nothing uses; 42704, 2BP01.
 func (tx *Tx) DropType(schema, name string, cascade bool) (gone Dropped, err error) {
 	err = tx.do(func(d *Snapshot) error {
+		gone = nil
 		t := d.Type(schema, name)
 		if t == nil {
 			return pgerr.New(pgerr.UndefinedObject, "type \"%s\" does not exist", name)
 		}
 		if used := d.typeUsers(t.OID); len(used) > 0 {
+			if cascade && d.onlyFunctionsUse(t.OID) {
+				gone = d.dropUsers(t.OID)
+				d.remove(t)
+				return nil
+			}
 			if cascade {
 				return pgerr.New(pgerr.FeatureNotSupported, "DROP TYPE … CASCADE of a type that is in use is not supported").WithDetail("%s.", used[0])
 			}
@@ -126,7 +125,52 @@ func (tx *Tx) DropType(schema, name string, cascade bool) (gone Dropped, err err
 		d.remove(t)
 		return nil
 	})
-	return nil, err
+	return gone, err
+}
+
+// onlyFunctionsUse reports that what uses a type are functions and views, which
+// can be dropped with it; a table's column cannot.
+func (s *Snapshot) onlyFunctionsUse(oid uint32) bool {
+	for _, r := range s.Relations() {
+		if r.Kind == KindTable && slices.ContainsFunc(r.Columns, func(c Column) bool { return uses(c.Type, oid) }) {
+			return false
+		}
+	}
+	for _, t := range s.Types() {
+		if t.OID != oid && uses(t.Type, oid) {
+			return false
+		}
+	}
+	for _, f := range s.AllFunctions() {
+		if f.uses(oid) && s.extensionOf(f.OID) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// uses reports whether a type stands in a function's signature.
+func (f *FunctionDef) uses(oid uint32) bool {
+	return uses(f.Returns, oid) || slices.ContainsFunc(f.Args, func(a Arg) bool { return uses(a.Type, oid) }) ||
+		slices.ContainsFunc(f.Columns, func(c Column) bool { return uses(c.Type, oid) })
+}
+
+// dropUsers drops the functions and views that use a type, and names them.
+func (s *Snapshot) dropUsers(oid uint32) (gone Dropped) {
+	for _, f := range s.AllFunctions() {
+		if f.uses(oid) && s.FunctionByOID(f.OID) != nil {
+			gone = append(append(gone, describe(f)), s.removeTree(f)...)
+		}
+	}
+	for _, r := range s.Relations() {
+		if s.RelationByOID(r.OID) == nil {
+			continue // with another
+		}
+		if slices.Contains(r.Depends, oid) || slices.ContainsFunc(r.Columns, func(c Column) bool { return uses(c.Type, oid) }) {
+			gone = append(append(gone, describe(r)), s.removeTree(r)...)
+		}
+	}
+	return gone
 }
 
 // AddLabel adds a value to an enum, at the end or beside another; 42710.

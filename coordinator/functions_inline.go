@@ -186,10 +186,7 @@ func (x *statement) createSQLFunction(ctx context.Context, d *definition, n *pg.
 		def.Volatility = uint8(v)
 	}
 	def.Cost, def.Rows = d.cost, d.rows
-	if d.definer {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "SECURITY DEFINER for a function in SQL is not supported").
-			WithDetail("Its body becomes part of the query that calls it.")
-	}
+	def.SecurityDefiner = d.definer
 	d.language = "sql"
 	if err := x.mayDefine(d); err != nil {
 		return nil, err

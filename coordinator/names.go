@@ -122,7 +122,10 @@ func functionOf(d *catalog.FunctionDef) *function.Function {
 	}
 	f.Spread = d.Variadic
 	if f.Body = d.Body; f.Body != "" {
-		f.ID, f.UDF, f.OneRow = "sql/"+strconv.Itoa(int(d.OID)), nil, d.OutArgs && !d.SetOf
+		f.ID, f.UDF, f.OneRow = "sql/"+strconv.Itoa(int(d.OID))+"@"+strconv.Itoa(d.Version), nil, d.OutArgs && !d.SetOf
+		if d.SecurityDefiner {
+			f.Definer = d.Owner
+		}
 	}
 	for _, c := range d.Columns {
 		f.Columns = append(f.Columns, vector.Field{Name: c.Name, Type: c.Type})

@@ -680,6 +680,9 @@ func (sc *selectCtx) sqlValue(x *pg.SQLValueFunction) (Expr, error) {
 	case "current_timestamp":
 		name = "now"
 	}
+	if name == "current_user" && sc.b.definer != "" {
+		return sc.b.coerce(textConst(sc.b.definer, types.Unknown, 0), types.T(types.Name), function.Explicit, "")
+	}
 	e, err := sc.b.callByName(name, nil, x.Location)
 	if err != nil || mod < 0 {
 		return e, err

@@ -113,6 +113,9 @@ func (sc *selectCtx) enter(f *function.Function, args []Expr, loc int32) (*binde
 	inner.st = st
 	inner.params = nil
 	inner.frame = &sqlFrame{f: f, args: args, up: b.frame}
+	if f.Definer != "" {
+		inner.definer = f.Definer
+	}
 	return &inner, st.Node.GetSelectStmt(), args, nil
 }
 

@@ -25,7 +25,7 @@ func (b *binder) mayCall(f *function.Function) error {
 	if !ok {
 		return nil
 	}
-	return g.UseFunction(f, b.definer, b.views == 0 && b.definer == "")
+	return g.UseFunction(f, b.definer, b.views == 0 && b.frame == nil)
 }
 
 // firstUserOID is the first OID of users' objects.

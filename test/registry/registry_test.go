@@ -402,3 +402,34 @@ func TestDependencies(t *testing.T) {
 		t.Errorf("notice %q", n)
 	}
 }
+
+// A SECURITY DEFINER function in SQL may what its owner may.
+func TestSecurityDefiner(t *testing.T) {
+	e := engine.Start(t, 0)
+	c := connect(t, e, "")
+	c.run(`CREATE ROLE ann LOGIN; CREATE FUNCTION secret(x int) RETURNS int LANGUAGE sql AS 'SELECT x + 1'; REVOKE EXECUTE ON FUNCTION secret(int) FROM PUBLIC;
+		CREATE FUNCTION open(x int) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT secret(x)';
+		CREATE FUNCTION who() RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT current_user::text';
+		CREATE FUNCTION closed(x int) RETURNS int LANGUAGE sql AS 'SELECT secret(x)'; CREATE VIEW v AS SELECT closed(1) AS x`)
+	ann := connect(t, e, "ann")
+	ann.want(`SELECT open(1), who(), current_user`, "2|volley|ann")
+	ann.fails(`SELECT closed(1)`, "42501", "permission denied for function secret")
+	ann.fails(`SELECT open(secret(1))`, "42501", "permission denied for function secret")
+	ann.fails(`SELECT * FROM v`, "42501", "permission denied for function secret")
+	c.want(`SELECT * FROM v`, "2")
+	c.run(`CREATE OR REPLACE FUNCTION closed(x int) RETURNS int LANGUAGE sql AS 'SELECT x * 100'`)
+	c.want(`SELECT closed(1), "closed@1"(1)`, "100|2")
+	c.run(`DROP FUNCTION secret(int)`) // as in Postgres, the text of a body holds nothing
+	c.fails(`DROP FUNCTION closed(int)`, "2BP01", "view v depends on function closed(integer)")
+}
+
+func TestTypeCascade(t *testing.T) {
+	c := connect(t, engine.Start(t, 0), "")
+	c.run(`CREATE TYPE mood AS ENUM ('sad', 'ok')`)
+	if _, err := c.Run(context.Background(), `CREATE FUNCTION glad(m mood) RETURNS mood LANGUAGE sql AS 'SELECT m'`); err != nil {
+		t.Skip("functions cannot have arguments of users' types")
+	}
+	c.fails(`DROP TYPE mood`, "2BP01", "function glad(mood) depends on type mood")
+	c.run(`DROP TYPE mood CASCADE`)
+	c.want(`SELECT count(*) FROM pg_proc WHERE proname = 'glad'`, "0")
+}
