@@ -27,7 +27,6 @@ type definition struct {
 	args         []catalog.Arg
 	returns      types.Type // Invalid when left to the artifact
 	columns      []catalog.Column
-	userTypes    bool // one of the arguments is of such
 	table        bool
 	language     string
 	artifact     string
@@ -84,16 +83,6 @@ func (x *statement) createFunction(ctx context.Context, n *pg.CreateFunctionStmt
 		if err := x.functionOption(ctx, d, o.GetDefElem()); err != nil {
 			return nil, err
 		}
-	}
-	for _, a := range d.args {
-		d.userTypes = d.userTypes || isUserType(a.Type)
-	}
-	for _, c := range d.columns {
-		d.userTypes = d.userTypes || isUserType(c.Type)
-	}
-	if d.userTypes || isUserType(d.returns) {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "arguments and results of users' types are not supported").
-			WithHint("Pass an enum as text, and a composite field by field.")
 	}
 	return x.defineFunction(ctx, d, "CREATE FUNCTION")
 }

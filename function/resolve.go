@@ -416,7 +416,9 @@ func concrete(f *Function, args []types.Type) ([]types.Type, types.Type, error) 
 				out[i] = a
 			}
 		default:
-			if out[i] = d; a.Same(d) {
+			if out[i] = d; d.ID == types.Record && d.Typmod >= 0 {
+				// A user's function takes this composite type and no other row.
+			} else if a.Same(d) {
 				out[i] = a
 			} else if d.ID == types.Enum || d.ID == types.Record {
 				// A literal is of the other's type.
