@@ -162,6 +162,9 @@ func (tx *Tx) AlterDefaultPrivileges(role, schema string, grant bool, g Grant) e
 		if err := d.grantee(g.Role); err != nil {
 			return err
 		}
+		if g.Role == role {
+			return nil // owners hold everything
+		}
 		k := defaultKey{role, schema}
 		a := &DefaultACL{Role: role, Schema: schema}
 		if old := d.defaults[k]; old != nil {

@@ -219,6 +219,11 @@ func (x *statement) alterDefaultPrivileges(ctx context.Context, n *pg.AlterDefau
 	if err != nil {
 		return nil, err
 	}
+	for _, o := range owners {
+		if !a.IsGrant && slices.Contains(roles, o) {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "revoking an owner's privileges on its own function is not supported")
+		}
+	}
 	err = x.change(ctx, func(tx *catalog.Tx) error {
 		for _, o := range owners {
 			for _, s := range schemas {
