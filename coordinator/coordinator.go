@@ -34,6 +34,11 @@ type Config struct {
 	Defaults map[string]string
 	Sources  map[string]string
 	Log      *slog.Logger
+	// UDFErrors is the folder of the journal of rows on which user code failed; ""
+	// keeps them in memory.
+	UDFErrors string
+	// UDFLogs gives what user code has logged lately; may be nil.
+	UDFLogs func() []udf.LogLine
 }
 
 // Coordinator runs statements of many sessions.
@@ -48,6 +53,7 @@ type Coordinator struct {
 	sessions map[*Session]bool
 	closed   bool
 	writers  tableLocks
+	udfs     *udfRecord
 }
 
 // New makes a Coordinator; 42704 or 22023 for a bad default setting.
@@ -56,6 +62,11 @@ func New(cfg Config) (*Coordinator, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Coordinator{cfg: cfg, files: storage.NewPlanCache(256), sessions: map[*Session]bool{}, started: time.Now()}
+	var err error
+	if c.udfs, err = openUDFRecord(cfg.UDFErrors, cfg.Log); err != nil {
+		return nil, err
+	}
+	c.udfs.logs = cfg.UDFLogs
 	c.defaults = newSettings()
 	for k, v := range cfg.Defaults {
 		src := cfg.Sources[k]
@@ -158,6 +169,7 @@ func (c *Coordinator) Close() {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
+	c.udfs.close()
 }
 
 func (c *Coordinator) forget(s *Session) {

@@ -219,7 +219,8 @@ func (x *statement) run(ctx context.Context, plan *proto.Plan) (*cluster.Running
 		x.view.Settings = settings.rows
 		x.fc.Setting = func(name string) (string, bool) { return x.s.functionSetting(settings, name) }
 	}
-	return x.s.c.cfg.Cluster.Run(ctx, plan, cluster.Options{Local: &worker.Local{Virtual: x.virtual, Functions: x.fc}})
+	return x.s.c.cfg.Cluster.Run(ctx, plan, cluster.Options{Local: &worker.Local{Virtual: x.virtual, Functions: x.fc},
+		Ended: func(stats []*proto.OperatorStats, failed bool) { x.s.c.udfs.ended(x.id, stats, failed) }})
 }
 
 // virtual opens a catalog table for a task of this process.

@@ -80,7 +80,8 @@ func Open(ctx context.Context, cfg OpenConfig) (s *Server, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.Coordinator, err = New(Config{Store: s.Store, Cluster: s.Cluster, Artifacts: s.Artifacts, Defaults: cfg.Defaults, Sources: cfg.Sources, Log: cfg.Log})
+	s.Coordinator, err = New(Config{Store: s.Store, Cluster: s.Cluster, Artifacts: s.Artifacts, Defaults: cfg.Defaults, Sources: cfg.Sources, Log: cfg.Log,
+		UDFErrors: filepath.Join(cfg.Dir, "udf"), UDFLogs: s.host.Logs})
 	return s, err
 }
 
@@ -156,7 +157,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.host, err = udf.NewHost(udf.HostConfig{Store: cfg.Artifacts, TempDir: plugins, Logger: cfg.Log})
+	n.host, err = udf.NewHost(udf.HostConfig{Store: cfg.Artifacts, TempDir: plugins, Worker: cfg.ID, RecordDir: filepath.Join(cfg.Dir, "udf", "failed"), Logger: cfg.Log})
 	if err != nil {
 		_ = n.out.Close()
 		return nil, err

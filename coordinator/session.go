@@ -423,7 +423,8 @@ func (x *statement) pin(ctx context.Context) {
 		x.snap = s.c.cfg.Store.Acquire()
 	}
 	x.view = &pgcatalog.View{Snapshot: x.snap, SearchPath: s.searchPath(x.snap), User: s.o.User, Database: s.o.Database,
-		Settings: s.settings.rows, Activity: s.c.activity, Workers: s.c.workers, Prepared: s.preparedRows}
+		Settings: s.settings.rows, Activity: s.c.activity, Workers: s.c.workers, Prepared: s.preparedRows,
+		UDFErrors: s.c.udfs.errorRows, UDFStats: s.c.udfs.statRows, UDFLogs: s.c.udfs.logRows}
 	loc, err := loadZone(s.settings.get("TimeZone"))
 	if err != nil {
 		loc = time.UTC

@@ -32,6 +32,9 @@ func (f *Figures) Add(o *proto.OperatorStats) {
 	f.SpilledBytes += o.SpilledBytes
 	f.UdfCalls += o.UdfCalls
 	f.UdfNanos += o.UdfNanos
+	for _, u := range o.Udfs {
+		f.addUDF(u)
+	}
 	f.MinRows, f.MaxRows = min(f.MinRows, o.Rows), max(f.MaxRows, o.Rows)
 	f.MinNanos, f.MaxNanos = min(f.MinNanos, o.Nanos), max(f.MaxNanos, o.Nanos)
 }
@@ -99,6 +102,9 @@ func (n *ExplainNode) text(out []string, depth int) []string {
 	if s := n.measured(); s != nil {
 		if s.UdfCalls > 0 {
 			detail("UDF", fmt.Sprintf("%d batches, %d rows, %s", s.UdfCalls, s.Rows, millis(s.UdfNanos)))
+		}
+		for _, u := range s.Udfs {
+			detail(udfLine(u))
 		}
 		if s.Tasks > 1 {
 			detail("Tasks", fmt.Sprintf("%d, rows %d to %d, time %s to %s", s.Tasks, s.MinRows, s.MaxRows, millis(s.MinNanos), millis(s.MaxNanos)))

@@ -30,7 +30,8 @@ const startTimeout = 30 * time.Second
 // IdleTimeout, or the host closes.
 type child struct {
 	host     *Host
-	label    string    // for errors: name@sha256:1234…
+	label    string // for errors: name@sha256:1234…
+	digest   string
 	cmd      *exec.Cmd // nil for a server elsewhere
 	conn     net.Conn
 	mem      *sharedMemory
@@ -62,13 +63,14 @@ type dying struct {
 
 // start brings a child to life as its runtime says and shakes hands. file is the
 // artifact's file for this machine, in dir.
-func (h *Host) start(ctx context.Context, m *Manifest, dir, file, label string, limit int64) (_ *child, err error) {
+func (h *Host) start(ctx context.Context, m *Manifest, dir, file, digest string, limit int64) (_ *child, err error) {
+	label := m.Name + "@" + shortDigest(digest)
 	launcher, err := launcherOf(m)
 	if err != nil {
 		return nil, err
 	}
 	c := &child{
-		host: h, label: label, limit: limit,
+		host: h, label: label, digest: digest, limit: limit,
 		streams: map[uint32]*stream{},
 		dying:   map[uint32]*dying{},
 		used:    time.Now(),
@@ -286,6 +288,7 @@ func (c *child) read(r *bufio.Reader) error {
 				name = s.name
 			}
 			c.log.Log(context.Background(), slog.Level(h.Flags)-8, string(p), "function", name)
+			c.logged(s, (slog.Level(h.Flags) - 8).String(), string(p))
 			continue
 		case s == nil:
 			if _, err := io.CopyN(io.Discard, r, int64(h.Body)); err != nil {
@@ -597,6 +600,7 @@ func (w *logWriter) emit() {
 		w.dropped++
 	} else {
 		w.c.log.Info(string(w.line))
+		w.c.logged(nil, slog.LevelInfo.String(), string(w.line))
 	}
 	w.line = w.line[:0]
 }

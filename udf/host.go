@@ -27,6 +27,10 @@ type HostConfig struct {
 	TempDir        string       // for children's working directories; "" = the system's
 	Procs          int          // GOMAXPROCS of a child; 0 = all
 	NoSharedMemory bool         // send columns over the socket
+	Worker         string       // how LogLine names this process
+	// RecordDir is where the batches of calls that fail are kept for a debugger,
+	// the last of them; "" keeps none.
+	RecordDir string
 	// IdleTimeout is how long a child may stay that nobody uses: functions are
 	// replaced and dropped, and what they loaded should not stay for ever; 0 = 5 min.
 	IdleTimeout time.Duration
@@ -52,6 +56,7 @@ type Host struct {
 	children map[*child]struct{}
 	starting sync.WaitGroup
 
+	logs        logRing
 	lastPrivate uint64
 	turns       map[string]chan struct{} // of functions with a concurrency limit
 
@@ -238,7 +243,7 @@ func (h *Host) get(ctx context.Context, ref *proto.UDF, private string) (*child,
 	if err != nil {
 		return nil, err
 	}
-	c, err = h.start(ctx, m, dir, path, m.Name+"@"+shortDigest(ref.GetDigest()), limit)
+	c, err = h.start(ctx, m, dir, path, ref.GetDigest(), limit)
 	if err != nil {
 		return nil, err
 	}

@@ -134,9 +134,9 @@ func (s *ScalarStream) blame(c *scalarCall, err error, died, stuck bool, first c
 		if q.hi-q.lo == 1 && (stuck || s.private != "") {
 			return s.culprit(c, q.lo, pgerr.From(err), true)
 		}
-		if s.private == "" {
-			s.private = s.h.privateName()
-		}
+		// Not on a process that is about to be ended because of this piece.
+		s.endPrivate()
+		s.private = s.h.privateName()
 		s.narrow(c, q)
 		return nil
 	}
@@ -188,7 +188,10 @@ func (s *ScalarStream) culprit(c *scalarCall, row int, e *pgerr.Error, stack boo
 	}
 	c.fails(int32(row))
 	if c.suspect != nil && c.suspect.death {
-		s.fatal = true // it stays in a process of its own
+		// It stays in a process of its own, but not in the one that was hurt.
+		s.fatal = true
+		s.endPrivate()
+		s.private = s.h.privateName()
 	}
 	c.suspect = nil
 	s.failures = append(s.failures, f)

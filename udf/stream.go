@@ -27,10 +27,11 @@ const cancelGrace = 300 * time.Millisecond
 // the stream's user (one goroutine, or one for each role); the child's reading
 // goroutine feeds it through handle.
 type stream struct {
-	c    *child
-	id   uint32
-	name string // for errors
-	outs []types.Type
+	c     *child
+	id    uint32
+	name  string // for errors
+	query string // for logs
+	outs  []types.Type
 	// args are the declared types of arguments, outNames the names of outs; both may
 	// be missing.
 	args     []types.Type
@@ -84,7 +85,7 @@ type result struct {
 
 // open opens a stream on a child and waits until the child's Init hooks ran.
 func (c *child) open(ctx context.Context, o wire.OpenMsg, name string, outs []types.Type, timeout time.Duration) (*stream, error) {
-	s := &stream{c: c, name: name, outs: outs, timeout: timeout, advance: time.Now()}
+	s := &stream{c: c, name: name, query: queryOf(ctx), outs: outs, timeout: timeout, advance: time.Now()}
 	for i := range s.wake {
 		s.wake[i] = make(chan struct{}, 1)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/volleydb/volley/physical"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/udf"
 	"github.com/volleydb/volley/vector"
 )
 
@@ -51,6 +52,7 @@ type operators struct {
 	root    physical.Operator
 	keys    []*physical.Expr
 	ctx     context.Context // of Keys
+	query   string          // its id
 	rec     *physical.Recorder
 	release func()
 
@@ -79,7 +81,8 @@ func open(ctx context.Context, cfg RunnerConfig, mem *queryMemory, t *Task) (Pip
 	if l, ok := t.Local.(*Local); ok && l != nil {
 		env.Virtual, env.Functions = l.Virtual, l.Functions
 	}
-	root, err := physical.Build(ctx, env, st.Root)
+	p.query = q.QueryId
+	root, err := physical.Build(udf.WithQuery(ctx, p.query), env, st.Root)
 	if err != nil {
 		p.release()
 		return nil, err
@@ -161,7 +164,7 @@ func (p *operators) note(force bool) {
 }
 
 func (p *operators) Next(ctx context.Context) (*vector.Batch, error) {
-	b, err := p.root.Next(ctx)
+	b, err := p.root.Next(udf.WithQuery(ctx, p.query))
 	p.note(b == nil)
 	if b == nil && err == nil {
 		p.ended.Store(true)

@@ -14,4 +14,12 @@ functions 15003 v
 	oid oid, schema name, function name, arguments text, version int4, current bool, kind text, language name,
 	digest text?, symbol text?, volatility text, strict bool, memory_limit int8?, timeout interval?, owner name,
 	created timestamptz?, comment text?
+udf_errors 15021 v
+	query_id text, function text, version int4?, digest text, key text?, row_no int8?, args text?, message text, sqlstate text,
+	stack text?, attempt int4, at timestamptz?
+udf_stats 15022 v
+	function text, version int4?, digest text, queries int8, calls int8, batches int8, rows int8, cache_hits int8, restarts int8,
+	errors int8, user_ms float8, transfer_ms float8, queue_ms float8, cold_start_ms float8
+udf_logs 15023 v
+	at timestamptz?, query_id text?, function text?, digest text?, worker text?, level text, line text
 `

@@ -53,6 +53,30 @@ type PreparedStatement struct {
 	Generic, Custom int64 // executions
 }
 
+// UDFError is a row of volley.udf_errors: a row, or a group, on which user code
+// failed and which became NULL or was left out.
+type UDFError struct {
+	Query, Function, Digest, Key, Args, Message, SQLState, Stack string
+	Version, Attempt                                             int32
+	Row                                                          int64 // 0 = unknown
+	At                                                           time.Time
+}
+
+// UDFStat is a row of volley.udf_stats: a function since the server's start.
+type UDFStat struct {
+	Function, Digest                                     string
+	Version                                              int32
+	Queries, Calls, Batches, Rows, CacheHits             int64
+	Restarts, Errors                                     int64
+	UserNanos, TransferNanos, QueueNanos, ColdStartNanos int64
+}
+
+// UDFLog is a row of volley.udf_logs: a line that user code has written.
+type UDFLog struct {
+	At                                           time.Time
+	Query, Function, Digest, Worker, Level, Line string
+}
+
 // View is what one statement sees. The functions are called at most once per
 // Scan and may be nil. A View may be used by several goroutines.
 type View struct {
@@ -63,6 +87,9 @@ type View struct {
 	Activity       func() []Activity
 	Workers        func() []Worker
 	Prepared       func() []PreparedStatement
+	UDFErrors      func() []UDFError
+	UDFStats       func() []UDFStat
+	UDFLogs        func() []UDFLog
 }
 
 // Tables returns all virtual tables by schema and name.

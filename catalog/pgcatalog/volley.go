@@ -48,10 +48,62 @@ func word(names []string, i int) string {
 	return "unknown"
 }
 
+// rowsOf asks a View's function for the rows, if it has one.
+func rowsOf[T any](of func(*View) func() []T) func(*View) []T {
+	return func(v *View) []T {
+		if f := of(v); f != nil {
+			return f()
+		}
+		return nil
+	}
+}
+
 // volleySources are the tables of the schema volley.
 func volleySources() map[string]source {
 	type artifact = *catalog.Artifact
+	ms := func(nanos int64) float64 { return float64(nanos) / 1e6 }
+	some := func(n int64) (int64, bool) { return n, n != 0 }
+	version := func(n int32) (int32, bool) { return n, n != 0 }
 	return map[string]source{
+		"volley.udf_errors": &table[UDFError]{rows: rowsOf(func(v *View) func() []UDFError { return v.UDFErrors }), cols: columns[UDFError]{
+			"query_id": str(func(r *UDFError) string { return r.Query }),
+			"function": str(func(r *UDFError) string { return r.Function }),
+			"version":  opt(func(r *UDFError) (int32, bool) { return version(r.Version) }),
+			"digest":   str(func(r *UDFError) string { return r.Digest }),
+			"key":      strOpt(func(r *UDFError) string { return r.Key }),
+			"row_no":   opt(func(r *UDFError) (int64, bool) { return some(r.Row) }),
+			"args":     strOpt(func(r *UDFError) string { return r.Args }),
+			"message":  str(func(r *UDFError) string { return r.Message }),
+			"sqlstate": str(func(r *UDFError) string { return r.SQLState }),
+			"stack":    strOpt(func(r *UDFError) string { return r.Stack }),
+			"attempt":  val(func(r *UDFError) int32 { return r.Attempt }),
+			"at":       when(func(r *UDFError) time.Time { return r.At }),
+		}},
+		"volley.udf_stats": &table[UDFStat]{rows: rowsOf(func(v *View) func() []UDFStat { return v.UDFStats }), cols: columns[UDFStat]{
+			"function":      str(func(r *UDFStat) string { return r.Function }),
+			"version":       opt(func(r *UDFStat) (int32, bool) { return version(r.Version) }),
+			"digest":        str(func(r *UDFStat) string { return r.Digest }),
+			"queries":       val(func(r *UDFStat) int64 { return r.Queries }),
+			"calls":         val(func(r *UDFStat) int64 { return r.Calls }),
+			"batches":       val(func(r *UDFStat) int64 { return r.Batches }),
+			"rows":          val(func(r *UDFStat) int64 { return r.Rows }),
+			"cache_hits":    val(func(r *UDFStat) int64 { return r.CacheHits }),
+			"restarts":      val(func(r *UDFStat) int64 { return r.Restarts }),
+			"errors":        val(func(r *UDFStat) int64 { return r.Errors }),
+			"user_ms":       val(func(r *UDFStat) float64 { return ms(r.UserNanos) }),
+			"transfer_ms":   val(func(r *UDFStat) float64 { return ms(r.TransferNanos) }),
+			"queue_ms":      val(func(r *UDFStat) float64 { return ms(r.QueueNanos) }),
+			"cold_start_ms": val(func(r *UDFStat) float64 { return ms(r.ColdStartNanos) }),
+		}},
+		"volley.udf_logs": &table[UDFLog]{rows: rowsOf(func(v *View) func() []UDFLog { return v.UDFLogs }), cols: columns[UDFLog]{
+			"at":       when(func(r *UDFLog) time.Time { return r.At }),
+			"query_id": strOpt(func(r *UDFLog) string { return r.Query }),
+			"function": strOpt(func(r *UDFLog) string { return r.Function }),
+			"digest":   strOpt(func(r *UDFLog) string { return r.Digest }),
+			"worker":   strOpt(func(r *UDFLog) string { return r.Worker }),
+			"level":    str(func(r *UDFLog) string { return r.Level }),
+			"line":     str(func(r *UDFLog) string { return r.Line }),
+		}},
 		"volley.workers": &table[Worker]{rows: (*View).workers, cols: columns[Worker]{
 			"id":           str(func(r *Worker) string { return r.ID }),
 			"address":      str(func(r *Worker) string { return r.Address }),

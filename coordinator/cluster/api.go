@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/worker"
 	"google.golang.org/grpc"
 )
@@ -42,6 +43,9 @@ type Options struct {
 	Local any
 	// ForceEmbedded runs the plan on the embedded worker whatever is connected.
 	ForceEmbedded bool
+	// Ended is called once, when the rows have been read or the query is closed,
+	// with the figures of its operators. failed says that it ended with an error.
+	Ended func(stats []*proto.OperatorStats, failed bool)
 	// NoWorkerWait overrides Config.NoWorkerWait when positive.
 	NoWorkerWait time.Duration
 }

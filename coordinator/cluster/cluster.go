@@ -181,7 +181,7 @@ func (c *Cluster) takeReport(from scheduler.Worker, rep *proto.TaskReport) {
 		return
 	}
 	if len(rep.Operators) > 0 {
-		r.noteStats(key, rep.Operators, rep.State != proto.TaskReport_STARTED)
+		r.noteStats(key, rep.Operators, rep.State != proto.TaskReport_STARTED, rep.State == proto.TaskReport_FAILED)
 	}
 	switch rep.State {
 	case proto.TaskReport_STARTED:

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	gproto "google.golang.org/protobuf/proto"
+
 	"github.com/volleydb/volley/coordinator/scheduler"
 	"github.com/volleydb/volley/exchange"
 	"github.com/volleydb/volley/pgerr"
@@ -35,6 +37,8 @@ type Running struct {
 	finished bool
 	stats    map[[2]uint32]taskStats
 	notify   chan struct{} // capacity 1
+
+	endOnce sync.Once // calls Options.Ended
 
 	readMu sync.Mutex // held by Next and, last, by Close
 	closed bool
@@ -212,10 +216,42 @@ func (r *Running) Next(ctx context.Context) (*vector.Batch, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(r.ctx, cancel)()
+	var b *vector.Batch
+	var err error
 	if r.direct {
-		return r.nextDirect(ctx)
+		b, err = r.nextDirect(ctx)
+	} else {
+		b, err = r.nextResult(ctx)
 	}
-	return r.nextResult(ctx)
+	if err != nil || b == nil {
+		r.end(err != nil)
+	}
+	return b, err
+}
+
+// end reports the query's figures, once.
+func (r *Running) end(failed bool) {
+	if r.opts.Ended != nil {
+		r.endOnce.Do(func() { r.opts.Ended(r.figures(), failed) })
+	}
+}
+
+// figures are those of all tasks, of each the attempt that counts.
+func (r *Running) figures() (out []*proto.OperatorStats) {
+	if r.direct {
+		r.pipeMu.Lock()
+		defer r.pipeMu.Unlock()
+		if r.pipe != nil {
+			return r.pipe.Stats()
+		}
+		return r.lastPipe
+	}
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	for _, t := range r.stats {
+		out = append(out, t.ops...)
+	}
+	return out
 }
 
 func (r *Running) nextDirect(ctx context.Context) (*vector.Batch, error) {
@@ -380,8 +416,17 @@ func (r *Running) closeSource() {
 
 // noteStats keeps a task's statistics: the last of its attempts that ended.
 // c.mu is held.
-func (r *Running) noteStats(key exchange.TaskKey, ops []*proto.OperatorStats, final bool) {
+func (r *Running) noteStats(key exchange.TaskKey, ops []*proto.OperatorStats, final, failed bool) {
 	k := [2]uint32{key.Stage, key.Task}
+	if failed {
+		// Its rows were not kept; neither are those of them that failed.
+		for i, o := range ops {
+			if len(o.UdfErrors) > 0 {
+				ops[i] = gproto.Clone(o).(*proto.OperatorStats)
+				ops[i].UdfErrors = nil
+			}
+		}
+	}
 	if final || !r.stats[k].final {
 		r.stats[k] = taskStats{ops, final}
 	}
@@ -456,11 +501,13 @@ func (r *Running) Close() {
 	c := r.c
 	if r.direct {
 		_ = r.closePipe() // its end was not waited for: nobody wants its error
+		r.end(false)
 		c.mu.Lock()
 		delete(c.direct, r)
 		c.mu.Unlock()
 		return
 	}
+	r.end(false)
 	c.mu.Lock()
 	c.handle(scheduler.Cancelled{Query: r.id})
 	r.finish(pgerr.New(pgerr.QueryCanceled, "canceling statement due to user request"))

@@ -1,0 +1,244 @@
+package coordinator
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/volleydb/volley/catalog/pgcatalog"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/udf"
+)
+
+// Bounds of the journal of failed rows: rows in memory, and bytes of a file of
+// which there are two, the current and the one before.
+const (
+	maxErrorRows    = 100_000
+	maxJournalBytes = 32 << 20
+)
+
+// udfRecord is what the coordinator remembers of user code: the rows on which it
+// failed, in a journal that outlives the process, and figures per function since
+// the start. It is safe for concurrent use.
+type udfRecord struct {
+	log  *slog.Logger
+	logs func() []udf.LogLine
+
+	mu     sync.Mutex
+	path   string // of the journal, "" without
+	file   *os.File
+	size   int64
+	errors []pgcatalog.UDFError // oldest first
+	stats  map[udfKey]*pgcatalog.UDFStat
+}
+
+type udfKey struct {
+	function string
+	version  uint32
+	digest   string
+}
+
+// openUDFRecord reads the journal in dir; "" keeps none.
+func openUDFRecord(dir string, log *slog.Logger) (*udfRecord, error) {
+	u := &udfRecord{log: log, stats: map[udfKey]*pgcatalog.UDFStat{}}
+	if dir == "" {
+		return u, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, pgerr.Wrap(err, pgerr.IOError, "could not create %q", dir)
+	}
+	u.path = filepath.Join(dir, "errors.jsonl")
+	for _, p := range []string{u.path + ".1", u.path} {
+		if err := u.load(p); err != nil {
+			return nil, err
+		}
+	}
+	return u, u.openFile()
+}
+
+func (u *udfRecord) openFile() error {
+	f, err := os.OpenFile(u.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return pgerr.Wrap(err, pgerr.IOError, "could not open %q", u.path)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return pgerr.Wrap(err, pgerr.IOError, "could not read %q", u.path)
+	}
+	u.file, u.size = f, st.Size()
+	return nil
+}
+
+// load adds the rows of a file. A last line that a crash has cut short is none.
+func (u *udfRecord) load(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return pgerr.Wrap(err, pgerr.IOError, "could not open %q", path)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e pgcatalog.UDFError
+		if json.Unmarshal(lines.Bytes(), &e) == nil {
+			u.errors = append(u.errors, e)
+		}
+	}
+	u.trim()
+	return nil
+}
+
+func (u *udfRecord) trim() {
+	if n := len(u.errors) - maxErrorRows; n > maxErrorRows/10 {
+		u.errors = append([]pgcatalog.UDFError(nil), u.errors[n:]...)
+	}
+}
+
+// ended takes the figures of a query that has ended. The rows that failed count
+// when the query has not: otherwise none of its rows do.
+func (u *udfRecord) ended(query string, ops []*proto.OperatorStats, failed bool) {
+	any := false
+	for _, o := range ops {
+		any = any || len(o.Udfs) > 0 || len(o.UdfErrors) > 0
+	}
+	if !any {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	seen := map[udfKey]bool{}
+	var rows []pgcatalog.UDFError
+	for _, o := range ops {
+		for _, f := range o.Udfs {
+			k := udfKey{f.Function, f.Version, f.Digest}
+			s := u.stats[k]
+			if s == nil {
+				s = &pgcatalog.UDFStat{Function: f.Function, Version: int32(f.Version), Digest: f.Digest}
+				u.stats[k] = s
+			}
+			if !seen[k] {
+				seen[k] = true
+				s.Queries++
+			}
+			s.Calls += f.Calls
+			s.Batches += f.Batches
+			s.Rows += f.Rows
+			s.CacheHits += f.CacheHits
+			s.Restarts += f.Restarts
+			s.Errors += f.Errors
+			s.UserNanos += f.UserNanos
+			s.QueueNanos += f.QueueNanos
+			s.ColdStartNanos += f.StartNanos
+			s.TransferNanos += max(f.TotalNanos-f.UserNanos-f.QueueNanos-f.StartNanos, 0)
+		}
+		if failed {
+			continue
+		}
+		for _, e := range o.UdfErrors {
+			rows = append(rows, pgcatalog.UDFError{Query: query, Function: e.Function, Digest: e.Digest, Key: e.Key, Args: e.Args, Message: e.Message,
+				SQLState: e.Sqlstate, Stack: e.Stack, Version: int32(e.Version), Attempt: int32(e.Attempt), Row: e.Row, At: time.UnixMicro(e.AtUs)})
+		}
+	}
+	if len(rows) == 0 {
+		return
+	}
+	sort.SliceStable(rows, func(i, j int) bool { return rows[i].At.Before(rows[j].At) })
+	u.errors = append(u.errors, rows...)
+	u.trim()
+	if err := u.write(rows); err != nil {
+		u.log.Error("rows of volley.udf_errors could not be written", "query_id", query, "err", err)
+	}
+}
+
+// write appends rows to the journal; mu is held.
+func (u *udfRecord) write(rows []pgcatalog.UDFError) error {
+	if u.file == nil {
+		return nil
+	}
+	var b []byte
+	for i := range rows {
+		line, err := json.Marshal(&rows[i])
+		if err != nil {
+			return err
+		}
+		b = append(append(b, line...), '\n')
+	}
+	if u.size > 0 && u.size+int64(len(b)) > maxJournalBytes {
+		_ = u.file.Close() // what is in it is on disk
+		u.file = nil
+		if err := os.Rename(u.path, u.path+".1"); err != nil {
+			return err
+		}
+		if err := u.openFile(); err != nil {
+			return err
+		}
+	}
+	n, err := u.file.Write(b)
+	u.size += int64(n)
+	if err != nil {
+		return err
+	}
+	return u.file.Sync()
+}
+
+func (u *udfRecord) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.file != nil {
+		_ = u.file.Close() // every write was synced
+		u.file = nil
+	}
+}
+
+func (u *udfRecord) errorRows() []pgcatalog.UDFError {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return append([]pgcatalog.UDFError(nil), u.errors[max(0, len(u.errors)-maxErrorRows):]...)
+}
+
+// statRows are the figures per function, by name, version and digest.
+func (u *udfRecord) statRows() []pgcatalog.UDFStat {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	out := make([]pgcatalog.UDFStat, 0, len(u.stats))
+	for _, s := range u.stats {
+		out = append(out, *s)
+	}
+	sort.Slice(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		if a.Function != b.Function {
+			return a.Function < b.Function
+		}
+		if a.Version != b.Version {
+			return a.Version < b.Version
+		}
+		return a.Digest < b.Digest
+	})
+	return out
+}
+
+func (u *udfRecord) logRows() []pgcatalog.UDFLog {
+	if u.logs == nil {
+		return nil
+	}
+	var out []pgcatalog.UDFLog
+	for _, l := range u.logs() {
+		out = append(out, pgcatalog.UDFLog{At: l.At, Query: l.Query, Function: l.Function, Digest: l.Digest, Worker: l.Worker, Level: l.Level, Line: l.Line})
+	}
+	return out
+}
+
+// UDFStats are the figures of user-defined functions since the start, for metrics.
+func (c *Coordinator) UDFStats() []pgcatalog.UDFStat { return c.udfs.statRows() }
