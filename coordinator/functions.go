@@ -337,6 +337,9 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	if err := udf.CheckSignature(m, mf.Name, kind, argTypes, d.returns, cols); err != nil {
 		return nil, pgerr.From(err).At(d.pos)
 	}
+	if _, err := udf.RunGolden(ctx, store, digest, mf.Name); err != nil {
+		return nil, pgerr.From(err).At(d.pos)
+	}
 	vol := mf.Volatility
 	if d.volatility != "" {
 		vol = strings.ToLower(d.volatility)

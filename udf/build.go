@@ -418,3 +418,62 @@ func (b *builder) ask(ctx context.Context, file string) (*wire.Manifest, error) 
 	}
 	return &m, nil
 }
+
+// GoTest runs the tests of the Go package in dir with this binary's SDK, and
+// returns what the go tool said. err is 42P13 when tests fail.
+func GoTest(ctx context.Context, dir string, args ...string) (output []byte, err error) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		return nil, pgerr.New(systemError, "there is no Go toolchain to test a plugin with: %v", err).WithHint("Install Go.")
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, pgerr.Wrap(err, pgerr.UndefinedFile, "could not test a plugin")
+	}
+	tmp, err := os.MkdirTemp("", "volley-test-")
+	if err != nil {
+		return nil, pgerr.Wrap(err, pgerr.IOError, "could not test a plugin")
+	}
+	defer os.RemoveAll(tmp)
+	b := &builder{tool: tool, dir: dir, tmp: tmp}
+	if err := b.prepare(ctx); err != nil {
+		return nil, err
+	}
+	out, err := b.run(ctx, nil, append([]string{"test", "-overlay=" + b.overlay, "-mod=readonly"}, append(args, "./...")...)...)
+	if err != nil {
+		if ctx.Err() != nil {
+			return out, pgerr.From(context.Cause(ctx))
+		}
+		return out, pgerr.New(pgerr.InvalidFunctionDefinition, "the tests of %s fail", filepath.Base(dir))
+	}
+	return out, nil
+}
+
+// WriteSDK writes the SDK's source below dir, where the go.mod of a new plugin
+// finds it, so that editors and the go tool know it. It returns the directory,
+// relative to dir.
+func WriteSDK(dir string) (string, error) {
+	write := func(name string, data []byte) error {
+		file := filepath.Join(dir, sdkDir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(file, data, 0o644)
+	}
+	err := write("go.mod", []byte("module "+volleyModule+"\n\ngo 1."+strconv.Itoa(sdkGo)+"\n"))
+	if err == nil {
+		err = fs.WalkDir(sdkFiles, ".", func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") || path == "sdk/gen.go" {
+				return err
+			}
+			data, err := sdkFiles.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return write("udf/"+path, data)
+		})
+	}
+	if err != nil {
+		return "", pgerr.Wrap(err, pgerr.IOError, "could not write the SDK")
+	}
+	return sdkDir, nil
+}

@@ -20,11 +20,11 @@ import (
 func newUDF() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "udf",
-		Short: "Build, upload and list user-defined functions",
+		Short: "Write, build, test, upload and list user-defined functions",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newUDFBuild(), newUDFPush(), newUDFList())
+	cmd.AddCommand(newUDFNew(), newUDFBuild(), newUDFTest(), newUDFDev(), newUDFPush(), newUDFList())
 	return cmd
 }
 
