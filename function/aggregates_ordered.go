@@ -32,6 +32,10 @@ type percentileAgg struct {
 	// a percentile_cont needs.
 	unsorted bool
 	scratch  []float64
+	// With counts only the values of the ranks that the fractions ask for are kept.
+	counts []int64   // per group
+	seen   []int64   // rows so far, per group
+	ranks  [][]int64 // per group, ascending
 }
 
 // SelfSorting is an Aggregator over ordered rows that may do without the order.
@@ -39,6 +43,20 @@ type SelfSorting interface {
 	// TakeUnsorted says, before the first row, that rows are not in ascending order
 	// of the last argument. false: they have to be.
 	TakeUnsorted() bool
+}
+
+// Ranked is an Aggregator over rows in ascending order of their groups and of its
+// last argument that keeps but a few of them when it knows how many there are.
+type Ranked interface {
+	// TakeCounts says, before the first row, how many rows whose last argument is not
+	// NULL each group has.
+	TakeCounts(counts []int64)
+}
+
+// TakeCounts implements Ranked.
+func (a *percentileAgg) TakeCounts(counts []int64) {
+	a.counts = counts
+	a.seen, a.ranks = make([]int64, len(counts)), make([][]int64, len(counts))
 }
 
 // TakeUnsorted implements SelfSorting.
@@ -52,14 +70,23 @@ func (a *percentileAgg) Grow(n int) {
 	a.fracs = grown(a.fracs, n)
 }
 
-func (a *percentileAgg) Size() int64 { return a.collector.Size() + sliceSize(a.fracs, 128) }
+func (a *percentileAgg) Size() int64 {
+	return a.collector.Size() + sliceSize(a.fracs, 128) + sliceSize(a.counts, 8) + sliceSize(a.seen, 8) + sliceSize(a.ranks, 48)
+}
 
 func (a *percentileAgg) Update(groups []int32, args []*vector.Vector, n int) error {
 	v := args[1]
 	for i := range n {
 		if g := group(groups, i); a.fracs[g] == nil && !v.IsNull(i) {
 			a.fracs[g] = vector.Gather(args[0], []int32{int32(i)}).Flatten()
+			if a.counts != nil {
+				a.ranks[g] = a.ranksOf(a.fracs[g], a.counts[g])
+			}
 		}
+	}
+	if a.counts != nil {
+		a.pick(groups, v, n)
+		return nil
 	}
 	if v.HasNulls() {
 		a.add(groups, args[1:], n, func(i int) bool { return !v.IsNull(i) })
@@ -67,6 +94,79 @@ func (a *percentileAgg) Update(groups []int32, args []*vector.Vector, n int) err
 		a.add(groups, args[1:], n, nil)
 	}
 	return nil
+}
+
+// ranksOf lists the ranks of n values that decide the percentiles of f.
+func (a *percentileAgg) ranksOf(f *vector.Vector, n int64) []int64 {
+	var ranks []int64
+	one := func(p float64) {
+		if !(p >= 0 && p <= 1) {
+			return // Final's error
+		}
+		lo, hi := a.places(p, n)
+		ranks = append(ranks, lo, hi)
+	}
+	switch {
+	case f.IsNull(0):
+	case !a.many:
+		one(floatAt(f, 0))
+	default:
+		lo, hi := f.ListAt(0)
+		for e := lo; e < hi; e++ {
+			if !f.Child.IsNull(e) {
+				one(floatAt(f.Child, e))
+			}
+		}
+	}
+	slices.Sort(ranks)
+	return slices.Compact(ranks)
+}
+
+// places are the ranks, from 0, of the values around fraction p of n.
+func (a *percentileAgg) places(p float64, n int64) (lo, hi int64) {
+	if !a.cont {
+		lo = max(int64(math.Ceil(p*float64(n))), 1) - 1
+		return lo, lo
+	}
+	at := p * float64(n-1)
+	return int64(math.Floor(at)), int64(math.Ceil(at))
+}
+
+// pick keeps those of v's rows, which come in order, that have a rank asked for.
+func (a *percentileAgg) pick(groups []int32, v *vector.Vector, n int) {
+	var rows, owner []int32
+	for i := 0; i < n; {
+		g := group(groups, i)
+		end := i + 1
+		for end < n && group(groups, end) == g {
+			end++
+		}
+		if !v.HasNulls() {
+			from, _ := slices.BinarySearch(a.ranks[g], a.seen[g])
+			for _, r := range a.ranks[g][from:] {
+				at := r - a.seen[g]
+				if at >= int64(end-i) {
+					break
+				}
+				rows, owner = append(rows, int32(i)+int32(at)), append(owner, g)
+			}
+			a.seen[g] += int64(end - i)
+		} else {
+			for k := i; k < end; k++ {
+				if v.IsNull(k) {
+					continue
+				}
+				if _, ok := slices.BinarySearch(a.ranks[g], a.seen[g]); ok {
+					rows, owner = append(rows, int32(k)), append(owner, g)
+				}
+				a.seen[g]++
+			}
+		}
+		i = end
+	}
+	if len(rows) > 0 {
+		a.add(owner, []*vector.Vector{vector.Gather(v, rows)}, len(rows), nil)
+	}
 }
 
 func (a *percentileAgg) Merge([]int32, []*vector.Vector, int) error {
@@ -83,23 +183,31 @@ func (a *percentileAgg) Final(from, to int) (*vector.Vector, error) {
 	}
 	vals := a.chunks[0][0]
 	out := vector.NewBuilder(a.out, to-from)
-	one := func(dst *vector.Builder, rows []int32, p float64) error {
+	one := func(dst *vector.Builder, g int, rows []int32, p float64) error {
 		if !(p >= 0 && p <= 1) {
 			return pgerr.New(pgerr.NumericValueOutOfRange, "percentile value %g is not between 0 and 1", p)
 		}
-		n := float64(len(rows))
+		n := int64(len(rows))
+		row := func(rank int64) int { return int(rows[rank]) }
+		if a.counts != nil {
+			n = a.counts[g]
+			row = func(rank int64) int {
+				k, _ := slices.BinarySearch(a.ranks[g], rank)
+				return int(rows[k])
+			}
+		}
+		first, second := a.places(p, n)
 		if !a.cont {
-			dst.AppendFrom(vals, int(rows[max(int(math.Ceil(p*n)), 1)-1]))
+			dst.AppendFrom(vals, row(first))
 			return nil
 		}
-		at := p * (n - 1)
 		var lo, hi float64
 		if a.unsorted {
-			lo, hi = a.ranked(vals, rows, int(math.Floor(at)), int(math.Ceil(at)))
+			lo, hi = a.ranked(vals, rows, int(first), int(second))
 		} else {
-			lo, hi = floatAt(vals, int(rows[int(math.Floor(at))])), floatAt(vals, int(rows[int(math.Ceil(at))]))
+			lo, hi = floatAt(vals, row(first)), floatAt(vals, row(second))
 		}
-		if lo != hi {
+		if at := p * float64(n-1); lo != hi {
 			lo += (at - math.Floor(at)) * (hi - lo)
 		}
 		vector.Append(dst, lo)
@@ -107,12 +215,12 @@ func (a *percentileAgg) Final(from, to int) (*vector.Vector, error) {
 	}
 	for g := from; g < to; g++ {
 		rows, f := a.rows(g), a.fracs[g]
-		if len(rows) == 0 || f.IsNull(0) {
+		if f == nil || f.IsNull(0) || len(rows) == 0 && a.counts == nil {
 			out.AppendNull()
 			continue
 		}
 		if !a.many {
-			if err := one(out, rows, floatAt(f, 0)); err != nil {
+			if err := one(out, g, rows, floatAt(f, 0)); err != nil {
 				return nil, err
 			}
 			continue
@@ -121,7 +229,7 @@ func (a *percentileAgg) Final(from, to int) (*vector.Vector, error) {
 		for e := lo; e < hi; e++ {
 			if f.Child.IsNull(e) {
 				out.Elems().AppendNull()
-			} else if err := one(out.Elems(), rows, floatAt(f.Child, e)); err != nil {
+			} else if err := one(out.Elems(), g, rows, floatAt(f.Child, e)); err != nil {
 				return nil, err
 			}
 		}

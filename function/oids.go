@@ -2,6 +2,12 @@ package function
 
 // operatorProcs names the function behind each operator as Postgres does.
 var operatorProcs = map[string]string{
+	"=(anyenum,anyenum)":          "enum_eq",
+	"<>(anyenum,anyenum)":         "enum_ne",
+	"<(anyenum,anyenum)":          "enum_lt",
+	"<=(anyenum,anyenum)":         "enum_le",
+	">(anyenum,anyenum)":          "enum_gt",
+	">=(anyenum,anyenum)":         "enum_ge",
 	"!~(name,text)":               "nameregexne",
 	"!~(text,text)":               "textregexne",
 	"!~*(name,text)":              "nameicregexne",
@@ -412,6 +418,12 @@ var operatorProcs = map[string]string{
 
 // procOIDs holds the OIDs that pg_proc of Postgres has for the same signatures.
 var procOIDs = map[string]uint32{
+	"enum_eq(anyenum,anyenum)":                               3508,
+	"enum_ge(anyenum,anyenum)":                               3513,
+	"enum_gt(anyenum,anyenum)":                               3511,
+	"enum_le(anyenum,anyenum)":                               3512,
+	"enum_lt(anyenum,anyenum)":                               3510,
+	"enum_ne(anyenum,anyenum)":                               3509,
 	"abs(float4)":                                            1394,
 	"abs(float8)":                                            1395,
 	"abs(int2)":                                              1398,

@@ -36,6 +36,9 @@ type callState struct {
 	sorter *sorter
 	ts     []types.Type
 	base   int // column of the first argument: 1, or 0 without keys, when there is no group
+	// counts are the rows per group whose last argument is not NULL, for an aggregate
+	// that keeps fewer of sorted rows then; else nil.
+	counts []int64
 }
 
 func newAggPass(ctx context.Context, a *aggregate, level int) (*aggPass, error) {
@@ -96,6 +99,9 @@ func (s *callState) prepareSort(n *node, grouped bool) {
 		s.set = newGroupTable(s.ts)
 	}
 	s.sorter = newSorter(n, s.ts, columnKeys(n.env, cols, s.ts, orders), 0)
+	if _, ok := s.agg.(function.Ranked); ok && !s.distinct && s.ascending() {
+		s.counts = make([]int64, 1)
+	}
 }
 
 // addGroups makes groups that have no rows yet.
@@ -366,6 +372,9 @@ func (s *callState) update(ctx context.Context, b *vector.Batch, groups []int32)
 	if s.sorter == nil {
 		return s.agg.Update(groups, vs, n)
 	}
+	if s.counts != nil {
+		s.count(groups, vs[len(vs)-1], n)
+	}
 	row := vs
 	if s.base == 1 {
 		row = append([]*vector.Vector{vector.FromSlice(groupType, append([]int32(nil), groups...))}, vs...)
@@ -442,6 +451,9 @@ func (s *callState) drain(ctx context.Context) error {
 		}
 		return nil
 	}
+	if f, ok := s.agg.(function.Ranked); ok && s.counts != nil {
+		f.TakeCounts(s.counts)
+	}
 	var last []byte
 	for {
 		b, err := s.sorter.Next(ctx)
@@ -464,6 +476,22 @@ func (s *callState) drain(ctx context.Context) error {
 		}
 		if err := s.feed(b.Cols(), b.Rows()); err != nil {
 			return err
+		}
+	}
+}
+
+// count adds the rows of v that are not NULL to their groups.
+func (s *callState) count(groups []int32, v *vector.Vector, n int) {
+	if groups == nil {
+		s.counts[0] += int64(vector.CountValid(v.Valid, n))
+		return
+	}
+	for i, g := range groups[:n] {
+		if int(g) >= len(s.counts) {
+			s.counts = append(s.counts, make([]int64, max(int(g)+1, 2*len(s.counts))-len(s.counts))...)
+		}
+		if v.Valid == nil || vector.IsValid(v.Valid, i) {
+			s.counts[g]++
 		}
 	}
 }
