@@ -173,7 +173,7 @@ func Build(ctx context.Context, dir string, o BuildOptions) (*Artifact, error) {
 
 // packModule makes an artifact of a module; base is its name if it has none.
 func packModule(ctx context.Context, module []byte, base string, o BuildOptions) (*Artifact, error) {
-	said, err := wasmhost.Describe(ctx, module, "")
+	said, err := wasmhost.Describe(ctx, module)
 	if ctx.Err() != nil {
 		return nil, pgerr.From(context.Cause(ctx))
 	}

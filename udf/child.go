@@ -104,14 +104,18 @@ func (h *Host) start(ctx context.Context, m *Manifest, dir, file, digest string,
 	h.mu.Unlock()
 	hello := make(chan error, 1)
 	go c.serve(hello, exited)
-	timer := time.NewTimer(startTimeout)
+	patience := startTimeout
+	if l.Patience > 0 {
+		patience = l.Patience
+	}
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case err = <-hello:
 	case <-ctx.Done():
 		err = pgerr.From(context.Cause(ctx))
 	case <-timer.C:
-		err = pgerr.New(pgerr.ExternalRoutineInvocationError, "plugin %s did not answer within %s of its start", label, startTimeout)
+		err = pgerr.New(pgerr.ExternalRoutineInvocationError, "plugin %s did not answer within %s of its start", label, patience)
 	}
 	if err != nil {
 		c.kill(err)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/udf/sdk/wire"
@@ -51,6 +52,10 @@ type Launch struct {
 	// Overhead is the resident memory, in bytes, that the runtime itself needs and
 	// that does not count against the functions' limit.
 	Overhead int64
+
+	// Patience is the longest time from the start to the first frame, 0 for what
+	// is enough for a program to start.
+	Patience time.Duration
 
 	// Conn replaces the process. The host closes it to end the child.
 	Conn net.Conn

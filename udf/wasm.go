@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/udf/wasmhost"
@@ -40,5 +41,6 @@ func launchWasm(_ context.Context, r LaunchRequest) (Launch, error) {
 			wasmhost.EnvFrozen+"="+frozen,
 			"GOTRACEBACK=single"),
 		Overhead: wasmhost.Overhead,
+		Patience: 2 * time.Minute, // the first child of an artifact compiles it
 	}, nil
 }

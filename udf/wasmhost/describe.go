@@ -18,9 +18,9 @@ import (
 const describeLimit = 1 << 30
 
 // Describe runs a module, in this process, as far as it takes to learn which
-// functions it has. cache, if not "", is a directory for its machine code.
-func Describe(ctx context.Context, module []byte, cache string) (*wire.Manifest, error) {
-	e, err := newEngine(ctx, module, config{cache: cache, limit: describeLimit, procs: runtime.GOMAXPROCS(0)})
+// functions it has.
+func Describe(ctx context.Context, module []byte) (*wire.Manifest, error) {
+	e, err := newEngine(ctx, module, config{limit: describeLimit, procs: runtime.GOMAXPROCS(0), slow: true})
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type config struct {
 	limit  int64  // bytes of memory of an instance
 	procs  int    // instances that compute at the same time
 	frozen bool   // clocks and random numbers are the same in every run
+	slow   bool   // interpret: to run a little of it, that is quicker than to compile
 }
 
 // engine is a compiled module.
@@ -44,6 +45,9 @@ func newEngine(ctx context.Context, module []byte, cfg config) (_ *engine, err e
 	// linear refuses what is above the limit: then it is known that this was why.
 	cfg.limit = min(cfg.limit, 65536*pageSize) &^ (pageSize - 1)
 	rc := wazero.NewRuntimeConfig()
+	if cfg.slow {
+		rc = wazero.NewRuntimeConfigInterpreter()
+	}
 	if cfg.cache != "" {
 		// Without the cache it is only slower.
 		if c, err := wazero.NewCompilationCacheWithDir(cfg.cache); err == nil {
@@ -99,7 +103,7 @@ func newEngine(ctx context.Context, module []byte, cfg config) (_ *engine, err e
 
 func (e *engine) close() { _ = e.rt.Close(context.Background()) }
 
-// The clock of frozen modules begins here and moves by a microsecond per look.
+// The clock of frozen modules stands here and moves when they sleep.
 var frozenStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // moduleConfig is the world that an instance sees: no files, no network, no
@@ -115,15 +119,14 @@ func (e *engine) moduleConfig(out, log io.Writer, args ...string) wazero.ModuleC
 	if !e.cfg.frozen {
 		return mc.WithSysWalltime().WithSysNanotime().WithRandSource(randomSource{})
 	}
-	var looks int64
+	var slept, looks int64 // nanoseconds; looks because Go's runtime divides by what passes
 	src := rand.NewChaCha8([32]byte{'v', 'o', 'l', 'l', 'e', 'y'})
 	return mc.
 		WithWalltime(func() (int64, int32) {
-			looks++
-			t := frozenStart.Add(time.Duration(looks) * time.Microsecond)
+			t := frozenStart.Add(time.Duration(slept))
 			return t.Unix(), int32(t.Nanosecond())
 		}, sys.ClockResolution(time.Microsecond)).
-		WithNanotime(func() int64 { looks++; return looks * int64(time.Microsecond) }, sys.ClockResolution(time.Microsecond)).
-		WithNanosleep(func(ns int64) { looks += ns / int64(time.Microsecond) }).
+		WithNanotime(func() int64 { looks += int64(time.Microsecond); return slept + looks }, sys.ClockResolution(time.Microsecond)).
+		WithNanosleep(func(ns int64) { slept += ns }).
 		WithRandSource(src)
 }

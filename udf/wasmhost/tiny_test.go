@@ -113,7 +113,7 @@ func TestTinyModule(t *testing.T) {
 	if have, err := os.ReadFile(tinyFile); err != nil || !bytes.Equal(have, module) {
 		t.Errorf("%s is not what this test makes: run it with -rewrite (%v)", tinyFile, err)
 	}
-	m, err := Describe(context.Background(), module, "")
+	m, err := Describe(context.Background(), module)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestBadModules(t *testing.T) {
 		"there is no type \"float65\"":      strings.Replace(good, "float64", "float65", 1),
 		"volley_free has another signature": strings.Replace(good, "\x60\x02\x7f\x7f\x00", "\x60\x02\x7f\x7e\x00", 1),
 	} {
-		if _, err := Describe(context.Background(), []byte(module), ""); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Describe(context.Background(), []byte(module)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
