@@ -34,7 +34,9 @@ type Column struct {
 	Type    types.Type `json:"type"`
 	NotNull bool       `json:"not_null,omitempty"`
 	Default string     `json:"default,omitempty"` // SQL text; "" = none
-	Comment string     `json:"comment,omitempty"`
+	// DefaultUses are the OIDs of the functions in Default, each between blanks.
+	DefaultUses string `json:"default_uses,omitempty"`
+	Comment     string `json:"comment,omitempty"`
 }
 
 // File is one data file of a table.

@@ -278,6 +278,10 @@ func (tx *Tx) RenameFunction(oid uint32, schema, name string) error {
 			return pgerr.New(pgerr.FeatureNotSupported, "renaming a function that views use is not supported").
 				WithDetail("%s depends on %s", describe(us[0]), describe(cur))
 		}
+		if us := d.defaultUsers(oid); len(us) > 0 {
+			return pgerr.New(pgerr.FeatureNotSupported, "renaming a function that defaults of columns use is not supported").
+				WithDetail("%s depends on %s", us[0], describe(cur))
+		}
 		if e := d.extensionOf(oid); e != nil {
 			return pgerr.New(pgerr.FeatureNotSupported, "renaming a function of an extension is not supported").
 				WithDetail("%s is a member of extension %s.", describe(cur), e.Name)

@@ -290,6 +290,9 @@ func (s *Snapshot) mayDrop(o any, cascade bool) error {
 		for _, u := range s.users(oidOf(n)) {
 			details = append(details, describe(u)+" depends on "+describe(n))
 		}
+		for _, u := range s.defaultUsers(oidOf(n)) {
+			details = append(details, u+" depends on "+describe(n))
+		}
 	}
 	if details == nil {
 		return nil
@@ -307,10 +310,50 @@ func (s *Snapshot) removeTree(o any) (gone Dropped) {
 			}
 		}
 	}
+	gone = append(gone, s.dropDefaults(oidOf(o))...)
 	for _, u := range s.users(oidOf(o)) {
 		if s.RelationByOID(u.OID) != nil {
 			gone = append(gone, describe(u))
 			gone = append(gone, s.removeTree(u)...)
+		}
+	}
+	return gone
+}
+
+// defaultNeeds reports whether a column's default calls a function.
+func (c *Column) defaultNeeds(oid uint32) bool {
+	return c.DefaultUses != "" && strings.Contains(c.DefaultUses, fmt.Sprintf(" %d ", oid))
+}
+
+// defaultUsers names the defaults of columns that call a function.
+func (s *Snapshot) defaultUsers(oid uint32) []string {
+	var out []string
+	for _, r := range s.Relations() {
+		for i := range r.Columns {
+			if c := &r.Columns[i]; c.defaultNeeds(oid) {
+				out = append(out, "default value for column "+c.Name+" of "+describe(r))
+			}
+		}
+	}
+	return out
+}
+
+// dropDefaults removes the defaults that call a function, and names them.
+func (s *Snapshot) dropDefaults(oid uint32) (gone Dropped) {
+	if gone = s.defaultUsers(oid); gone == nil {
+		return nil
+	}
+	for _, r := range s.Relations() {
+		c := *r
+		c.Columns = slices.Clone(r.Columns)
+		changed := false
+		for i := range c.Columns {
+			if col := &c.Columns[i]; col.defaultNeeds(oid) {
+				col.Default, col.DefaultUses, changed = "", "", true
+			}
+		}
+		if changed {
+			s.putRelation(&c)
 		}
 	}
 	return gone

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -113,10 +114,14 @@ func (x *statement) column(ctx context.Context, d *pg.ColumnDef) (catalog.Column
 			if err != nil {
 				return c, err
 			}
+			x.uses = map[uint32]bool{}
 			if err := planner.CheckDefault(ctx, text, t, x.options()); err != nil {
 				return c, err
 			}
 			c.Default = text
+			for _, oid := range slices.Sorted(maps.Keys(x.uses)) {
+				c.DefaultUses += fmt.Sprintf(" %d ", oid)
+			}
 		default:
 			what := strings.ReplaceAll(strings.TrimPrefix(k.Contype.String(), "CONSTR_"), "_", " ")
 			switch k.Contype {
