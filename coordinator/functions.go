@@ -281,12 +281,12 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "no artifact specified").WithHint("AS 'name@sha256:…', 'Symbol' names a build that volley udf push has uploaded.")
 	}
 	store := x.s.c.cfg.Artifacts
-	if d.inline.source = ""; udf.IsSource(d.artifact) {
+	if d.inline.source = ""; d.language != "python" && udf.IsSource(d.artifact) {
 		if err := x.buildInline(ctx, d); err != nil {
 			return nil, err
 		}
 	}
-	digest, err := store.Resolve(d.artifact)
+	digest, err := x.artifactOf(ctx, d)
 	if err != nil {
 		return nil, pgerr.From(err).At(d.pos)
 	}

@@ -55,7 +55,7 @@ func (s *Store) PutPythonSource(ctx context.Context, source string, d Declaratio
 	if err != nil {
 		return "", err
 	}
-	return s.putPython(ctx, code, &Manifest{Name: d.Symbol}, d)
+	return s.putPython(ctx, code, &Manifest{Name: RuntimePython + "." + d.Symbol}, d)
 }
 
 // BindPython makes an artifact in which the function d.Symbol of the artifact
@@ -87,7 +87,7 @@ func (s *Store) BindPython(ctx context.Context, from string, d Declaration) (dig
 		return "", pgerr.Wrap(err, pgerr.IOError, "could not read artifact %s", from)
 	}
 	d.Symbol = f.Name
-	return s.putPython(ctx, code, &Manifest{Name: m.Name, Version: m.Version}, d)
+	return s.putPython(ctx, code, &Manifest{Name: m.Name + "." + f.Name, Version: m.Version}, d)
 }
 
 func (s *Store) putPython(ctx context.Context, code []byte, m *Manifest, d Declaration) (string, error) {

@@ -22,7 +22,7 @@ import (
 // Python, or none with the modules that a test needs.
 func pythonHost(t testing.TB, modules ...string) *Host {
 	t.Helper()
-	python, err := pythonInterpreter(context.Background())
+	python, err := Python(context.Background())
 	if err != nil {
 		t.Skip(err)
 	}
@@ -119,10 +119,10 @@ func TestPythonErrors(t *testing.T) {
 	}
 	f := scalarFunc("f", types.Int8, types.Int8)
 	for source, want := range map[string]string{
-		"return x +":                              "42P13 invalid syntax (line 1)",
-		"y = 1":                                   "42P13 the source neither returns a value nor defines a function f",
-		"def f(): return 1":                       "42P13 f takes 0 arguments, not 1",
-		"import nosuchmodule\nreturn x":           "", // imported when it runs
+		"return x +":                    "42P13 invalid syntax (line 1)",
+		"y = 1":                         "42P13 the source neither returns a value nor defines a function f",
+		"def f(): return 1":             "42P13 f takes 0 arguments, not 1",
+		"import nosuchmodule\nreturn x": "", // imported when it runs
 		"import nosuchmodule\ndef f(x): return x": "58000 module nosuchmodule is not installed",
 		"1/0\ndef f(x): return x":                 "42P13 ZeroDivisionError: division by zero",
 		"import os; os._exit(3)\ndef f(x): pass":  "42P13 the code ended Python while it was loaded: exit status 3",
@@ -140,7 +140,7 @@ func TestPythonErrors(t *testing.T) {
 		"return 1.5":                     "39000 function f: the function returned a float for a result of type bigint",
 		"return 2 ** 63 if x > 2 else 1": "22003 function f: bigint out of range",
 		"import volley\nraise volley.Error('no', code='22023', hint='h')": "22023 function f: no |  | row 1",
-		"import sys; sys.exit(3)\nreturn 1":                              "38000 function f: SystemExit: 3",
+		"import sys; sys.exit(3)\nreturn 1":                               "38000 function f: SystemExit: 3",
 		"import os\nif x > 1: os._exit(3)\nreturn 1":                      "38000 plugin process exited: exit status 3",
 		"import ctypes\nctypes.string_at(0)\nreturn x":                    "38000 plugin process exited: signal: segmentation fault",
 	} {
@@ -171,7 +171,7 @@ func TestPythonContained(t *testing.T) {
 		_, err = s.Call(ctx, []*vector.Vector{ints(1)}, 1)
 		s.Close()
 	}
-	if got := detail(err); !strings.HasPrefix(got, "38000 function f did not finish within 700ms") {
+	if got := detail(err); !strings.HasPrefix(got, "57014 function f did not finish within 700ms") {
 		t.Error(got)
 	}
 	r = pythonRef(t, h, "a = []\nwhile True: a.append(bytearray(1 << 20))\nreturn x", scalarFunc("f", types.Int8, types.Int8))
@@ -180,7 +180,7 @@ func TestPythonContained(t *testing.T) {
 		_, err = s.Call(ctx, []*vector.Vector{ints(1)}, 1)
 		s.Close()
 	}
-	if got := detail(err); !strings.HasPrefix(got, "53200 plugin f@") {
+	if got := detail(err); !strings.HasPrefix(got, "53200 plugin python.f@") {
 		t.Error(got)
 	}
 	// Slow is not stuck, and a cancel is obeyed between rows.

@@ -37,7 +37,9 @@ func init() { RegisterRuntime(RuntimePython, launchPython) }
 // child has no environment, so the interpreter itself is asked for its file.
 var pythonPaths sync.Map
 
-func pythonInterpreter(ctx context.Context) (string, error) {
+// Python returns the file of the interpreter that runs functions, 58000 if there
+// is none.
+func Python(ctx context.Context) (string, error) {
 	name := os.Getenv(PythonEnv)
 	hint := "Install Python 3.8 or later, or name an interpreter in the environment variable " + PythonEnv + " of the server."
 	if p, ok := pythonPaths.Load(name); ok {
@@ -90,7 +92,7 @@ func (r *LaunchRequest) pythonEnv() []string {
 
 // launchPython runs the artifact's zip of Python files.
 func launchPython(ctx context.Context, r LaunchRequest) (Launch, error) {
-	python, err := pythonInterpreter(ctx)
+	python, err := Python(ctx)
 	if err != nil {
 		return Launch{}, err
 	}
@@ -127,7 +129,7 @@ const describeTimeout = time.Minute
 // describePython loads the code of an artifact and asks it about its functions.
 // The module's top level runs here, in a process of its own.
 func describePython(ctx context.Context, code []byte, q pythonQuery) (*pythonAnswer, error) {
-	python, err := pythonInterpreter(ctx)
+	python, err := Python(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -197,4 +199,3 @@ func (l *limitedWriter) Write(b []byte) (int, error) {
 	l.w.Write(b[:min(len(b), max(0, l.n-l.w.Len()))])
 	return len(b), nil
 }
-

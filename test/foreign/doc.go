@@ -1,0 +1,3 @@
+// Package foreign tests functions in languages whose code runs outside of Go,
+// python and grpc, from SQL.
+package foreign
