@@ -29,6 +29,8 @@ type Config struct {
 	Store     *catalog.Store
 	Cluster   *cluster.Cluster
 	Artifacts *udf.Store
+	// Plugins runs what functions compute while a statement is planned; nil = nothing.
+	Plugins *udf.Host
 	// Defaults are settings from flags, the environment and the config file, by
 	// name; Sources says which of them it was, for pg_settings.
 	Defaults map[string]string

@@ -28,6 +28,7 @@ type definition struct {
 	returns      types.Type // Invalid when left to the artifact
 	columns      []catalog.Column
 	table        bool
+	window       bool
 	language     string
 	artifact     string
 	symbol       string
@@ -69,10 +70,7 @@ func (x *statement) createFunction(ctx context.Context, n *pg.CreateFunctionStmt
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "OUT and INOUT arguments are supported for functions in SQL only").WithHint("Use RETURNS TABLE (…).")
 	}
 	if n.ReturnType != nil && !d.table {
-		if n.ReturnType.Setof {
-			return nil, pgerr.New(pgerr.FeatureNotSupported, "RETURNS SETOF is not supported").WithHint("Use RETURNS TABLE (…).").At(x.st.Pos(n.ReturnType.Location))
-		}
-		if d.returns, err = planner.ResolveType(x.st, n.ReturnType, x.names()); err != nil {
+		if err := x.returnType(d, n.ReturnType); err != nil {
 			return nil, err
 		}
 	}
@@ -101,6 +99,8 @@ func (x *statement) functionOption(ctx context.Context, d *definition, e *pg.Def
 		d.language = e.Arg.GetString_().GetSval()
 	case "volatility":
 		d.volatility = e.Arg.GetString_().GetSval()
+	case "window":
+		d.window = e.Arg.GetBoolean().GetBoolval()
 	case "strict":
 		v := e.Arg.GetBoolean().GetBoolval()
 		d.strict = &v
@@ -318,7 +318,12 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	case d.aggregate:
 		kind = function.Aggregate
 	case d.table:
-		kind = function.GroupedMap
+		if err := d.tableKind(mf); err != nil {
+			return nil, pgerr.From(err).At(d.pos)
+		}
+		kind = kindOfTable(mf)
+	case d.window || mf.Kind == "window":
+		kind = function.Window
 	}
 	if d.aggregate && d.returns.ID == types.Invalid && mf.Returns != nil {
 		t, ok := udf.SQLType(*mf.Returns)
@@ -356,6 +361,9 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	}
 	if d.table {
 		def.Returns = types.T(types.Record)
+		if kind == function.Table && len(d.columns) == 1 {
+			def.Returns = d.columns[0].Type
+		}
 	}
 	for _, a := range d.args {
 		if err := storable(a.Name, a.Type); err != nil {

@@ -12,7 +12,6 @@ import (
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/planner"
 	"github.com/volleydb/volley/storage"
-	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/udf"
 	"github.com/volleydb/volley/vector"
 )
@@ -133,9 +132,7 @@ func functionOf(d *catalog.FunctionDef) *function.Function {
 	if f.Kind == function.Aggregate {
 		f.StateTypes = udf.StateTypes
 	}
-	if f.Kind == function.GroupedMap {
-		f.Returns = types.T(types.Record)
-	}
+	tableRef(d, f)
 	return f
 }
 

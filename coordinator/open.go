@@ -80,7 +80,7 @@ func Open(ctx context.Context, cfg OpenConfig) (s *Server, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.Coordinator, err = New(Config{Store: s.Store, Cluster: s.Cluster, Artifacts: s.Artifacts, Defaults: cfg.Defaults, Sources: cfg.Sources, Log: cfg.Log,
+	s.Coordinator, err = New(Config{Store: s.Store, Cluster: s.Cluster, Artifacts: s.Artifacts, Plugins: node.host, Defaults: cfg.Defaults, Sources: cfg.Sources, Log: cfg.Log,
 		UDFErrors: filepath.Join(cfg.Dir, "udf"), UDFLogs: s.host.Logs})
 	return s, err
 }

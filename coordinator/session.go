@@ -457,7 +457,7 @@ func (x *statement) close() {
 // options are what the planner gets.
 func (x *statement) options() *planner.Options {
 	return &planner.Options{Catalog: x.names(), Files: files{x.s.c.files}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params,
-		RowsPerTask: x.s.settings.int("volley.rows_per_task")}
+		RowsPerTask: x.s.settings.int("volley.rows_per_task"), Describe: x.describeColumns}
 }
 
 // searchPath are the schemas that unqualified names are looked up in.

@@ -29,7 +29,7 @@ func checkUDFSetting(name, val string) (known bool, err error) {
 		}
 		return true, nil
 	}
-	return false, nil
+	return checkGroupSetting(name, val)
 }
 
 // concurrencyOf is the limit that a function sets; 0 = none.

@@ -14,8 +14,8 @@ const (
 // keywords has the grammar's words (Postgres 17), and as notKeyword the words
 // that only Volley looks for.
 var keywords = map[string]kwClass{
-	"anti": notKeyword, "apply": notKeyword, "asof": notKeyword, "ignore": notKeyword,
-	"model": notKeyword, "qualify": notKeyword, "respect": notKeyword, "sample": notKeyword, "semi": notKeyword,
+	"anti": notKeyword, "apply": notKeyword, "asof": notKeyword, "copartition": notKeyword, "descriptor": notKeyword, "ignore": notKeyword,
+	"model": notKeyword, "prune": notKeyword, "qualify": notKeyword, "respect": notKeyword, "sample": notKeyword, "semi": notKeyword,
 
 	"abort":             unreserved,
 	"absent":            unreserved,

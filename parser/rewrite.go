@@ -16,8 +16,11 @@ type rewriter struct {
 	found  map[int]*applyClause // by the token its replacement starts at
 	edits  map[int]edit         // by the first token that is replaced
 	after  map[int]string       // text behind a token
-	out    builder
-	none   token
+	tables map[int]*tableCall   // by their TABLE
+	// tableArgs are the TABLE of arguments of tables.
+	tableArgs map[int]bool
+	out       builder
+	none      token
 }
 
 // edit puts text in the place of the tokens up to end, which is exclusive.
@@ -61,7 +64,7 @@ func newLevel(kind byte) level {
 
 // rewrite returns the text for libpg_query: sql itself when there is nothing to do.
 func rewrite(src *source) error {
-	r := &rewriter{src: src, found: map[int]*applyClause{}, edits: map[int]edit{}, after: map[int]string{}}
+	r := &rewriter{src: src, found: map[int]*applyClause{}, edits: map[int]edit{}, after: map[int]string{}, tables: map[int]*tableCall{}, tableArgs: map[int]bool{}}
 	l := lexer{text: src.user}
 	for t := l.next(); t.kind != tokEOF; t = l.next() {
 		if t.open {
@@ -73,7 +76,7 @@ func rewrite(src *source) error {
 	if err := r.find(); err != nil {
 		return err
 	}
-	if len(r.found) == 0 && len(r.edits) == 0 && len(r.after) == 0 {
+	if len(r.found) == 0 && len(r.edits) == 0 && len(r.after) == 0 && len(r.tables) == 0 {
 		return nil
 	}
 	r.out.user = src.user
@@ -413,6 +416,14 @@ func (r *rewriter) emit(lo, hi int) error {
 		if c := r.found[i]; c != nil && c.end <= hi {
 			flush(r.toks[i].start)
 			if err := r.emitClause(c); err != nil {
+				return err
+			}
+			i = c.end - 1
+			pos = r.toks[i].end
+		}
+		if c := r.tables[i]; c != nil && c.end <= hi {
+			flush(r.toks[i].start)
+			if err := r.emitTableCall(c); err != nil {
 				return err
 			}
 			i = c.end - 1

@@ -31,7 +31,7 @@ func (r *rewriter) trap(i int, lv *level) error {
 		}
 	case "table":
 		if next.is("(") && !prev.is("returns") && !prev.is(".") && !prev.is("as") {
-			return r.notSupported(i, "TABLE(…) with a table argument", "Use GROUP BY … APPLY f(…), or name the function in FROM: FROM f(…).")
+			return r.tableFunc(i, lv)
 		}
 	case "model":
 		start := i - 1

@@ -19,6 +19,10 @@ import (
 // many small ones travel together. NULL keys are one group. Without input there is
 // no call, unless the plan asks for the empty group.
 //
+// With batch_rows a group is that many rows, whatever the keys: rows for functions
+// that take batches, and the single rows of arguments of table functions, whose keys
+// are the columns passed on.
+//
 // It holds the keys of the groups that the function has not finished.
 type groupedMap struct {
 	n      *node
@@ -32,6 +36,8 @@ type groupedMap struct {
 	closed bool // no more input
 	ended  bool
 	groups int64      // started so far
+	open   int        // rows of the group that has not ended, with batch_rows
+	row    ordinals   // with ordinality
 	retain []keyChunk // ascending
 }
 
@@ -60,6 +66,9 @@ func newGroupedMap(n *node, op *proto.GroupedMap) (Operator, error) {
 	}
 	g.bound.exprs = g.keys
 	g.keep = len(n.types) - len(op.Udf.Columns)
+	if op.Ordinality {
+		g.keep--
+	}
 	if g.keep < 0 || g.keep > len(g.keys) {
 		return nil, pgerr.New(pgerr.InternalError, "GroupedMap with %d output columns for %d keys and %d function columns",
 			len(n.types), len(g.keys), len(op.Udf.Columns))
@@ -120,7 +129,7 @@ func (g *groupedMap) feed(ctx context.Context) error {
 				g.ended = true
 				return nil
 			}
-			if err := g.open(ctx); err != nil {
+			if err := g.start(ctx); err != nil {
 				return err
 			}
 			cols := make([]*vector.Vector, len(g.args))
@@ -138,22 +147,26 @@ func (g *groupedMap) feed(ctx context.Context) error {
 		return nil
 	}
 	if g.stream == nil {
-		if err := g.open(ctx); err != nil {
+		if err := g.start(ctx); err != nil {
 			return err
 		}
 	}
-	starts, err := g.bound.starts(ctx, b)
-	if err != nil {
-		return err
-	}
 	var ends, firsts []int32
-	for i, s := range starts {
-		if !s {
-			continue
+	if g.op.BatchRows > 0 {
+		firsts, ends = g.batches(b.Rows())
+	} else {
+		starts, err := g.bound.starts(ctx, b)
+		if err != nil {
+			return err
 		}
-		firsts = append(firsts, int32(i))
-		if i > 0 || g.groups > 0 {
-			ends = append(ends, int32(i))
+		for i, s := range starts {
+			if !s {
+				continue
+			}
+			firsts = append(firsts, int32(i))
+			if i > 0 || g.groups > 0 {
+				ends = append(ends, int32(i))
+			}
 		}
 	}
 	if err := g.remember(ctx, b, firsts); err != nil {
@@ -173,7 +186,7 @@ func (g *groupedMap) feed(ctx context.Context) error {
 	return nil
 }
 
-func (g *groupedMap) open(ctx context.Context) error {
+func (g *groupedMap) start(ctx context.Context) error {
 	s, err := g.n.env.UDF.GroupedMap(ctx, g.op.Udf, udf.GroupOptions{MaxOutputRows: g.n.env.batchRows()})
 	if err != nil {
 		return err
@@ -218,9 +231,9 @@ func (g *groupedMap) chunkOf(group int64) *keyChunk {
 func (g *groupedMap) output(o *udf.GroupOutput) (*vector.Batch, error) {
 	var b *vector.Batch
 	if o.N > 0 {
-		if len(o.Cols) != len(g.n.types)-g.keep || len(o.Groups) != o.N {
+		if len(o.Cols) != len(g.op.Udf.Columns) || len(o.Groups) != o.N {
 			return nil, pgerr.New(pgerr.ExternalRoutineInvocationError, "function %s returned %d columns instead of %d",
-				g.op.Udf.Display, len(o.Cols), len(g.n.types)-g.keep)
+				g.op.Udf.Display, len(o.Cols), len(g.op.Udf.Columns))
 		}
 		cols := make([]*vector.Vector, 0, len(g.n.types))
 		if g.keep > 0 {
@@ -230,7 +243,11 @@ func (g *groupedMap) output(o *udf.GroupOutput) (*vector.Batch, error) {
 			}
 			cols = append(cols, keys...)
 		}
-		b = retypeBatch(vector.NewBatch(append(cols, o.Cols...), o.N), g.n.types)
+		cols = append(cols, o.Cols...)
+		if g.op.Ordinality {
+			cols = append(cols, g.row.of(o))
+		}
+		b = retypeBatch(vector.NewBatch(cols, o.N), g.n.types)
 	}
 	for len(g.retain) > 0 && g.retain[0].first+int64(g.retain[0].n) <= o.Done {
 		g.n.mem.Shrink(g.retain[0].size)
@@ -290,6 +307,9 @@ func (g *groupedMap) notOpen() error {
 
 // failed adds the group's key to an error of user code.
 func (g *groupedMap) failed(err error) error {
+	if g.op.BatchRows > 0 && len(g.keys) == 0 {
+		return err
+	}
 	return udf.WithGroupKey(err, func(group int64) string {
 		c := g.chunkOf(group)
 		if c == nil || len(g.keys) == 0 {
@@ -325,4 +345,46 @@ func (g *groupedMap) Close() error {
 		err = e
 	}
 	return err
+}
+
+// batches cuts n more rows into groups of batch_rows.
+func (g *groupedMap) batches(n int) (firsts, ends []int32) {
+	size := int(g.op.BatchRows)
+	if size == 1 {
+		firsts, ends = make([]int32, n), make([]int32, n)
+		for i := range firsts {
+			firsts[i], ends[i] = int32(i), int32(i+1)
+		}
+		return firsts, ends
+	}
+	for i := 0; i < n; {
+		if g.open == 0 {
+			firsts = append(firsts, int32(i))
+		}
+		k := min(size-g.open, n-i)
+		i, g.open = i+k, g.open+k
+		if g.open == size {
+			ends = append(ends, int32(i))
+			g.open = 0
+		}
+	}
+	return firsts, ends
+}
+
+// ordinals counts the rows of each group from 1.
+type ordinals struct {
+	group int64
+	last  int64
+}
+
+func (r *ordinals) of(o *udf.GroupOutput) *vector.Vector {
+	out := make([]int64, o.N)
+	for i, x := range o.Groups {
+		if group := o.Base + int64(x); group != r.group {
+			r.group, r.last = group, 0
+		}
+		r.last++
+		out[i] = r.last
+	}
+	return vector.FromSlice(int8Type, out)
 }

@@ -54,6 +54,9 @@ type windowCall struct {
 	stream      streamer // when the call can run without looking ahead
 	slides      slideKind
 	rows        *frameRows
+	// A window function of a plugin.
+	plugin *proto.UDF
+	env    *Env
 }
 
 func newWindow(n *node, op *proto.Window) (Operator, error) {
@@ -146,6 +149,10 @@ func (w *window) newCall(c *proto.WindowCall, order keyOrder) (*windowCall, erro
 		}
 		env, ref := w.n.env, c.Udf
 		call.name = c.Udf.Display
+		if function.Kind(c.Udf.Kind) == function.Window {
+			call.plugin, call.env = ref, env
+			return call, nil
+		}
 		call.make = func(ctx context.Context) (function.Aggregator, error) { return env.UDF.Aggregate(ctx, ref, ts) }
 		return call, nil
 	}

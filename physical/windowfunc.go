@@ -32,6 +32,9 @@ func (c *windowCall) compute(ctx context.Context, all *vector.Batch, ch *chunk) 
 	for i := range args {
 		args[i] = flat(args[i])
 	}
+	if c.plugin != nil {
+		return c.fromPlugin(ctx, all, ch, args)
+	}
 	if c.make != nil {
 		return c.aggregate(ctx, all, ch, args)
 	}

@@ -24,6 +24,9 @@ const maxStreamLag = 1 << 14
 func newStreamer(c *windowCall, ordered bool) streamer {
 	f := c.frame
 	fromStart := f.Start.GetKind() == proto.FrameBound_UNBOUNDED_PRECEDING && f.Exclude == proto.Frame_NO_OTHERS
+	if c.plugin != nil {
+		return nil
+	}
 	if c.make != nil {
 		if !fromStart || f.End.GetKind() != proto.FrameBound_CURRENT_ROW || f.Mode != proto.Frame_ROWS && !ordered {
 			return nil

@@ -1,10 +1,13 @@
 package planner
 
 import (
+	"slices"
+
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/vector"
 )
 
 // applyCall finds the grouped map call of a SELECT: volley_apply(f(…)), as the
@@ -73,15 +76,22 @@ func (sc *selectCtx) apply(sel *pg.SelectStmt, fc *pg.FuncCall) (*Query, error) 
 		return nil, b.unsupported(fc.Location, "FILTER, DISTINCT, OVER or * in the call of a grouped map function")
 	}
 	sc.clause = "the arguments of " + name
-	f, args, _, err := sc.resolveCall(fc, function.GroupedMap)
+	call, err := sc.tableArgument(fc)
 	if err != nil {
+		return nil, err
+	}
+	f, args, _, err := sc.resolveCall(call, function.GroupedMap)
+	if err != nil {
+		return nil, err
+	}
+	if f, err = b.described(f, args, fc.Location); err != nil {
 		return nil, err
 	}
 	if f.Kind != function.GroupedMap {
 		return nil, pgerr.New(pgerr.WrongObjectType, "%s is %s, and APPLY needs a grouped map function", name, kindName(f.Kind)).
 			WithHint("A grouped map function is created with RETURNS TABLE (…) from a plugin's GroupedMap.").At(b.pos(fc.Location))
 	}
-	g := &GroupedMap{F: f, Args: args, Pos: b.pos(fc.Location)}
+	g := &GroupedMap{F: f, Args: args, Pos: b.pos(fc.Location), BatchRows: f.UDF.BatchRows}
 	for _, n := range fc.AggOrder {
 		s := n.GetSortBy()
 		e, err := sc.expr(s.Node)
@@ -120,6 +130,10 @@ func (sc *selectCtx) apply(sel *pg.SelectStmt, fc *pg.FuncCall) (*Query, error) 
 			}
 			keys = append(keys, key{e, kn})
 		}
+	}
+	if g.BatchRows > 0 && (len(keys) > 0 || len(g.Order) > 0) {
+		return nil, pgerr.New(pgerr.WrongObjectType, "%s takes batches of %d rows, not groups", name, g.BatchRows).
+			WithHint("Call it as GROUP BY () APPLY %s(…), without ORDER BY.", name).At(b.pos(fc.Location))
 	}
 	if sel.HavingClause != nil {
 		return nil, b.unsupported(nodeLocation(sel.HavingClause), "HAVING with APPLY").WithHint("Filter the result: SELECT * FROM (… APPLY …) r WHERE …, or the groups beforehand with WHERE … IN (SELECT … HAVING …).")
@@ -175,6 +189,9 @@ func (sc *selectCtx) apply(sel *pg.SelectStmt, fc *pg.FuncCall) (*Query, error) 
 			c.Name = figureName(rt.Val)
 		}
 		keyCols[found].Name = c.Name
+		if call != fc && rewritten && slices.ContainsFunc(f.Columns, func(o vector.Field) bool { return o.Name == c.Name }) {
+			continue // the key of TABLE(t) PARTITION BY cannot be given another name
+		}
 		shown[found] = true
 		cols = append(cols, outCol{Col: c, Hidden: rewritten})
 	}

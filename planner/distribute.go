@@ -288,6 +288,12 @@ func (p *phys) filter(s *stream, cond Expr) (*stream, error) {
 }
 
 func (p *phys) projectSet(n *ProjectSet) (*stream, error) {
+	if g, err := pluginSet(n); g != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return p.batchMap(g)
+	}
 	s, err := p.lower(n.In)
 	if err != nil {
 		return nil, err
@@ -866,6 +872,9 @@ func (p *phys) union(n *Union) (*stream, error) {
 }
 
 func (p *phys) groupedMap(n *GroupedMap) (*stream, error) {
+	if n.BatchRows > 0 {
+		return p.batchMap(n)
+	}
 	s, err := p.lower(n.In)
 	if err != nil {
 		return nil, err
@@ -920,12 +929,7 @@ func (p *phys) groupedMap(n *GroupedMap) (*stream, error) {
 }
 
 func (p *phys) tableFunc(n *TableFunc) (*stream, error) {
-	tf := &proto.TableFunction{Ordinality: n.Ordinality}
-	if n.F.UDF != nil {
-		tf.Udf = udf.RefToProto(n.F)
-	} else {
-		tf.Function = n.F.ID
-	}
+	tf := &proto.TableFunction{Ordinality: n.Ordinality, Function: n.F.ID}
 	var in *stream
 	var ins []*stream
 	need := columnsOf(n.Args...)
@@ -944,6 +948,12 @@ func (p *phys) tableFunc(n *TableFunc) (*stream, error) {
 	var lay layout
 	if in != nil {
 		lay = in.layout()
+	}
+	if n.F.UDF != nil {
+		if in == nil {
+			in = p.oneRow()
+		}
+		return p.mapOver(in, &GroupedMap{F: n.F, Args: n.Args, BatchRows: 1, Ordinality: n.Ordinality, Out: n.Out}, 1000)
 	}
 	var err error
 	if tf.Args, err = lowerExprs(n.Args, lay); err != nil {

@@ -150,7 +150,15 @@ func (x *explainer) operator(st *proto.Stage, op *proto.Operator) *ExplainNode {
 	case *proto.Operator_GroupedMap:
 		g := n.GroupedMap
 		title = "Grouped map " + g.Udf.Display + " @" + shortDigest(g.Udf.Digest)
-		add("Group by", e.list(g.Keys))
+		switch {
+		case function.Kind(g.Udf.Kind) == function.Table:
+			title = "Table function " + g.Udf.Display + " @" + shortDigest(g.Udf.Digest)
+			add("Passed on", clip(e.list(g.Keys)))
+		case g.BatchRows > 0:
+			add("Batches of", fmt.Sprintf("%d rows", g.BatchRows))
+		default:
+			add("Group by", e.list(g.Keys))
+		}
 		add("Arguments", clip(e.list(g.Args)))
 	case *proto.Operator_TableFunction:
 		title = "Function " + callName(n.TableFunction.Function, n.TableFunction.Udf) + "(" + e.list(n.TableFunction.Args) + ")"

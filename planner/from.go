@@ -64,9 +64,16 @@ func (sc *selectCtx) joinNodes(kind proto.Join_Kind, left, right Node, cond Expr
 	if freeColumns(right).meets(idsOf(left.Cols())) {
 		switch kind {
 		case proto.Join_CROSS, proto.Join_INNER:
-			if tf, ok := right.(*TableFunc); ok && !tf.Ordinality && len(tf.Out) == 1 && cond == nil {
+			if tf, ok := right.(*TableFunc); ok && tf.F.UDF == nil && !tf.Ordinality && len(tf.Out) == 1 && cond == nil {
 				// f(t.c) in FROM after t: rows times results, which is ProjectSet.
 				return &ProjectSet{In: left, Calls: []*Call{{F: tf.F, Args: tf.Args, T: tf.Out[0].T}}, Out: tf.Out}, nil
+			}
+			if tf, ok := right.(*TableFunc); ok && tf.F.UDF != nil {
+				var n Node = tableMap(left, tf)
+				if cond != nil {
+					n = &Filter{In: n, Cond: cond}
+				}
+				return n, nil
 			}
 			var n Node = &Dependent{Kind: proto.DependentJoin_INNER, Left: left, Right: right, Out: right.Cols()}
 			if cond != nil {
@@ -576,6 +583,9 @@ func (sc *selectCtx) rangeFunction(rf *pg.RangeFunction, left *fromItem) (*fromI
 	}
 	if _, ok := ctx.plan.(*Values); !ok {
 		return nil, b.unsupported(fc.Location, "a subquery as argument of a function in FROM")
+	}
+	if f, err = b.described(f, args, fc.Location); err != nil {
+		return nil, err
 	}
 	var out []Col
 	if len(f.Columns) > 1 || len(f.Columns) == 1 && f.UDF != nil {

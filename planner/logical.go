@@ -112,7 +112,9 @@ type (
 		In  []Node
 		Out []Col
 	}
-	// GroupedMap is GROUP BY … APPLY.
+	// GroupedMap is GROUP BY … APPLY. With BatchRows groups are that many rows, in
+	// any order; 1 is for table functions, whose Keys are input columns passed on
+	// under their own IDs, and Ordinality then adds a column.
 	GroupedMap struct {
 		In    Node
 		F     *function.Function
@@ -122,6 +124,9 @@ type (
 		Empty bool  // GROUP BY ()
 		Out   []Col // keys, then the function's columns
 		Pos   int
+
+		BatchRows  int
+		Ordinality bool
 	}
 	// TableFunc is a function in FROM. With In set, its arguments are evaluated
 	// for the (single) row of In, whose columns are not passed on.

@@ -174,8 +174,17 @@ func prune(n Node, need colSet) Node {
 		return u
 	case *GroupedMap:
 		g := *n
+		if n.BatchRows == 1 { // keys are columns passed on
+			g.Keys, g.Out = nil, nil
+			for i, k := range n.Keys {
+				if need[n.Out[i].ID] {
+					g.Keys, g.Out = append(g.Keys, k), append(g.Out, n.Out[i])
+				}
+			}
+			g.Out = append(g.Out, n.Out[len(n.Keys):]...)
+		}
 		s := colSet{}
-		nodeExprs(n, func(e Expr) { addColumns(s, e) })
+		nodeExprs(&g, func(e Expr) { addColumns(s, e) })
 		g.In = prune(n.In, s)
 		return &g
 	case *SingleRow:

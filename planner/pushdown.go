@@ -96,6 +96,23 @@ func (b *binder) pushDown(n Node, conds []Expr) (Node, error) {
 		w := *n
 		w.In = in
 		return filter(&w, stay), err
+	case *GroupedMap:
+		if n.BatchRows != 1 {
+			return b.stop(n, conds)
+		}
+		passed := idsOf(n.Out[:len(n.Keys)])
+		var down, stay []Expr
+		for _, c := range conds {
+			if cs := columnsOf(c); len(cs) > 0 && passed.has(cs) && n.F.Volatility != function.Volatile {
+				down = append(down, c)
+			} else {
+				stay = append(stay, c)
+			}
+		}
+		in, err := b.pushDown(n.In, down)
+		g := *n
+		g.In = in
+		return filter(&g, stay), err
 	case *Union:
 		u := &Union{Out: n.Out}
 		for _, in := range n.In {

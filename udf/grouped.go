@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
@@ -21,6 +22,8 @@ const groupPieceRows = 64 << 10
 type GroupOptions struct {
 	// MaxOutputRows bounds the rows of one GroupOutput; 0 = no bound of its own.
 	MaxOutputRows int
+	// Whole sends every group in one piece, whatever the function's contract is.
+	Whole bool
 }
 
 // GroupedMapStream runs a grouped-map function over consecutive groups. One
@@ -44,7 +47,8 @@ type GroupedMapStream struct {
 	max    int
 
 	mu         sync.Mutex
-	piece      groupPiece // what is not sent yet
+	piece      groupPiece   // what is not sent yet
+	whole      *wholeGroups // nil for functions that take groups piece by piece
 	closedSend bool
 	endSent    bool
 	rest       *GroupOutput // what MaxOutputRows kept back
@@ -79,13 +83,30 @@ func (h *Host) GroupedMap(ctx context.Context, ref *proto.UDF, o GroupOptions) (
 	for _, c := range ref.GetColumns() {
 		outs = append(outs, typeFromProto(c.GetType()))
 	}
-	s, f, err := h.open(ctx, ref, kindGroupedMap, outs)
+	kind := kindGroupedMap
+	switch function.Kind(ref.GetKind()) {
+	case function.Table:
+		kind = kindTable
+	case function.Window:
+		kind = kindWindow
+		outs = []types.Type{typeFromProto(ref.GetReturns())}
+		ref = withFrames(ref)
+		o.Whole = true
+	}
+	s, f, err := h.open(ctx, ref, kind, outs)
 	if err != nil {
 		return nil, err
 	}
 	g := &GroupedMapStream{s: s, max: o.MaxOutputRows}
-	if ref.GetStrict() {
+	if ref.GetStrict() || kind == kindTable {
+		// A table function's row is a group: left out, it is a group of no rows.
 		g.strict = notNull(ref, f)
+	}
+	if kind == kindWindow {
+		g.strict = nil
+	}
+	if o.Whole || f.Contract == wire.ContractGroup || f.Contract == wire.ContractRows {
+		g.whole = newWholeGroups(ref, f)
 	}
 	return g, nil
 }
@@ -107,6 +128,12 @@ func (g *GroupedMapStream) Send(ctx context.Context, cols []*vector.Vector, n in
 			return pgerr.New(pgerr.InternalError, "function %s: a group of %d rows ends at row %d after row %d", g.s.name, n, e, prev)
 		}
 		prev = e
+	}
+	if g.whole != nil {
+		var err error
+		if cols, n, ends, err = g.whole.add(g.s.name, cols, n, ends); err != nil || len(ends) == 0 {
+			return err
+		}
 	}
 	for {
 		g.mu.Lock()
@@ -178,6 +205,17 @@ func (g *GroupedMapStream) pump() error {
 		if p.from < p.n {
 			to = fit(p.cols, p.from, p.n, groupPieceRows)
 		}
+		if g.whole != nil && p.k < len(p.ends) {
+			// Whole groups: as many as fit, but one at least.
+			last := p.ends[p.k]
+			for _, e := range p.ends[p.k:] {
+				if int(e) > to {
+					break
+				}
+				last = e
+			}
+			to = int(last)
+		}
 		// Ends up to the last row of this frame; the empty groups after it too.
 		k := p.k
 		for k < len(p.ends) && int(p.ends[k]) <= to {
@@ -196,6 +234,11 @@ func (g *GroupedMapStream) pump() error {
 		p.from, p.k = to, k
 	}
 	g.piece = groupPiece{}
+	if g.closedSend && g.whole != nil && g.whole.rows > 0 {
+		cols, n := g.whole.take()
+		g.piece = groupPiece{cols: cols, n: n, ends: []int32{int32(n)}}
+		return g.pump()
+	}
 	if g.closedSend && !g.endSent {
 		g.endSent = true
 		if err := s.c.write(appendFrame(nil, wire.Header{Type: wire.End, Stream: s.id}, nil), nil); err != nil {

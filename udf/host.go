@@ -295,6 +295,11 @@ func (h *Host) openIn(ctx context.Context, ref *proto.UDF, kind string, outs []t
 			}
 			o.Out = append(o.Out, n)
 		}
+		if f.Describes {
+			for _, col := range ref.GetColumns() {
+				o.OutNames = append(o.OutNames, col.GetName())
+			}
+		}
 		s, err := c.open(ctx, o, name, outs, time.Duration(ref.GetTimeoutMs())*time.Millisecond)
 		if err == nil {
 			for _, a := range ref.GetArgs() {

@@ -84,20 +84,30 @@ func CheckSignature(m *Manifest, symbol string, kind function.Kind, args []types
 		if f.Returns != nil {
 			wantOut = []ManifestParam{*f.Returns}
 		}
-	case function.GroupedMap:
+	case function.GroupedMap, function.Table:
 		wantKind = kindGroupedMap
+		if kind == function.Table {
+			wantKind = kindTable
+		}
 		wantOut = f.Columns
 		for _, c := range columns {
 			outs = append(outs, c.Type)
 		}
+	case function.Window:
+		outs, wantKind = []types.Type{returns}, kindWindow
+		if f.Returns != nil {
+			wantOut = []ManifestParam{*f.Returns}
+		}
 	default:
-		return pgerr.New(pgerr.FeatureNotSupported, "functions in Go cannot be table functions or window functions yet")
+		return pgerr.New(pgerr.InternalError, "a function of kind %d", kind)
 	}
 	if f.Kind != wantKind {
 		e := pgerr.New(pgerr.InvalidFunctionDefinition, "function %q of artifact %q is %s, not %s", f.Name, m.Name, kindText(f.Kind), kindText(wantKind))
 		switch f.Kind {
-		case kindGroupedMap:
+		case kindGroupedMap, kindTable:
 			e.Hint = "Declare it with RETURNS TABLE (…)."
+		case kindWindow:
+			e.Hint = "Declare it with CREATE FUNCTION … RETURNS and a type, and WINDOW."
 		case kindAggregate:
 			e.Hint = "Declare it with CREATE AGGREGATE."
 		default:
@@ -114,6 +124,8 @@ func CheckSignature(m *Manifest, symbol string, kind function.Kind, args []types
 	switch {
 	case len(args) != len(f.Args):
 		why = fmt.Sprintf("It takes %d arguments, not %d.", len(f.Args), len(args))
+	case f.Describes && len(outs) > 0:
+		why = "It computes its columns from the arguments: declare it with RETURNS SETOF record."
 	case len(outs) != len(wantOut):
 		why = fmt.Sprintf("It returns %d columns, not %d.", len(wantOut), len(outs))
 	}
@@ -125,7 +137,7 @@ func CheckSignature(m *Manifest, symbol string, kind function.Kind, args []types
 	for i := 0; why == "" && i < len(outs); i++ {
 		switch {
 		case fits(outs[i], wantOut[i]):
-		case kind == function.GroupedMap:
+		case kind == function.GroupedMap || kind == function.Table:
 			why = fmt.Sprintf("Column %d is %s, not %s.", i+1, sqlName(wantOut[i]), outs[i])
 		default:
 			why = fmt.Sprintf("It returns %s, not %s.", sqlName(wantOut[i]), outs[i])
@@ -144,6 +156,10 @@ func kindText(k string) string {
 		return "an aggregate"
 	case kindGroupedMap:
 		return "a grouped map"
+	case kindTable:
+		return "a table function"
+	case kindWindow:
+		return "a window function"
 	}
 	return "a scalar function"
 }
@@ -192,7 +208,10 @@ func Signature(f *ManifestFunction) string {
 		return strings.Join(s, ", ")
 	}
 	s := f.Name + "(" + list(f.Args) + ") returns "
-	if f.Kind == kindGroupedMap {
+	if f.Describes {
+		return s + "setof record"
+	}
+	if f.Kind == kindGroupedMap || f.Kind == kindTable {
 		return s + "table (" + list(f.Columns) + ")"
 	}
 	if f.Returns != nil {
@@ -207,7 +226,7 @@ func declared(name string, args []types.Type, returns types.Type, columns []vect
 		s[i] = a.String()
 	}
 	head := name + "(" + strings.Join(s, ", ") + ") returns "
-	if kind != function.GroupedMap {
+	if kind != function.GroupedMap && kind != function.Table {
 		return head + returns.String()
 	}
 	s = s[:0]

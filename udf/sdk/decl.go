@@ -31,6 +31,8 @@ type function struct {
 	scalar  func(*call)
 	agg     func() aggregate
 	grouped func(*Context, *Group) error
+	// describe computes the output columns of a function that has none declared.
+	describe func(*TableCall) (Columns, error)
 }
 
 func (f *function) declare(p *plugin) {
@@ -51,7 +53,7 @@ func newFunction(name, kind string, args []Type, out []Type, opts []Option) *fun
 	for _, t := range args {
 		f.desc.Args = append(f.desc.Args, wire.Param{Type: t.String(), Nullable: t&Nullable != 0})
 	}
-	if kind != kindGroupedMap {
+	if kind == kindScalar || kind == kindAggregate || kind == kindWindow {
 		f.desc.Returns = &wire.Param{Type: out[0].String(), Nullable: out[0]&Nullable != 0}
 	}
 	for _, o := range opts {
@@ -65,6 +67,8 @@ const (
 	kindScalar     = "scalar"
 	kindAggregate  = "aggregate"
 	kindGroupedMap = "grouped_map"
+	kindTable      = "table"
+	kindWindow     = "window"
 )
 
 // Option adds to the description of a function.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/volleydb/volley/udf/sdk/wire"
 )
 
 // GroupedMap declares a function of whole groups: `GROUP BY k APPLY name(…)`
@@ -26,7 +28,27 @@ func GroupedMap(name string, in, out Columns, fn func(ctx *Context, g *Group) er
 	for _, o := range opts {
 		o(f)
 	}
+	f.mustDescribe()
 	return f
+}
+
+// WholeGroup is for a grouped map that needs all rows of a group at once: Next is
+// true once. A group that is larger than volley.max_group_bytes (or MaxGroupBytes)
+// ends the statement.
+func WholeGroup(f *function) { f.desc.Contract = wire.ContractGroup }
+
+// MaxGroupBytes bounds the groups of a WholeGroup function, where CREATE FUNCTION
+// does not SET volley.max_group_bytes.
+func MaxGroupBytes(n int64) Option { return func(f *function) { f.desc.MaxGroupBytes = n } }
+
+// RowBatches is for a grouped map to which keys mean nothing: every call gets up to
+// n rows, all at once. It is called as GROUP BY () APPLY f(…), by every worker on the
+// rows it has.
+func RowBatches(n int) Option {
+	if n <= 0 {
+		panic("udf: RowBatches of no rows")
+	}
+	return func(f *function) { f.desc.Contract, f.desc.BatchRows = wire.ContractRows, n }
 }
 
 // Context is what a grouped map knows of its surroundings. As a context.Context
@@ -319,7 +341,7 @@ func (g *Group) emitted(n int) {
 	for _, o := range s.out {
 		size += o.size()
 	}
-	if size >= flushBytes {
+	if size >= flushBytes || s.due.Load() {
 		s.flush()
 	}
 }

@@ -265,6 +265,7 @@ func (srv *server) reportProgress(stop chan struct{}) {
 		var ids []uint32
 		srv.mu.Lock()
 		for id, s := range srv.byID {
+			s.due.Store(true)
 			if p := s.progress.Load(); p != s.reported {
 				s.reported = p
 				ids = append(ids, id)

@@ -37,12 +37,16 @@ type stream struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	stop     atomic.Bool
+	due      atomic.Bool // output has waited: what there is should go
 	progress atomic.Uint64
 	reported uint64 // progress at the last Progress frame; of the server's ticker
 
 	// The current frame.
 	cur  frame
 	cols []column
+
+	describes bool // the stream asks for the output columns
+	outNames  []string
 
 	// Grouped map: position in the frame, and output not sent yet.
 	busy      bool // cur is a frame
@@ -76,14 +80,35 @@ func newStream(srv *server, id uint32, fn *function, o *wire.OpenMsg) (*stream, 
 		free:  make(chan int, wire.OutSlots),
 		grown: make(chan struct{}, 1),
 	}
-	if o.Kind != fn.desc.Kind {
+	s.describes, s.outNames = o.Kind == wire.DescribeKind, o.OutNames
+	if s.describes && fn.describe == nil || !s.describes && o.Kind != fn.desc.Kind {
 		return nil, fmt.Errorf("function %q is %s, not %s", o.Function, fn.desc.Kind, o.Kind)
 	}
 	var err error
-	if s.args, err = parseTypes(o.Args, fn.args); err != nil {
+	args := fn.args
+	if o.Kind == kindWindow {
+		args = append(args[:len(args):len(args)], Int64, Int64) // the frames
+	}
+	if s.args, err = parseTypes(o.Args, args); err != nil {
 		return nil, err
 	}
-	if s.outs, err = parseTypes(o.Out, fn.out); err != nil {
+	outs := fn.out
+	switch {
+	case s.describes:
+		outs = []Type{String, String}
+		for i := range s.args {
+			s.args[i] |= Nullable // those that are not constant
+		}
+	case fn.describe != nil && len(outs) == 0:
+		for i, n := range o.Out {
+			t, ok := typeByName(n)
+			if !ok {
+				return nil, fmt.Errorf("column %d is %s", i+1, n)
+			}
+			outs = append(outs, t|Nullable)
+		}
+	}
+	if s.outs, err = parseTypes(o.Out, outs); err != nil {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -190,7 +215,10 @@ func (s *stream) load(f frame) {
 	for i := range s.cols {
 		typ, name := Bytes, "" // of states
 		if i < len(s.args) {
-			typ, name = s.args[i], s.fn.desc.Args[i].Name
+			typ = s.args[i]
+			if i < len(s.fn.desc.Args) {
+				name = s.fn.desc.Args[i].Name
+			}
 		}
 		s.cols[i] = newColumn(mem, f.msg.Cols[i], int(f.msg.Rows), typ, name)
 	}
@@ -405,8 +433,15 @@ func (s *stream) done(m wire.DoneMsg) {
 }
 
 func (s *stream) runGrouped() {
-	for i, p := range s.fn.desc.Columns {
-		s.out = append(s.out, newOutCol(p.Name, s.outs[i]))
+	for i, t := range s.outs {
+		name := ""
+		switch {
+		case i < len(s.outNames):
+			name = s.outNames[i]
+		case i < len(s.fn.desc.Columns):
+			name = s.fn.desc.Columns[i].Name
+		}
+		s.out = append(s.out, newOutCol(name, t))
 	}
 	ctx := &Context{Context: s.ctx, Function: s.fn.desc.Name, log: s.log}
 	g := &Group{s: s}
@@ -436,7 +471,11 @@ func (s *stream) callGroup(ctx *Context, g *Group) (ok bool) {
 		}
 		s.failGroup(v, g)
 	}()
-	if err := s.fn.grouped(ctx, g); err != nil {
+	call := s.fn.grouped
+	if s.describes {
+		call = s.describe
+	}
+	if err := call(ctx, g); err != nil {
 		s.failGroup(raised{err}, g)
 		return false
 	}
@@ -541,6 +580,7 @@ func (s *stream) nextSegment(g *Group) bool {
 
 // flush sends the output collected so far.
 func (s *stream) flush() {
+	s.due.Store(false)
 	if len(s.outGroups) > 0 {
 		s.sendRows(s.out, s.outGroups, s.outBase, s.group, 0)
 		for _, o := range s.out {
