@@ -454,8 +454,8 @@ func (c *child) bury(exit error) {
 		if cause == nil {
 			err = c.exitError(exit)
 			err.Where = "function " + s.name + " of " + err.Where
-			if !s.active() || busy > 1 {
-				// Somebody else's call may have ended it: worth another try.
+			if !s.active() || busy > 1 || c.cmd == nil {
+				// Somebody else's call may have ended it, or the network: worth another try.
 				err.Class = pgerr.Transient
 			}
 		} else {
