@@ -1,0 +1,98 @@
+package udf
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
+)
+
+func float8Fields(names ...string) (out []vector.Field) {
+	for _, n := range names {
+		out = append(out, vector.Field{Name: n, Type: types.T(types.Float8)})
+	}
+	return out
+}
+
+func TestInline(t *testing.T) {
+	if plugin == nil {
+		t.Skip("there is no Go toolchain")
+	}
+	ctx := testContext(t)
+	for _, c := range []struct{ name, source, want string }{
+		{"body", "return math.Abs(x) + y", "3.5"},
+		{"fails", "if y > 100 {\n\treturn 0, errors.New(\"big\")\n}\nreturn x, nil", "-1.5"},
+		{"decls", "const two = 2\n\nfunc Decls(x, y float64) float64 { return two * y }", "4"},
+		{"file", "package main\n\nimport \"github.com/volleydb/volley/udf/sdk\"\n\nfunc main() { udf.Main(udf.Scalar(\"file\", func(x, y float64) float64 { return x })) }\n", "-1.5"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, err := BuildInline(ctx, Inline{Name: c.name, Kind: function.Scalar, Args: float8Fields("x", "y"), Returns: types.T(types.Float8), Source: c.source}, BuildOptions{})
+			if err != nil {
+				t.Fatal(detail(err))
+			}
+			s := openStore(t)
+			if _, err := s.PutFile(ctx, a.Path); err != nil {
+				t.Fatal(err)
+			}
+			h := testHost(t, func(hc *HostConfig) { hc.Store = s })
+			r := scalarRef(InlineSymbol(a.Manifest, c.name), types.Float8, types.Float8, types.Float8)
+			r.Digest = a.Digest
+			v, err := call(ctx, h, r, floats(-1.5), floats(2))
+			if err != nil || show(v) != c.want {
+				t.Errorf("%v %s", v, detail(err))
+			}
+		})
+	}
+}
+
+func TestInlineErrors(t *testing.T) {
+	if plugin == nil {
+		t.Skip("there is no Go toolchain")
+	}
+	_, err := BuildInline(testContext(t), Inline{Name: "f", Kind: function.Scalar, Args: float8Fields("x"), Returns: types.T(types.Float8),
+		Source: "\n  y := 2 * x\n  return strings.ToUpper(\"a\")\n"}, BuildOptions{})
+	var ce *CompileError
+	if !errors.As(err, &ce) || ce.Line != 2 || ce.Err.Code != pgerr.InvalidFunctionDefinition || !strings.Contains(ce.Err.Detail, "line 3, column ") {
+		t.Errorf("%+v %s", ce, detail(err))
+	}
+	_, err = BuildInline(testContext(t), Inline{Name: "f", Source: "return 1"}, BuildOptions{GoTool: "no-such-go", TempDir: t.TempDir()})
+	if pgerr.From(err).Code != "42804" && pgerr.From(err).Code != "58000" && pgerr.From(err).Code != pgerr.FeatureNotSupported {
+		t.Error(detail(err))
+	}
+}
+
+func TestGolden(t *testing.T) {
+	if plugin == nil {
+		t.Skip("there is no Go toolchain")
+	}
+	ctx := testContext(t)
+	for golden, want := range map[string]string{
+		`{"twice": [{"in": ["1.5"], "out": "3"}, {"in": ["NULL"], "out": "NULL"}]}`: "",
+		`{"twice": [{"in": ["1"], "out": "2"}, {"in": ["2"], "out": "5"}]}`:         `golden case 2 of function "twice" gives 4, not 5`,
+	} {
+		dir := t.TempDir()
+		writeTree(t, dir, map[string]string{"main.go": tinyPlugin, GoldenFile: golden})
+		a, err := Build(ctx, dir, BuildOptions{TempDir: t.TempDir()})
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		s := openStore(t)
+		if _, err := s.PutFile(ctx, a.Path); err != nil {
+			t.Fatal(err)
+		}
+		n, err := RunGolden(ctx, s, a.Digest, "twice")
+		switch {
+		case n != 2, want == "" && err != nil, want != "" && (err == nil || pgerr.From(err).Code != "22000" || !strings.Contains(err.Error(), want)):
+			t.Error(n, detail(err))
+		}
+	}
+	dir := t.TempDir()
+	writeTree(t, dir, map[string]string{"main.go": tinyPlugin, GoldenFile: `{"thrice": [{"in": ["1"], "out": "3"}]}`})
+	if _, err := Build(ctx, dir, BuildOptions{TempDir: t.TempDir()}); pgerr.From(err).Code != pgerr.InvalidFunctionDefinition {
+		t.Error(detail(err))
+	}
+}
