@@ -25,6 +25,9 @@ type shape struct {
 	// defaults is how many arguments of f the call leaves out.
 	defaults int
 	missing  []int
+	// ambiguous says that another function fits as well, with defaults: an error if
+	// this one is chosen.
+	ambiguous bool
 }
 
 // callShapes are the shapes of one call.
@@ -85,7 +88,7 @@ func (b *binder) shapes(fc *pg.FuncCall, cands []*function.Function, args *[]Exp
 		}
 	}
 	// Of shapes with the same argument types one is chosen, as in Postgres: an
-	// ordinary one before one that lists elements, then one without defaults.
+	// ordinary one before one that lists elements. Defaults make them ambiguous.
 	if fc.FuncVariadic && len(out) == 0 && slices.ContainsFunc(cands, func(f *function.Function) bool { return f.Variadic }) {
 		return nil, b.unsupported(fc.Location, "VARIADIC in a call of a built-in function")
 	}
@@ -104,13 +107,8 @@ func (b *binder) shapes(fc *pg.FuncCall, cands []*function.Function, args *[]Exp
 			if s.spread < 0 {
 				kept[i] = s
 			}
-		case (k.defaults == 0) != (s.defaults == 0):
-			if s.defaults == 0 {
-				kept[i] = s
-			}
-		case k.defaults > 0:
-			return nil, pgerr.New(pgerr.AmbiguousFunction, "function %s(%s) is not unique", fc.Funcname[len(fc.Funcname)-1].GetString_().GetSval(), callList(*args, order)).
-				WithHint("Could not choose a best candidate function. You might need to add explicit type casts.")
+		case k.defaults > 0 || s.defaults > 0:
+			k.ambiguous = true
 		}
 	}
 	return kept, nil
@@ -190,6 +188,10 @@ func fit(f *function.Function, npos int, order []string, variadic bool) *shape {
 // arrange puts the arguments of a call, which have the types of s.eff, in the
 // order of the function.
 func (sc *selectCtx) arrange(s *shape, args []Expr, loc int32) (*function.Function, []Expr, error) {
+	if s.ambiguous {
+		return nil, nil, pgerr.New(pgerr.AmbiguousFunction, "function %s(%s) is not unique", s.f.Name, callList(args, nil)).
+			WithHint("Could not choose a best candidate function. You might need to add explicit type casts.").At(sc.b.pos(loc))
+	}
 	if s.eff == s.f {
 		return s.f, args, nil
 	}
