@@ -40,3 +40,14 @@ func concurrencyOf(d *catalog.FunctionDef) int {
 	}
 	return n
 }
+
+// scalarOnly refuses settings that functions of other kinds do not have.
+func scalarOnly(settings map[string]string) error {
+	if v := settings["volley.on_error"]; v == "null" || v == "skip" {
+		return pgerr.New(pgerr.FeatureNotSupported, "volley.on_error = %s is supported for scalar functions only", v)
+	}
+	if settings["volley.concurrency"] != "" {
+		return pgerr.New(pgerr.FeatureNotSupported, "volley.concurrency is supported for scalar functions only")
+	}
+	return nil
+}

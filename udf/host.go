@@ -57,6 +57,7 @@ type Host struct {
 	starting sync.WaitGroup
 
 	logs        logRing
+	recordMu    sync.Mutex // of RecordDir
 	lastPrivate uint64
 	turns       map[string]chan struct{} // of functions with a concurrency limit
 

@@ -184,6 +184,7 @@ func (s *ScalarStream) culprit(c *scalarCall, row int, e *pgerr.Error, stack boo
 	x.Where = "row " + strconv.FormatInt(f.Ordinal, 10) + ", " + s.where()
 	s.figures.Errors++
 	if s.onError == OnErrorFail {
+		s.h.recordFailed(s.ref, s.query, s.names, c.args, c.n, row, &x)
 		return &CallError{Group: -1, Row: int64(at), Err: &x}
 	}
 	c.fails(int32(row))

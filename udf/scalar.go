@@ -41,7 +41,8 @@ type ScalarStream struct {
 	onError  OnError
 	names    []string // of the arguments
 	label    string   // of the process
-	base     int64    // rows of the calls that were collected
+	query    string
+	base     int64 // rows of the calls that were collected
 	failures []RowFailure
 	private  string // names the process that this stream has for itself, "" if it shares one
 	fatal    bool   // a row of this stream has ended a process: it stays in its own
@@ -90,7 +91,7 @@ func (s *ScalarStream) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.s, s.notNull, s.label = st, notNull(s.ref, f), st.c.label
+	s.s, s.notNull, s.label, s.query = st, notNull(s.ref, f), st.c.label, st.query
 	s.names = s.names[:0]
 	for _, a := range f.Args {
 		s.names = append(s.names, a.Name)

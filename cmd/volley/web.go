@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,6 +66,52 @@ func serverMetrics(s *coordinator.Server, pg *pgwire.Server) []prometheus.Collec
 		gauge("connections", "Clients that are connected.", func() float64 { return float64(pg.Connections()) }),
 		gauge("queries_running", "Queries that run.", func() float64 { return float64(len(s.Cluster.Queries())) }),
 		members{s},
+		functions{s},
+	}
+}
+
+// functions are the metrics of user-defined functions in queries that have ended.
+type functions struct{ s *coordinator.Server }
+
+var (
+	udfLabels       = []string{"function", "version"}
+	descUDFRows     = prometheus.NewDesc("volley_udf_rows_total", "Rows given to a user-defined function.", udfLabels, nil)
+	descUDFSeconds  = prometheus.NewDesc("volley_udf_seconds_total", "Time of calls of a user-defined function.", append(udfLabels[:2:2], "phase"), nil)
+	descUDFRestarts = prometheus.NewDesc("volley_udf_restarts_total", "Processes lost while they ran a user-defined function.", udfLabels, nil)
+	descUDFErrors   = prometheus.NewDesc("volley_udf_errors_total", "Rows on which a user-defined function failed.", udfLabels, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (functions) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descUDFRows, descUDFSeconds, descUDFRestarts, descUDFErrors} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector. Artifacts of one function and version
+// are one series.
+func (f functions) Collect(ch chan<- prometheus.Metric) {
+	type key struct{ function, version string }
+	sums := map[key]*[7]float64{}
+	for _, u := range f.s.UDFStats() {
+		k := key{u.Function, strconv.Itoa(int(u.Version))}
+		if sums[k] == nil {
+			sums[k] = new([7]float64)
+		}
+		for i, v := range [7]int64{u.Rows, u.Restarts, u.Errors, u.UserNanos, u.TransferNanos, u.QueueNanos, u.ColdStartNanos} {
+			sums[k][i] += float64(v)
+		}
+	}
+	for k, v := range sums {
+		send := func(d *prometheus.Desc, v float64, labels ...string) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, append([]string{k.function, k.version}, labels...)...)
+		}
+		send(descUDFRows, v[0])
+		send(descUDFRestarts, v[1])
+		send(descUDFErrors, v[2])
+		for i, phase := range []string{"user", "transfer", "queue", "cold_start"} {
+			send(descUDFSeconds, v[3+i]/1e9, phase)
+		}
 	}
 }
 

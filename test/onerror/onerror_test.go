@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -153,6 +154,16 @@ func TestManyFailures(t *testing.T) {
 	plan := text(must(t, s, "EXPLAIN (ANALYZE) SELECT lenient(g, 100) FROM generate_series(1, 1000) g"))
 	if !strings.Contains(plan, "UDF lenient@1: ") || !strings.Contains(plan, "10 errors") || !strings.Contains(plan, "user ") {
 		t.Error(plan)
+	}
+	if _, err := s.Run(context.Background(), "SELECT panic_mod(g, 5) FROM generate_series(3, 9) g"); pgerr.Code(err) != "38000" {
+		t.Error(err)
+	}
+	kept, err := filepath.Glob(filepath.Join(e.Dir, "udf", "failed", "*", "call.json"))
+	if err != nil || len(kept) != 1 {
+		t.Fatal(kept, err)
+	}
+	if b, err := os.ReadFile(kept[0]); err != nil || !strings.Contains(string(b), `"values": "x = 5, m = 5"`) {
+		t.Errorf("%s %v", b, err)
 	}
 	must(t, s, "SELECT says(7)")
 	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(20 * time.Millisecond) {
