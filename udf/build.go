@@ -77,6 +77,9 @@ func Build(ctx context.Context, dir string, o BuildOptions) (*Artifact, error) {
 		}
 		return packModule(ctx, data, strings.TrimSuffix(filepath.Base(dir), ".wasm"), o)
 	}
+	if IsPythonDir(dir) && (o.Runtime == "" || o.Runtime == RuntimePython) {
+		return BuildPython(ctx, dir, o)
+	}
 	if o.Runtime != "" && o.Runtime != RuntimeGo && o.Runtime != RuntimeWasm {
 		return nil, pgerr.New(pgerr.InvalidParameterValue, "Go source cannot be built for the runtime %q", o.Runtime).
 			WithHint("There are go and wasm.")

@@ -76,6 +76,10 @@ type suspect struct {
 	lo, hi int
 	death  bool
 	level  int // deaths while searching
+	// err was raised for the range as a whole. When each of its rows then passes by
+	// itself the fault is not a row's, and the error stands: results of smaller
+	// batches are no substitute, a function may well look at the whole.
+	err error
 }
 
 // step is how many rows to try next.
@@ -105,7 +109,9 @@ func (s *ScalarStream) blame(c *scalarCall, err error, died, stuck bool, first c
 		if ce.end-ce.begin == 1 {
 			return s.culprit(c, ce.begin, ce.Err, ce.panic)
 		}
-		s.narrow(c, &suspect{lo: ce.begin, hi: ce.end})
+		whole := *ce
+		whole.begin, whole.end = 0, 0 // not to be searched again
+		s.narrow(c, &suspect{lo: ce.begin, hi: ce.end, err: &whole})
 		return nil
 	case died || stuck:
 		s.deaths++
@@ -284,6 +290,9 @@ func (s *ScalarStream) pad(c *scalarCall) error {
 		q.lo = max(q.lo, c.out.at)
 		if q.lo >= q.hi {
 			c.suspect = nil
+			if q.err != nil {
+				return q.err
+			}
 		}
 	}
 	return nil

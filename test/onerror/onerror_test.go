@@ -55,6 +55,7 @@ func start(t *testing.T, workers int) (*engine.Engine, *engine.Session) {
 		must(t, s, "CREATE FUNCTION "+f+"(x bigint, y bigint) RETURNS bigint LANGUAGE go "+limit+" AS 'faulty@"+digest+"', '"+f+"'")
 	}
 	must(t, s, "CREATE FUNCTION count_calls(s text) RETURNS bigint LANGUAGE go AS 'faulty@"+digest+"', 'count_calls'")
+	must(t, s, "CREATE FUNCTION one_at_most(x bigint) RETURNS bigint LANGUAGE go AS 'faulty@"+digest+"', 'one_at_most'")
 	must(t, s, "CREATE FUNCTION slow(x bigint) RETURNS bigint LANGUAGE go AS 'faulty@"+digest+"', 'slow'")
 	must(t, s, "CREATE FUNCTION says(x bigint) RETURNS bigint LANGUAGE go AS 'faulty@"+digest+"', 'says'")
 	must(t, s, "CREATE FUNCTION at_once(x bigint) RETURNS bigint LANGUAGE go SET volley.concurrency='1' AS 'faulty@"+digest+"', 'at_once'")
@@ -221,5 +222,21 @@ func TestConcurrencyAndSlow(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 1500*time.Millisecond {
 		t.Errorf("cancelled after %v", took)
+	}
+}
+
+// An error about a batch whose rows all pass by themselves is the statement's: what
+// the function gives for smaller batches need not be what it would have given.
+func TestBatchAtFault(t *testing.T) {
+	_, s := start(t, 0)
+	for _, mode := range []string{"fail", "null", "skip"} {
+		must(t, s, "SET volley.on_error = '"+mode+"'")
+		_, err := s.Run(context.Background(), "SELECT sum(one_at_most(g)) FROM generate_series(1, 100) g")
+		if pe := pgerr.From(err); err == nil || pe.Code != "38000" || !strings.Contains(pe.Message, "this batch is too large") {
+			t.Errorf("%s: %v", mode, err)
+		}
+		if r := text(must(t, s, "SELECT sum(one_at_most(g)) FROM generate_series(7, 7) g")); !strings.Contains(r, "7") {
+			t.Errorf("%s, one row: %s", mode, r)
+		}
 	}
 }

@@ -54,6 +54,13 @@ func main() {
 			}
 			return nil
 		}, udf.Immutable, udf.Args("x", "at")),
+		udf.Vector("one_at_most", func(x, out []int64) error {
+			if len(x) > 1 {
+				return errors.New("this batch is too large")
+			}
+			copy(out, x)
+			return nil
+		}, udf.Args("x")),
 		udf.Scalar("count_calls", func(s string) int64 { return calls.Add(1) }, udf.Immutable, udf.Args("s")),
 		udf.Scalar("at_once", func(x int64) int64 {
 			n := running.Add(1)
