@@ -296,7 +296,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-var clauseWords = []string{"apply", "nulls", "qualify", "asof", "semi", "anti", "exclude", "except", "replace", "rename", "all", "tablesample"}
+var clauseWords = []string{"apply", "nulls", "qualify", "asof", "semi", "anti", "exclude", "except", "replace", "rename", "all", "table"}
 
 func FuzzParse(f *testing.F) {
 	for _, tt := range rewriteTests {
