@@ -63,7 +63,7 @@ be downloaded: the SDK's source is in this binary.`,
 	f.String("name", "", "name of the artifact (default: what the source says, or the directory's name)")
 	f.String("artifact-version", "", "version of the artifact (default: what the source says)")
 	f.StringSlice("platform", nil, "`os/arch` to build for, repeatable (default: this machine's)")
-	f.String("runtime", "go", "`runtime` to build for: go, a process of its own, or wasm, a sandboxed module")
+	f.String("runtime", "", "`runtime` to build for: go, a process of its own, wasm, a sandboxed module, or python (default: what DIR holds)")
 	f.Bool("deterministic", false, "with --runtime wasm: the module sees the same clock and random numbers in every run")
 	return cmd
 }
