@@ -97,8 +97,10 @@ func declarations(m *udf.Manifest, digest string) string {
 	typed := func(ps []udf.ManifestParam, sep string) string {
 		var out []string
 		for _, p := range ps {
-			t, _ := udf.SQLType(p)
-			s := t.String()
+			s := "TYPE" // Python says no types: they are the statement's
+			if t, ok := udf.SQLType(p); ok {
+				s = t.String()
+			}
 			if p.Name != "" {
 				s = parser.QuoteIdent(p.Name) + " " + s
 			}
@@ -114,16 +116,20 @@ func declarations(m *udf.Manifest, digest string) string {
 		case "aggregate":
 			fmt.Fprintf(&b, "CREATE AGGREGATE %s(%s) (\n  ARTIFACT = %s, SYMBOL = %s, LANGUAGE = %s);\n", name, typed(f.Args, ", "), ref, symbol, m.RuntimeName())
 			continue
-		case "grouped_map":
+		case "grouped_map", "table":
 			fmt.Fprintf(&b, "CREATE FUNCTION %s(%s)\n  RETURNS TABLE (%s)", name, typed(f.Args, ", "), typed(f.Columns, ", "))
 		default:
-			returns := "void"
+			returns := "TYPE"
 			if f.Returns != nil {
 				returns = typed([]udf.ManifestParam{{Type: f.Returns.Type}}, "")
 			}
 			fmt.Fprintf(&b, "CREATE FUNCTION %s(%s)\n  RETURNS %s", name, typed(f.Args, ", "), returns)
 		}
-		fmt.Fprintf(&b, "\n  AS %s, %s\n  LANGUAGE %s %s;\n", ref, symbol, m.RuntimeName(), strings.ToUpper(f.Volatility))
+		window := ""
+		if f.Kind == "window" {
+			window = " WINDOW"
+		}
+		fmt.Fprintf(&b, "\n  AS %s, %s\n  LANGUAGE %s %s%s;\n", ref, symbol, m.RuntimeName(), strings.ToUpper(f.Volatility), window)
 	}
 	return b.String()
 }
