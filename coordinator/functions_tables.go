@@ -90,8 +90,12 @@ func checkGroupSetting(name, val string) (known bool, err error) {
 	return false, nil
 }
 
-// tableRef completes a reference from what its definition sets.
+// tableRef completes a reference from what its definition sets. A function in SQL
+// has no artifact and none of these settings.
 func tableRef(d *catalog.FunctionDef, f *function.Function) {
+	if f.UDF == nil {
+		return
+	}
 	if v := d.Settings["volley.max_group_bytes"]; v != "" {
 		f.UDF.MaxGroupBytes, _ = parseUnits(v, "B") // checked when it was set
 	}

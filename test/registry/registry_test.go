@@ -277,7 +277,7 @@ func TestOneDigestPerQuery(t *testing.T) {
 	var first string
 	go func() {
 		defer close(done)
-		r, err := c.Run(context.Background(), `SELECT min(v), max(v), count(*) FROM (SELECT f(x) v FROM generate_series(1, 300000) x) s`)
+		r, err := c.Run(context.Background(), `SELECT min(v), max(v), count(*) FROM (SELECT f(x) v FROM generate_series(1, 2000000) x) s`)
 		if err != nil {
 			t.Error(err)
 			return
@@ -295,7 +295,7 @@ func TestOneDigestPerQuery(t *testing.T) {
 	}
 	<-done
 	t.Logf("%d of 100 replacements while the query ran", replaced)
-	if replaced < 10 || first != "1|1|300000" && first != "2|2|300000" {
+	if replaced < 10 || first != "1|1|2000000" && first != "2|2|2000000" {
 		t.Errorf("%d replacements, result %s", replaced, first)
 	}
 	d.want(`SELECT count(*) FROM volley.function_versions`, "101")
