@@ -482,6 +482,7 @@ func (s *callState) drain(ctx context.Context) error {
 
 // count adds the rows of v that are not NULL to their groups.
 func (s *callState) count(groups []int32, v *vector.Vector, n int) {
+	v = v.Flatten() // not a constant, whose bitmap has one bit
 	if groups == nil {
 		s.counts[0] += int64(vector.CountValid(v.Valid, n))
 		return
