@@ -32,7 +32,9 @@ func TestBounds(t *testing.T) {
 		{"10,000 parentheses", "SELECT " + r("(", 10_000) + "1" + r(")", 10_000), "54001"},
 		{"10,000 additions", "SELECT 1" + r(" + 1", 10_000), "54001"},
 		{"5,000 terms of OR", "SELECT 1 FROM small WHERE " + list(5000, " OR ", func(i string) string { return "id = " + i }), ""},
-		{"100 ASOF joins", "SELECT 1 FROM small s" + list(100, "", func(i string) string { return " ASOF JOIN mid m" + i + " ON s.k = m" + i + ".k AND s.id >= m" + i + ".id" }), ""},
+		{"100 ASOF joins", "SELECT 1 FROM small s" + list(100, "", func(i string) string {
+			return " ASOF JOIN mid m" + i + " ON s.k = m" + i + ".k AND s.id >= m" + i + ".id"
+		}), ""},
 	} {
 		text := planText(tt.sql)
 		if refused := strings.Contains(text, tt.refused); tt.refused != "" && !refused || tt.refused == "" && strings.HasPrefix(text, "ERROR") {
