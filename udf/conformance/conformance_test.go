@@ -2,43 +2,113 @@ package conformance
 
 import (
 	"context"
-	"io"
 	"log/slog"
+	"net"
 	"os/exec"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/udf"
+	"github.com/volleydb/volley/udf/conformance/decls"
+	"github.com/volleydb/volley/udf/remote"
+	sdk "github.com/volleydb/volley/udf/sdk"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestGo runs the suite on plugins of the Go SDK, with and without shared memory.
-func TestGo(t *testing.T) {
+func needGo(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("there is no Go toolchain: plugins cannot be built")
 	}
-	ctx := context.Background()
-	a, err := udf.Build(ctx, SourceDir(t), udf.BuildOptions{Output: t.TempDir() + "/conformance.tar"})
+}
+
+func newStore(t *testing.T) *udf.Store {
+	t.Helper()
+	s, err := udf.OpenStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// put stores an artifact that was built.
+func put(t *testing.T, s *udf.Store, a *udf.Artifact, err error) string {
+	t.Helper()
+	if err == nil {
+		_, err = s.PutFile(context.Background(), a.Path)
+	}
 	if err != nil {
 		t.Fatal(detail(err))
 	}
-	store, err := udf.OpenStore(t.TempDir())
+	return a.Digest
+}
+
+func newHost(t *testing.T, s *udf.Store, change func(*udf.HostConfig)) *udf.Host {
+	t.Helper()
+	c := udf.HostConfig{Store: s, Logger: slog.New(slog.DiscardHandler), TempDir: t.TempDir()}
+	if change != nil {
+		change(&c)
+	}
+	h, err := udf.NewHost(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.PutFile(ctx, a.Path); err != nil {
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+// TestGo runs the suite on a plugin of the Go SDK, with and without shared memory.
+func TestGo(t *testing.T) {
+	needGo(t)
+	s := newStore(t)
+	a, err := udf.Build(context.Background(), SourceDir(t), udf.BuildOptions{Output: t.TempDir() + "/conformance.tar"})
+	digest := put(t, s, a, err)
+	t.Run("shared memory", func(t *testing.T) { Run(t, newHost(t, s, nil), digest) })
+	t.Run("socket", func(t *testing.T) {
+		Run(t, newHost(t, s, func(c *udf.HostConfig) { c.NoSharedMemory = true }), digest)
+	})
+}
+
+// TestInlineGo runs it on the same source as CREATE FUNCTION … LANGUAGE go AS $$…$$
+// compiles it.
+func TestInlineGo(t *testing.T) {
+	needGo(t)
+	s := newStore(t)
+	a, err := udf.BuildInline(context.Background(), udf.Inline{Name: "id_int64", Kind: function.Scalar, Source: Source()}, udf.BuildOptions{TempDir: t.TempDir()})
+	Run(t, newHost(t, s, nil), put(t, s, a, err))
+}
+
+// TestWasm runs it on the same source as a WebAssembly module.
+func TestWasm(t *testing.T) {
+	needGo(t)
+	s := newStore(t)
+	a, err := udf.Build(context.Background(), SourceDir(t), udf.BuildOptions{Output: t.TempDir() + "/conformance.tar", Runtime: udf.RuntimeWasm})
+	Run(t, newHost(t, s, nil), put(t, s, a, err))
+}
+
+// TestGRPC runs it on a server.
+func TestGRPC(t *testing.T) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	for name, plain := range map[string]bool{"shared memory": false, "socket": true} {
-		t.Run(name, func(t *testing.T) {
-			h, err := udf.NewHost(udf.HostConfig{Store: store, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), TempDir: t.TempDir(), NoSharedMemory: plain})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer h.Close()
-			Run(t, h, a.Digest)
-		})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- remote.Serve(ctx, lis, remote.Options{}, append(decls.All(), sdk.Name("conformance"), sdk.Version("1"))...)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	s := newStore(t)
+	digest, err := s.PutServer(ctx, lis.Addr().String())
+	if err != nil {
+		t.Fatal(detail(err))
 	}
+	Run(t, newHost(t, s, nil), digest)
 }
