@@ -242,7 +242,7 @@ func (x FrameBound_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FrameBound_Kind.Descriptor instead.
 func (FrameBound_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{17, 0}
+	return file_plan_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type Frame_Mode int32
@@ -291,7 +291,7 @@ func (x Frame_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Frame_Mode.Descriptor instead.
 func (Frame_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{18, 0}
+	return file_plan_proto_rawDescGZIP(), []int{19, 0}
 }
 
 type Frame_Exclude int32
@@ -343,7 +343,7 @@ func (x Frame_Exclude) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Frame_Exclude.Descriptor instead.
 func (Frame_Exclude) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{18, 1}
+	return file_plan_proto_rawDescGZIP(), []int{19, 1}
 }
 
 type Aggregate_Mode int32
@@ -392,7 +392,7 @@ func (x Aggregate_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Aggregate_Mode.Descriptor instead.
 func (Aggregate_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{32, 0}
+	return file_plan_proto_rawDescGZIP(), []int{33, 0}
 }
 
 type Join_Kind int32
@@ -456,7 +456,7 @@ func (x Join_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Join_Kind.Descriptor instead.
 func (Join_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{33, 0}
+	return file_plan_proto_rawDescGZIP(), []int{34, 0}
 }
 
 type DependentJoin_Kind int32
@@ -511,7 +511,7 @@ func (x DependentJoin_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DependentJoin_Kind.Descriptor instead.
 func (DependentJoin_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{41, 0}
+	return file_plan_proto_rawDescGZIP(), []int{42, 0}
 }
 
 type Partitioning_Kind int32
@@ -566,7 +566,7 @@ func (x Partitioning_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Partitioning_Kind.Descriptor instead.
 func (Partitioning_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{49, 0}
+	return file_plan_proto_rawDescGZIP(), []int{50, 0}
 }
 
 // Type mirrors types.Type.
@@ -1747,6 +1747,7 @@ type AggCall struct {
 	OrderBy       []*SortKey             `protobuf:"bytes,6,rep,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	Returns       *Type                  `protobuf:"bytes,7,opt,name=returns,proto3" json:"returns,omitempty"`
 	ArgTypes      []*Type                `protobuf:"bytes,8,rep,name=arg_types,json=argTypes,proto3" json:"arg_types,omitempty"` // declared types of args, kept in the final phase
+	Parts         *AggParts              `protobuf:"bytes,9,opt,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1837,6 +1838,123 @@ func (x *AggCall) GetArgTypes() []*Type {
 	return nil
 }
 
+func (x *AggCall) GetParts() *AggParts {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+// AggParts is an aggregate made of functions (CREATE AGGREGATE … SFUNC): it has
+// neither an ID nor a UDF of its own.
+type AggParts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	State         *Type                  `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Init          *Expr                  `protobuf:"bytes,3,opt,name=init,proto3" json:"init,omitempty"`       // over no columns; absent = NULL
+	Step          *Expr                  `protobuf:"bytes,4,opt,name=step,proto3" json:"step,omitempty"`       // over the state and the arguments
+	Combine       *Expr                  `protobuf:"bytes,5,opt,name=combine,proto3" json:"combine,omitempty"` // over two states; absent: states cannot be merged
+	Final         *Expr                  `protobuf:"bytes,6,opt,name=final,proto3" json:"final,omitempty"`     // over the state; absent: the result is the state
+	StepStrict    bool                   `protobuf:"varint,7,opt,name=step_strict,json=stepStrict,proto3" json:"step_strict,omitempty"`
+	CombineStrict bool                   `protobuf:"varint,8,opt,name=combine_strict,json=combineStrict,proto3" json:"combine_strict,omitempty"`
+	Volatile      bool                   `protobuf:"varint,9,opt,name=volatile,proto3" json:"volatile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AggParts) Reset() {
+	*x = AggParts{}
+	mi := &file_plan_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AggParts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AggParts) ProtoMessage() {}
+
+func (x *AggParts) ProtoReflect() protoreflect.Message {
+	mi := &file_plan_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AggParts.ProtoReflect.Descriptor instead.
+func (*AggParts) Descriptor() ([]byte, []int) {
+	return file_plan_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *AggParts) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AggParts) GetState() *Type {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *AggParts) GetInit() *Expr {
+	if x != nil {
+		return x.Init
+	}
+	return nil
+}
+
+func (x *AggParts) GetStep() *Expr {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *AggParts) GetCombine() *Expr {
+	if x != nil {
+		return x.Combine
+	}
+	return nil
+}
+
+func (x *AggParts) GetFinal() *Expr {
+	if x != nil {
+		return x.Final
+	}
+	return nil
+}
+
+func (x *AggParts) GetStepStrict() bool {
+	if x != nil {
+		return x.StepStrict
+	}
+	return false
+}
+
+func (x *AggParts) GetCombineStrict() bool {
+	if x != nil {
+		return x.CombineStrict
+	}
+	return false
+}
+
+func (x *AggParts) GetVolatile() bool {
+	if x != nil {
+		return x.Volatile
+	}
+	return false
+}
+
 type FrameBound struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Kind   FrameBound_Kind        `protobuf:"varint,1,opt,name=kind,proto3,enum=volley.v1.FrameBound_Kind" json:"kind,omitempty"`
@@ -1851,7 +1969,7 @@ type FrameBound struct {
 
 func (x *FrameBound) Reset() {
 	*x = FrameBound{}
-	mi := &file_plan_proto_msgTypes[17]
+	mi := &file_plan_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1863,7 +1981,7 @@ func (x *FrameBound) String() string {
 func (*FrameBound) ProtoMessage() {}
 
 func (x *FrameBound) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[17]
+	mi := &file_plan_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +1994,7 @@ func (x *FrameBound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameBound.ProtoReflect.Descriptor instead.
 func (*FrameBound) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{17}
+	return file_plan_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FrameBound) GetKind() FrameBound_Kind {
@@ -1919,7 +2037,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_plan_proto_msgTypes[18]
+	mi := &file_plan_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2049,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[18]
+	mi := &file_plan_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2062,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{18}
+	return file_plan_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Frame) GetMode() Frame_Mode {
@@ -1986,13 +2104,14 @@ type WindowCall struct {
 	Returns       *Type                  `protobuf:"bytes,5,opt,name=returns,proto3" json:"returns,omitempty"`
 	Filter        *Expr                  `protobuf:"bytes,6,opt,name=filter,proto3" json:"filter,omitempty"`
 	IgnoreNulls   bool                   `protobuf:"varint,7,opt,name=ignore_nulls,json=ignoreNulls,proto3" json:"ignore_nulls,omitempty"`
+	Parts         *AggParts              `protobuf:"bytes,8,opt,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WindowCall) Reset() {
 	*x = WindowCall{}
-	mi := &file_plan_proto_msgTypes[19]
+	mi := &file_plan_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2004,7 +2123,7 @@ func (x *WindowCall) String() string {
 func (*WindowCall) ProtoMessage() {}
 
 func (x *WindowCall) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[19]
+	mi := &file_plan_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2017,7 +2136,7 @@ func (x *WindowCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WindowCall.ProtoReflect.Descriptor instead.
 func (*WindowCall) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{19}
+	return file_plan_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WindowCall) GetFunction() string {
@@ -2069,6 +2188,13 @@ func (x *WindowCall) GetIgnoreNulls() bool {
 	return false
 }
 
+func (x *WindowCall) GetParts() *AggParts {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
 // Operator is a node of a stage's operator tree. Its output columns are fields.
 type Operator struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -2107,7 +2233,7 @@ type Operator struct {
 
 func (x *Operator) Reset() {
 	*x = Operator{}
-	mi := &file_plan_proto_msgTypes[20]
+	mi := &file_plan_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2245,7 @@ func (x *Operator) String() string {
 func (*Operator) ProtoMessage() {}
 
 func (x *Operator) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[20]
+	mi := &file_plan_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2258,7 @@ func (x *Operator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operator.ProtoReflect.Descriptor instead.
 func (*Operator) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{20}
+	return file_plan_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Operator) GetId() uint32 {
@@ -2526,7 +2652,7 @@ type Scan struct {
 
 func (x *Scan) Reset() {
 	*x = Scan{}
-	mi := &file_plan_proto_msgTypes[21]
+	mi := &file_plan_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2538,7 +2664,7 @@ func (x *Scan) String() string {
 func (*Scan) ProtoMessage() {}
 
 func (x *Scan) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[21]
+	mi := &file_plan_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2551,7 +2677,7 @@ func (x *Scan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scan.ProtoReflect.Descriptor instead.
 func (*Scan) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{21}
+	return file_plan_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Scan) GetScanId() uint32 {
@@ -2652,7 +2778,7 @@ type JsonOptions struct {
 
 func (x *JsonOptions) Reset() {
 	*x = JsonOptions{}
-	mi := &file_plan_proto_msgTypes[22]
+	mi := &file_plan_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2664,7 +2790,7 @@ func (x *JsonOptions) String() string {
 func (*JsonOptions) ProtoMessage() {}
 
 func (x *JsonOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[22]
+	mi := &file_plan_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2677,7 +2803,7 @@ func (x *JsonOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JsonOptions.ProtoReflect.Descriptor instead.
 func (*JsonOptions) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{22}
+	return file_plan_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *JsonOptions) GetIgnoreErrors() bool {
@@ -2732,7 +2858,7 @@ type CsvOptions struct {
 
 func (x *CsvOptions) Reset() {
 	*x = CsvOptions{}
-	mi := &file_plan_proto_msgTypes[23]
+	mi := &file_plan_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2744,7 +2870,7 @@ func (x *CsvOptions) String() string {
 func (*CsvOptions) ProtoMessage() {}
 
 func (x *CsvOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[23]
+	mi := &file_plan_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2757,7 +2883,7 @@ func (x *CsvOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CsvOptions.ProtoReflect.Descriptor instead.
 func (*CsvOptions) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{23}
+	return file_plan_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CsvOptions) GetDelimiter() string {
@@ -2891,7 +3017,7 @@ type Split struct {
 
 func (x *Split) Reset() {
 	*x = Split{}
-	mi := &file_plan_proto_msgTypes[24]
+	mi := &file_plan_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2903,7 +3029,7 @@ func (x *Split) String() string {
 func (*Split) ProtoMessage() {}
 
 func (x *Split) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[24]
+	mi := &file_plan_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,7 +3042,7 @@ func (x *Split) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Split.ProtoReflect.Descriptor instead.
 func (*Split) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{24}
+	return file_plan_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Split) GetPath() string {
@@ -2999,7 +3125,7 @@ type Values struct {
 
 func (x *Values) Reset() {
 	*x = Values{}
-	mi := &file_plan_proto_msgTypes[25]
+	mi := &file_plan_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3137,7 @@ func (x *Values) String() string {
 func (*Values) ProtoMessage() {}
 
 func (x *Values) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[25]
+	mi := &file_plan_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3150,7 @@ func (x *Values) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Values.ProtoReflect.Descriptor instead.
 func (*Values) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{25}
+	return file_plan_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Values) GetRows() []*Row {
@@ -3043,7 +3169,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_plan_proto_msgTypes[26]
+	mi := &file_plan_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3055,7 +3181,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[26]
+	mi := &file_plan_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3068,7 +3194,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{26}
+	return file_plan_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Row) GetExprs() []*Expr {
@@ -3087,7 +3213,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_plan_proto_msgTypes[27]
+	mi := &file_plan_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3099,7 +3225,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[27]
+	mi := &file_plan_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3112,7 +3238,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{27}
+	return file_plan_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Filter) GetCond() *Expr {
@@ -3131,7 +3257,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_plan_proto_msgTypes[28]
+	mi := &file_plan_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3143,7 +3269,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[28]
+	mi := &file_plan_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3156,7 +3282,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{28}
+	return file_plan_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Project) GetExprs() []*Expr {
@@ -3177,7 +3303,7 @@ type ProjectSet struct {
 
 func (x *ProjectSet) Reset() {
 	*x = ProjectSet{}
-	mi := &file_plan_proto_msgTypes[29]
+	mi := &file_plan_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3189,7 +3315,7 @@ func (x *ProjectSet) String() string {
 func (*ProjectSet) ProtoMessage() {}
 
 func (x *ProjectSet) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[29]
+	mi := &file_plan_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3202,7 +3328,7 @@ func (x *ProjectSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectSet.ProtoReflect.Descriptor instead.
 func (*ProjectSet) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{29}
+	return file_plan_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ProjectSet) GetCalls() []*Call {
@@ -3222,7 +3348,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_plan_proto_msgTypes[30]
+	mi := &file_plan_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3234,7 +3360,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[30]
+	mi := &file_plan_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3247,7 +3373,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{30}
+	return file_plan_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Limit) GetLimit() int64 {
@@ -3274,7 +3400,7 @@ type Sort struct {
 
 func (x *Sort) Reset() {
 	*x = Sort{}
-	mi := &file_plan_proto_msgTypes[31]
+	mi := &file_plan_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3286,7 +3412,7 @@ func (x *Sort) String() string {
 func (*Sort) ProtoMessage() {}
 
 func (x *Sort) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[31]
+	mi := &file_plan_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3299,7 +3425,7 @@ func (x *Sort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sort.ProtoReflect.Descriptor instead.
 func (*Sort) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{31}
+	return file_plan_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Sort) GetKeys() []*SortKey {
@@ -3330,7 +3456,7 @@ type Aggregate struct {
 
 func (x *Aggregate) Reset() {
 	*x = Aggregate{}
-	mi := &file_plan_proto_msgTypes[32]
+	mi := &file_plan_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3342,7 +3468,7 @@ func (x *Aggregate) String() string {
 func (*Aggregate) ProtoMessage() {}
 
 func (x *Aggregate) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[32]
+	mi := &file_plan_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3355,7 +3481,7 @@ func (x *Aggregate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Aggregate.ProtoReflect.Descriptor instead.
 func (*Aggregate) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{32}
+	return file_plan_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Aggregate) GetMode() Aggregate_Mode {
@@ -3401,7 +3527,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_plan_proto_msgTypes[33]
+	mi := &file_plan_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3413,7 +3539,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[33]
+	mi := &file_plan_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3426,7 +3552,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{33}
+	return file_plan_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Join) GetKind() Join_Kind {
@@ -3480,7 +3606,7 @@ type AsofJoin struct {
 
 func (x *AsofJoin) Reset() {
 	*x = AsofJoin{}
-	mi := &file_plan_proto_msgTypes[34]
+	mi := &file_plan_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3492,7 +3618,7 @@ func (x *AsofJoin) String() string {
 func (*AsofJoin) ProtoMessage() {}
 
 func (x *AsofJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[34]
+	mi := &file_plan_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3505,7 +3631,7 @@ func (x *AsofJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AsofJoin.ProtoReflect.Descriptor instead.
 func (*AsofJoin) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{34}
+	return file_plan_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AsofJoin) GetLeftKeys() []*Expr {
@@ -3554,7 +3680,7 @@ type Window struct {
 
 func (x *Window) Reset() {
 	*x = Window{}
-	mi := &file_plan_proto_msgTypes[35]
+	mi := &file_plan_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3566,7 +3692,7 @@ func (x *Window) String() string {
 func (*Window) ProtoMessage() {}
 
 func (x *Window) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[35]
+	mi := &file_plan_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3579,7 +3705,7 @@ func (x *Window) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Window.ProtoReflect.Descriptor instead.
 func (*Window) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{35}
+	return file_plan_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Window) GetPartitionBy() []*Expr {
@@ -3611,7 +3737,7 @@ type Union struct {
 
 func (x *Union) Reset() {
 	*x = Union{}
-	mi := &file_plan_proto_msgTypes[36]
+	mi := &file_plan_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3623,7 +3749,7 @@ func (x *Union) String() string {
 func (*Union) ProtoMessage() {}
 
 func (x *Union) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[36]
+	mi := &file_plan_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3636,7 +3762,7 @@ func (x *Union) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Union.ProtoReflect.Descriptor instead.
 func (*Union) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{36}
+	return file_plan_proto_rawDescGZIP(), []int{37}
 }
 
 // GroupedMap runs a grouped-map UDF over input sorted by keys, then order_by.
@@ -3658,7 +3784,7 @@ type GroupedMap struct {
 
 func (x *GroupedMap) Reset() {
 	*x = GroupedMap{}
-	mi := &file_plan_proto_msgTypes[37]
+	mi := &file_plan_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3670,7 +3796,7 @@ func (x *GroupedMap) String() string {
 func (*GroupedMap) ProtoMessage() {}
 
 func (x *GroupedMap) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[37]
+	mi := &file_plan_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3683,7 +3809,7 @@ func (x *GroupedMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupedMap.ProtoReflect.Descriptor instead.
 func (*GroupedMap) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{37}
+	return file_plan_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GroupedMap) GetUdf() *UDF {
@@ -3747,7 +3873,7 @@ type TableFunction struct {
 
 func (x *TableFunction) Reset() {
 	*x = TableFunction{}
-	mi := &file_plan_proto_msgTypes[38]
+	mi := &file_plan_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3759,7 +3885,7 @@ func (x *TableFunction) String() string {
 func (*TableFunction) ProtoMessage() {}
 
 func (x *TableFunction) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[38]
+	mi := &file_plan_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3772,7 +3898,7 @@ func (x *TableFunction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableFunction.ProtoReflect.Descriptor instead.
 func (*TableFunction) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{38}
+	return file_plan_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *TableFunction) GetFunction() string {
@@ -3816,7 +3942,7 @@ type ExchangeRead struct {
 
 func (x *ExchangeRead) Reset() {
 	*x = ExchangeRead{}
-	mi := &file_plan_proto_msgTypes[39]
+	mi := &file_plan_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3828,7 +3954,7 @@ func (x *ExchangeRead) String() string {
 func (*ExchangeRead) ProtoMessage() {}
 
 func (x *ExchangeRead) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[39]
+	mi := &file_plan_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3841,7 +3967,7 @@ func (x *ExchangeRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExchangeRead.ProtoReflect.Descriptor instead.
 func (*ExchangeRead) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{39}
+	return file_plan_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExchangeRead) GetStage() uint32 {
@@ -3868,7 +3994,7 @@ type SingleRow struct {
 
 func (x *SingleRow) Reset() {
 	*x = SingleRow{}
-	mi := &file_plan_proto_msgTypes[40]
+	mi := &file_plan_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3880,7 +4006,7 @@ func (x *SingleRow) String() string {
 func (*SingleRow) ProtoMessage() {}
 
 func (x *SingleRow) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[40]
+	mi := &file_plan_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3893,7 +4019,7 @@ func (x *SingleRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SingleRow.ProtoReflect.Descriptor instead.
 func (*SingleRow) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{40}
+	return file_plan_proto_rawDescGZIP(), []int{41}
 }
 
 // DependentJoin runs inputs[1] once for every row of inputs[0], with OuterRef
@@ -3909,7 +4035,7 @@ type DependentJoin struct {
 
 func (x *DependentJoin) Reset() {
 	*x = DependentJoin{}
-	mi := &file_plan_proto_msgTypes[41]
+	mi := &file_plan_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3921,7 +4047,7 @@ func (x *DependentJoin) String() string {
 func (*DependentJoin) ProtoMessage() {}
 
 func (x *DependentJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[41]
+	mi := &file_plan_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3934,7 +4060,7 @@ func (x *DependentJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DependentJoin.ProtoReflect.Descriptor instead.
 func (*DependentJoin) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{41}
+	return file_plan_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DependentJoin) GetKind() DependentJoin_Kind {
@@ -3968,7 +4094,7 @@ type OuterRef struct {
 
 func (x *OuterRef) Reset() {
 	*x = OuterRef{}
-	mi := &file_plan_proto_msgTypes[42]
+	mi := &file_plan_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3980,7 +4106,7 @@ func (x *OuterRef) String() string {
 func (*OuterRef) ProtoMessage() {}
 
 func (x *OuterRef) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[42]
+	mi := &file_plan_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3993,7 +4119,7 @@ func (x *OuterRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OuterRef.ProtoReflect.Descriptor instead.
 func (*OuterRef) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{42}
+	return file_plan_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *OuterRef) GetLevel() uint32 {
@@ -4020,7 +4146,7 @@ type TableWrite struct {
 
 func (x *TableWrite) Reset() {
 	*x = TableWrite{}
-	mi := &file_plan_proto_msgTypes[43]
+	mi := &file_plan_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4032,7 +4158,7 @@ func (x *TableWrite) String() string {
 func (*TableWrite) ProtoMessage() {}
 
 func (x *TableWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[43]
+	mi := &file_plan_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4045,7 +4171,7 @@ func (x *TableWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableWrite.ProtoReflect.Descriptor instead.
 func (*TableWrite) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{43}
+	return file_plan_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TableWrite) GetDirectory() string {
@@ -4109,7 +4235,7 @@ type VirtualScan struct {
 
 func (x *VirtualScan) Reset() {
 	*x = VirtualScan{}
-	mi := &file_plan_proto_msgTypes[44]
+	mi := &file_plan_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4121,7 +4247,7 @@ func (x *VirtualScan) String() string {
 func (*VirtualScan) ProtoMessage() {}
 
 func (x *VirtualScan) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[44]
+	mi := &file_plan_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4134,7 +4260,7 @@ func (x *VirtualScan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VirtualScan.ProtoReflect.Descriptor instead.
 func (*VirtualScan) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{44}
+	return file_plan_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *VirtualScan) GetName() string {
@@ -4163,7 +4289,7 @@ type RecursiveUnion struct {
 
 func (x *RecursiveUnion) Reset() {
 	*x = RecursiveUnion{}
-	mi := &file_plan_proto_msgTypes[45]
+	mi := &file_plan_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4175,7 +4301,7 @@ func (x *RecursiveUnion) String() string {
 func (*RecursiveUnion) ProtoMessage() {}
 
 func (x *RecursiveUnion) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[45]
+	mi := &file_plan_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4188,7 +4314,7 @@ func (x *RecursiveUnion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecursiveUnion.ProtoReflect.Descriptor instead.
 func (*RecursiveUnion) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{45}
+	return file_plan_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RecursiveUnion) GetTable() uint32 {
@@ -4215,7 +4341,7 @@ type WorkTable struct {
 
 func (x *WorkTable) Reset() {
 	*x = WorkTable{}
-	mi := &file_plan_proto_msgTypes[46]
+	mi := &file_plan_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4227,7 +4353,7 @@ func (x *WorkTable) String() string {
 func (*WorkTable) ProtoMessage() {}
 
 func (x *WorkTable) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[46]
+	mi := &file_plan_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4240,7 +4366,7 @@ func (x *WorkTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkTable.ProtoReflect.Descriptor instead.
 func (*WorkTable) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{46}
+	return file_plan_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *WorkTable) GetTable() uint32 {
@@ -4268,7 +4394,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_plan_proto_msgTypes[47]
+	mi := &file_plan_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4280,7 +4406,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[47]
+	mi := &file_plan_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4293,7 +4419,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{47}
+	return file_plan_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Stage) GetId() uint32 {
@@ -4362,7 +4488,7 @@ type TaskSplits struct {
 
 func (x *TaskSplits) Reset() {
 	*x = TaskSplits{}
-	mi := &file_plan_proto_msgTypes[48]
+	mi := &file_plan_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4374,7 +4500,7 @@ func (x *TaskSplits) String() string {
 func (*TaskSplits) ProtoMessage() {}
 
 func (x *TaskSplits) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[48]
+	mi := &file_plan_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4387,7 +4513,7 @@ func (x *TaskSplits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSplits.ProtoReflect.Descriptor instead.
 func (*TaskSplits) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{48}
+	return file_plan_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TaskSplits) GetSplits() []*Split {
@@ -4415,7 +4541,7 @@ type Partitioning struct {
 
 func (x *Partitioning) Reset() {
 	*x = Partitioning{}
-	mi := &file_plan_proto_msgTypes[49]
+	mi := &file_plan_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4427,7 +4553,7 @@ func (x *Partitioning) String() string {
 func (*Partitioning) ProtoMessage() {}
 
 func (x *Partitioning) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[49]
+	mi := &file_plan_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4440,7 +4566,7 @@ func (x *Partitioning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Partitioning.ProtoReflect.Descriptor instead.
 func (*Partitioning) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{49}
+	return file_plan_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Partitioning) GetKind() Partitioning_Kind {
@@ -4477,7 +4603,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_plan_proto_msgTypes[50]
+	mi := &file_plan_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4489,7 +4615,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[50]
+	mi := &file_plan_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4502,7 +4628,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{50}
+	return file_plan_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Plan) GetVersion() uint32 {
@@ -4551,7 +4677,7 @@ type QueryContext struct {
 
 func (x *QueryContext) Reset() {
 	*x = QueryContext{}
-	mi := &file_plan_proto_msgTypes[51]
+	mi := &file_plan_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4563,7 +4689,7 @@ func (x *QueryContext) String() string {
 func (*QueryContext) ProtoMessage() {}
 
 func (x *QueryContext) ProtoReflect() protoreflect.Message {
-	mi := &file_plan_proto_msgTypes[51]
+	mi := &file_plan_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4576,7 +4702,7 @@ func (x *QueryContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryContext.ProtoReflect.Descriptor instead.
 func (*QueryContext) Descriptor() ([]byte, []int) {
-	return file_plan_proto_rawDescGZIP(), []int{51}
+	return file_plan_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *QueryContext) GetQueryId() string {
@@ -4752,7 +4878,7 @@ const file_plan_proto_rawDesc = "" +
 	"\x04expr\x18\x01 \x01(\v2\x0f.volley.v1.ExprR\x04expr\x12\x12\n" +
 	"\x04desc\x18\x02 \x01(\bR\x04desc\x12\x1f\n" +
 	"\vnulls_first\x18\x03 \x01(\bR\n" +
-	"nullsFirst\"\xb9\x02\n" +
+	"nullsFirst\"\xe4\x02\n" +
 	"\aAggCall\x12\x1a\n" +
 	"\bfunction\x18\x01 \x01(\tR\bfunction\x12 \n" +
 	"\x03udf\x18\x02 \x01(\v2\x0e.volley.v1.UDFR\x03udf\x12#\n" +
@@ -4761,7 +4887,19 @@ const file_plan_proto_rawDesc = "" +
 	"\x06filter\x18\x05 \x01(\v2\x0f.volley.v1.ExprR\x06filter\x12-\n" +
 	"\border_by\x18\x06 \x03(\v2\x12.volley.v1.SortKeyR\aorderBy\x12)\n" +
 	"\areturns\x18\a \x01(\v2\x0f.volley.v1.TypeR\areturns\x12,\n" +
-	"\targ_types\x18\b \x03(\v2\x0f.volley.v1.TypeR\bargTypes\"\x87\x02\n" +
+	"\targ_types\x18\b \x03(\v2\x0f.volley.v1.TypeR\bargTypes\x12)\n" +
+	"\x05parts\x18\t \x01(\v2\x13.volley.v1.AggPartsR\x05parts\"\xc5\x02\n" +
+	"\bAggParts\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
+	"\x05state\x18\x02 \x01(\v2\x0f.volley.v1.TypeR\x05state\x12#\n" +
+	"\x04init\x18\x03 \x01(\v2\x0f.volley.v1.ExprR\x04init\x12#\n" +
+	"\x04step\x18\x04 \x01(\v2\x0f.volley.v1.ExprR\x04step\x12)\n" +
+	"\acombine\x18\x05 \x01(\v2\x0f.volley.v1.ExprR\acombine\x12%\n" +
+	"\x05final\x18\x06 \x01(\v2\x0f.volley.v1.ExprR\x05final\x12\x1f\n" +
+	"\vstep_strict\x18\a \x01(\bR\n" +
+	"stepStrict\x12%\n" +
+	"\x0ecombine_strict\x18\b \x01(\bR\rcombineStrict\x12\x1a\n" +
+	"\bvolatile\x18\t \x01(\bR\bvolatile\"\x87\x02\n" +
 	"\n" +
 	"FrameBound\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.volley.v1.FrameBound.KindR\x04kind\x12\x16\n" +
@@ -4788,7 +4926,7 @@ const file_plan_proto_rawDesc = "" +
 	"\tNO_OTHERS\x10\x00\x12\x17\n" +
 	"\x13EXCLUDE_CURRENT_ROW\x10\x01\x12\x11\n" +
 	"\rEXCLUDE_GROUP\x10\x02\x12\x10\n" +
-	"\fEXCLUDE_TIES\x10\x03\"\x8e\x02\n" +
+	"\fEXCLUDE_TIES\x10\x03\"\xb9\x02\n" +
 	"\n" +
 	"WindowCall\x12\x1a\n" +
 	"\bfunction\x18\x01 \x01(\tR\bfunction\x12 \n" +
@@ -4797,7 +4935,8 @@ const file_plan_proto_rawDesc = "" +
 	"\x05frame\x18\x04 \x01(\v2\x10.volley.v1.FrameR\x05frame\x12)\n" +
 	"\areturns\x18\x05 \x01(\v2\x0f.volley.v1.TypeR\areturns\x12'\n" +
 	"\x06filter\x18\x06 \x01(\v2\x0f.volley.v1.ExprR\x06filter\x12!\n" +
-	"\fignore_nulls\x18\a \x01(\bR\vignoreNulls\"\xa1\n" +
+	"\fignore_nulls\x18\a \x01(\bR\vignoreNulls\x12)\n" +
+	"\x05parts\x18\b \x01(\v2\x13.volley.v1.AggPartsR\x05parts\"\xa1\n" +
 	"\n" +
 	"\bOperator\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12(\n" +
@@ -5058,7 +5197,7 @@ func file_plan_proto_rawDescGZIP() []byte {
 }
 
 var file_plan_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
-var file_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_plan_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_plan_proto_goTypes = []any{
 	(Bool_Op)(0),            // 0: volley.v1.Bool.Op
 	(IsTest_Op)(0),          // 1: volley.v1.IsTest.Op
@@ -5087,42 +5226,43 @@ var file_plan_proto_goTypes = []any{
 	(*ArrayExpr)(nil),       // 24: volley.v1.ArrayExpr
 	(*SortKey)(nil),         // 25: volley.v1.SortKey
 	(*AggCall)(nil),         // 26: volley.v1.AggCall
-	(*FrameBound)(nil),      // 27: volley.v1.FrameBound
-	(*Frame)(nil),           // 28: volley.v1.Frame
-	(*WindowCall)(nil),      // 29: volley.v1.WindowCall
-	(*Operator)(nil),        // 30: volley.v1.Operator
-	(*Scan)(nil),            // 31: volley.v1.Scan
-	(*JsonOptions)(nil),     // 32: volley.v1.JsonOptions
-	(*CsvOptions)(nil),      // 33: volley.v1.CsvOptions
-	(*Split)(nil),           // 34: volley.v1.Split
-	(*Values)(nil),          // 35: volley.v1.Values
-	(*Row)(nil),             // 36: volley.v1.Row
-	(*Filter)(nil),          // 37: volley.v1.Filter
-	(*Project)(nil),         // 38: volley.v1.Project
-	(*ProjectSet)(nil),      // 39: volley.v1.ProjectSet
-	(*Limit)(nil),           // 40: volley.v1.Limit
-	(*Sort)(nil),            // 41: volley.v1.Sort
-	(*Aggregate)(nil),       // 42: volley.v1.Aggregate
-	(*Join)(nil),            // 43: volley.v1.Join
-	(*AsofJoin)(nil),        // 44: volley.v1.AsofJoin
-	(*Window)(nil),          // 45: volley.v1.Window
-	(*Union)(nil),           // 46: volley.v1.Union
-	(*GroupedMap)(nil),      // 47: volley.v1.GroupedMap
-	(*TableFunction)(nil),   // 48: volley.v1.TableFunction
-	(*ExchangeRead)(nil),    // 49: volley.v1.ExchangeRead
-	(*SingleRow)(nil),       // 50: volley.v1.SingleRow
-	(*DependentJoin)(nil),   // 51: volley.v1.DependentJoin
-	(*OuterRef)(nil),        // 52: volley.v1.OuterRef
-	(*TableWrite)(nil),      // 53: volley.v1.TableWrite
-	(*VirtualScan)(nil),     // 54: volley.v1.VirtualScan
-	(*RecursiveUnion)(nil),  // 55: volley.v1.RecursiveUnion
-	(*WorkTable)(nil),       // 56: volley.v1.WorkTable
-	(*Stage)(nil),           // 57: volley.v1.Stage
-	(*TaskSplits)(nil),      // 58: volley.v1.TaskSplits
-	(*Partitioning)(nil),    // 59: volley.v1.Partitioning
-	(*Plan)(nil),            // 60: volley.v1.Plan
-	(*QueryContext)(nil),    // 61: volley.v1.QueryContext
-	nil,                     // 62: volley.v1.QueryContext.SettingsEntry
+	(*AggParts)(nil),        // 27: volley.v1.AggParts
+	(*FrameBound)(nil),      // 28: volley.v1.FrameBound
+	(*Frame)(nil),           // 29: volley.v1.Frame
+	(*WindowCall)(nil),      // 30: volley.v1.WindowCall
+	(*Operator)(nil),        // 31: volley.v1.Operator
+	(*Scan)(nil),            // 32: volley.v1.Scan
+	(*JsonOptions)(nil),     // 33: volley.v1.JsonOptions
+	(*CsvOptions)(nil),      // 34: volley.v1.CsvOptions
+	(*Split)(nil),           // 35: volley.v1.Split
+	(*Values)(nil),          // 36: volley.v1.Values
+	(*Row)(nil),             // 37: volley.v1.Row
+	(*Filter)(nil),          // 38: volley.v1.Filter
+	(*Project)(nil),         // 39: volley.v1.Project
+	(*ProjectSet)(nil),      // 40: volley.v1.ProjectSet
+	(*Limit)(nil),           // 41: volley.v1.Limit
+	(*Sort)(nil),            // 42: volley.v1.Sort
+	(*Aggregate)(nil),       // 43: volley.v1.Aggregate
+	(*Join)(nil),            // 44: volley.v1.Join
+	(*AsofJoin)(nil),        // 45: volley.v1.AsofJoin
+	(*Window)(nil),          // 46: volley.v1.Window
+	(*Union)(nil),           // 47: volley.v1.Union
+	(*GroupedMap)(nil),      // 48: volley.v1.GroupedMap
+	(*TableFunction)(nil),   // 49: volley.v1.TableFunction
+	(*ExchangeRead)(nil),    // 50: volley.v1.ExchangeRead
+	(*SingleRow)(nil),       // 51: volley.v1.SingleRow
+	(*DependentJoin)(nil),   // 52: volley.v1.DependentJoin
+	(*OuterRef)(nil),        // 53: volley.v1.OuterRef
+	(*TableWrite)(nil),      // 54: volley.v1.TableWrite
+	(*VirtualScan)(nil),     // 55: volley.v1.VirtualScan
+	(*RecursiveUnion)(nil),  // 56: volley.v1.RecursiveUnion
+	(*WorkTable)(nil),       // 57: volley.v1.WorkTable
+	(*Stage)(nil),           // 58: volley.v1.Stage
+	(*TaskSplits)(nil),      // 59: volley.v1.TaskSplits
+	(*Partitioning)(nil),    // 60: volley.v1.Partitioning
+	(*Plan)(nil),            // 61: volley.v1.Plan
+	(*QueryContext)(nil),    // 62: volley.v1.QueryContext
+	nil,                     // 63: volley.v1.QueryContext.SettingsEntry
 }
 var file_plan_proto_depIdxs = []int32{
 	10,  // 0: volley.v1.Field.type:type_name -> volley.v1.Type
@@ -5164,92 +5304,99 @@ var file_plan_proto_depIdxs = []int32{
 	25,  // 36: volley.v1.AggCall.order_by:type_name -> volley.v1.SortKey
 	10,  // 37: volley.v1.AggCall.returns:type_name -> volley.v1.Type
 	10,  // 38: volley.v1.AggCall.arg_types:type_name -> volley.v1.Type
-	3,   // 39: volley.v1.FrameBound.kind:type_name -> volley.v1.FrameBound.Kind
-	12,  // 40: volley.v1.FrameBound.limit:type_name -> volley.v1.Expr
-	12,  // 41: volley.v1.FrameBound.key:type_name -> volley.v1.Expr
-	4,   // 42: volley.v1.Frame.mode:type_name -> volley.v1.Frame.Mode
-	27,  // 43: volley.v1.Frame.start:type_name -> volley.v1.FrameBound
-	27,  // 44: volley.v1.Frame.end:type_name -> volley.v1.FrameBound
-	5,   // 45: volley.v1.Frame.exclude:type_name -> volley.v1.Frame.Exclude
-	16,  // 46: volley.v1.WindowCall.udf:type_name -> volley.v1.UDF
-	12,  // 47: volley.v1.WindowCall.args:type_name -> volley.v1.Expr
-	28,  // 48: volley.v1.WindowCall.frame:type_name -> volley.v1.Frame
-	10,  // 49: volley.v1.WindowCall.returns:type_name -> volley.v1.Type
-	12,  // 50: volley.v1.WindowCall.filter:type_name -> volley.v1.Expr
-	11,  // 51: volley.v1.Operator.fields:type_name -> volley.v1.Field
-	30,  // 52: volley.v1.Operator.inputs:type_name -> volley.v1.Operator
-	31,  // 53: volley.v1.Operator.scan:type_name -> volley.v1.Scan
-	35,  // 54: volley.v1.Operator.values:type_name -> volley.v1.Values
-	37,  // 55: volley.v1.Operator.filter:type_name -> volley.v1.Filter
-	38,  // 56: volley.v1.Operator.project:type_name -> volley.v1.Project
-	40,  // 57: volley.v1.Operator.limit:type_name -> volley.v1.Limit
-	41,  // 58: volley.v1.Operator.sort:type_name -> volley.v1.Sort
-	42,  // 59: volley.v1.Operator.aggregate:type_name -> volley.v1.Aggregate
-	43,  // 60: volley.v1.Operator.join:type_name -> volley.v1.Join
-	45,  // 61: volley.v1.Operator.window:type_name -> volley.v1.Window
-	46,  // 62: volley.v1.Operator.union:type_name -> volley.v1.Union
-	47,  // 63: volley.v1.Operator.grouped_map:type_name -> volley.v1.GroupedMap
-	48,  // 64: volley.v1.Operator.table_function:type_name -> volley.v1.TableFunction
-	49,  // 65: volley.v1.Operator.exchange_read:type_name -> volley.v1.ExchangeRead
-	50,  // 66: volley.v1.Operator.single_row:type_name -> volley.v1.SingleRow
-	51,  // 67: volley.v1.Operator.dependent_join:type_name -> volley.v1.DependentJoin
-	53,  // 68: volley.v1.Operator.table_write:type_name -> volley.v1.TableWrite
-	54,  // 69: volley.v1.Operator.virtual_scan:type_name -> volley.v1.VirtualScan
-	52,  // 70: volley.v1.Operator.outer_ref:type_name -> volley.v1.OuterRef
-	39,  // 71: volley.v1.Operator.project_set:type_name -> volley.v1.ProjectSet
-	55,  // 72: volley.v1.Operator.recursive_union:type_name -> volley.v1.RecursiveUnion
-	56,  // 73: volley.v1.Operator.work_table:type_name -> volley.v1.WorkTable
-	44,  // 74: volley.v1.Operator.asof_join:type_name -> volley.v1.AsofJoin
-	11,  // 75: volley.v1.Scan.file_schema:type_name -> volley.v1.Field
-	33,  // 76: volley.v1.Scan.csv:type_name -> volley.v1.CsvOptions
-	12,  // 77: volley.v1.Scan.filter:type_name -> volley.v1.Expr
-	32,  // 78: volley.v1.Scan.json:type_name -> volley.v1.JsonOptions
-	11,  // 79: volley.v1.Scan.extra:type_name -> volley.v1.Field
-	14,  // 80: volley.v1.Split.extra:type_name -> volley.v1.Const
-	11,  // 81: volley.v1.Split.file_schema:type_name -> volley.v1.Field
-	36,  // 82: volley.v1.Values.rows:type_name -> volley.v1.Row
-	12,  // 83: volley.v1.Row.exprs:type_name -> volley.v1.Expr
-	12,  // 84: volley.v1.Filter.cond:type_name -> volley.v1.Expr
-	12,  // 85: volley.v1.Project.exprs:type_name -> volley.v1.Expr
-	15,  // 86: volley.v1.ProjectSet.calls:type_name -> volley.v1.Call
-	25,  // 87: volley.v1.Sort.keys:type_name -> volley.v1.SortKey
-	6,   // 88: volley.v1.Aggregate.mode:type_name -> volley.v1.Aggregate.Mode
-	12,  // 89: volley.v1.Aggregate.keys:type_name -> volley.v1.Expr
-	26,  // 90: volley.v1.Aggregate.calls:type_name -> volley.v1.AggCall
-	36,  // 91: volley.v1.Aggregate.always:type_name -> volley.v1.Row
-	7,   // 92: volley.v1.Join.kind:type_name -> volley.v1.Join.Kind
-	12,  // 93: volley.v1.Join.left_keys:type_name -> volley.v1.Expr
-	12,  // 94: volley.v1.Join.right_keys:type_name -> volley.v1.Expr
-	12,  // 95: volley.v1.Join.residual:type_name -> volley.v1.Expr
-	12,  // 96: volley.v1.AsofJoin.left_keys:type_name -> volley.v1.Expr
-	12,  // 97: volley.v1.AsofJoin.right_keys:type_name -> volley.v1.Expr
-	12,  // 98: volley.v1.Window.partition_by:type_name -> volley.v1.Expr
-	25,  // 99: volley.v1.Window.order_by:type_name -> volley.v1.SortKey
-	29,  // 100: volley.v1.Window.calls:type_name -> volley.v1.WindowCall
-	16,  // 101: volley.v1.GroupedMap.udf:type_name -> volley.v1.UDF
-	12,  // 102: volley.v1.GroupedMap.keys:type_name -> volley.v1.Expr
-	12,  // 103: volley.v1.GroupedMap.args:type_name -> volley.v1.Expr
-	16,  // 104: volley.v1.TableFunction.udf:type_name -> volley.v1.UDF
-	12,  // 105: volley.v1.TableFunction.args:type_name -> volley.v1.Expr
-	25,  // 106: volley.v1.ExchangeRead.merge:type_name -> volley.v1.SortKey
-	8,   // 107: volley.v1.DependentJoin.kind:type_name -> volley.v1.DependentJoin.Kind
-	33,  // 108: volley.v1.TableWrite.csv:type_name -> volley.v1.CsvOptions
-	11,  // 109: volley.v1.TableWrite.schema:type_name -> volley.v1.Field
-	30,  // 110: volley.v1.Stage.root:type_name -> volley.v1.Operator
-	59,  // 111: volley.v1.Stage.output:type_name -> volley.v1.Partitioning
-	58,  // 112: volley.v1.Stage.splits:type_name -> volley.v1.TaskSplits
-	34,  // 113: volley.v1.TaskSplits.splits:type_name -> volley.v1.Split
-	9,   // 114: volley.v1.Partitioning.kind:type_name -> volley.v1.Partitioning.Kind
-	12,  // 115: volley.v1.Partitioning.keys:type_name -> volley.v1.Expr
-	57,  // 116: volley.v1.Plan.stages:type_name -> volley.v1.Stage
-	11,  // 117: volley.v1.Plan.result:type_name -> volley.v1.Field
-	61,  // 118: volley.v1.Plan.context:type_name -> volley.v1.QueryContext
-	62,  // 119: volley.v1.QueryContext.settings:type_name -> volley.v1.QueryContext.SettingsEntry
-	120, // [120:120] is the sub-list for method output_type
-	120, // [120:120] is the sub-list for method input_type
-	120, // [120:120] is the sub-list for extension type_name
-	120, // [120:120] is the sub-list for extension extendee
-	0,   // [0:120] is the sub-list for field type_name
+	27,  // 39: volley.v1.AggCall.parts:type_name -> volley.v1.AggParts
+	10,  // 40: volley.v1.AggParts.state:type_name -> volley.v1.Type
+	12,  // 41: volley.v1.AggParts.init:type_name -> volley.v1.Expr
+	12,  // 42: volley.v1.AggParts.step:type_name -> volley.v1.Expr
+	12,  // 43: volley.v1.AggParts.combine:type_name -> volley.v1.Expr
+	12,  // 44: volley.v1.AggParts.final:type_name -> volley.v1.Expr
+	3,   // 45: volley.v1.FrameBound.kind:type_name -> volley.v1.FrameBound.Kind
+	12,  // 46: volley.v1.FrameBound.limit:type_name -> volley.v1.Expr
+	12,  // 47: volley.v1.FrameBound.key:type_name -> volley.v1.Expr
+	4,   // 48: volley.v1.Frame.mode:type_name -> volley.v1.Frame.Mode
+	28,  // 49: volley.v1.Frame.start:type_name -> volley.v1.FrameBound
+	28,  // 50: volley.v1.Frame.end:type_name -> volley.v1.FrameBound
+	5,   // 51: volley.v1.Frame.exclude:type_name -> volley.v1.Frame.Exclude
+	16,  // 52: volley.v1.WindowCall.udf:type_name -> volley.v1.UDF
+	12,  // 53: volley.v1.WindowCall.args:type_name -> volley.v1.Expr
+	29,  // 54: volley.v1.WindowCall.frame:type_name -> volley.v1.Frame
+	10,  // 55: volley.v1.WindowCall.returns:type_name -> volley.v1.Type
+	12,  // 56: volley.v1.WindowCall.filter:type_name -> volley.v1.Expr
+	27,  // 57: volley.v1.WindowCall.parts:type_name -> volley.v1.AggParts
+	11,  // 58: volley.v1.Operator.fields:type_name -> volley.v1.Field
+	31,  // 59: volley.v1.Operator.inputs:type_name -> volley.v1.Operator
+	32,  // 60: volley.v1.Operator.scan:type_name -> volley.v1.Scan
+	36,  // 61: volley.v1.Operator.values:type_name -> volley.v1.Values
+	38,  // 62: volley.v1.Operator.filter:type_name -> volley.v1.Filter
+	39,  // 63: volley.v1.Operator.project:type_name -> volley.v1.Project
+	41,  // 64: volley.v1.Operator.limit:type_name -> volley.v1.Limit
+	42,  // 65: volley.v1.Operator.sort:type_name -> volley.v1.Sort
+	43,  // 66: volley.v1.Operator.aggregate:type_name -> volley.v1.Aggregate
+	44,  // 67: volley.v1.Operator.join:type_name -> volley.v1.Join
+	46,  // 68: volley.v1.Operator.window:type_name -> volley.v1.Window
+	47,  // 69: volley.v1.Operator.union:type_name -> volley.v1.Union
+	48,  // 70: volley.v1.Operator.grouped_map:type_name -> volley.v1.GroupedMap
+	49,  // 71: volley.v1.Operator.table_function:type_name -> volley.v1.TableFunction
+	50,  // 72: volley.v1.Operator.exchange_read:type_name -> volley.v1.ExchangeRead
+	51,  // 73: volley.v1.Operator.single_row:type_name -> volley.v1.SingleRow
+	52,  // 74: volley.v1.Operator.dependent_join:type_name -> volley.v1.DependentJoin
+	54,  // 75: volley.v1.Operator.table_write:type_name -> volley.v1.TableWrite
+	55,  // 76: volley.v1.Operator.virtual_scan:type_name -> volley.v1.VirtualScan
+	53,  // 77: volley.v1.Operator.outer_ref:type_name -> volley.v1.OuterRef
+	40,  // 78: volley.v1.Operator.project_set:type_name -> volley.v1.ProjectSet
+	56,  // 79: volley.v1.Operator.recursive_union:type_name -> volley.v1.RecursiveUnion
+	57,  // 80: volley.v1.Operator.work_table:type_name -> volley.v1.WorkTable
+	45,  // 81: volley.v1.Operator.asof_join:type_name -> volley.v1.AsofJoin
+	11,  // 82: volley.v1.Scan.file_schema:type_name -> volley.v1.Field
+	34,  // 83: volley.v1.Scan.csv:type_name -> volley.v1.CsvOptions
+	12,  // 84: volley.v1.Scan.filter:type_name -> volley.v1.Expr
+	33,  // 85: volley.v1.Scan.json:type_name -> volley.v1.JsonOptions
+	11,  // 86: volley.v1.Scan.extra:type_name -> volley.v1.Field
+	14,  // 87: volley.v1.Split.extra:type_name -> volley.v1.Const
+	11,  // 88: volley.v1.Split.file_schema:type_name -> volley.v1.Field
+	37,  // 89: volley.v1.Values.rows:type_name -> volley.v1.Row
+	12,  // 90: volley.v1.Row.exprs:type_name -> volley.v1.Expr
+	12,  // 91: volley.v1.Filter.cond:type_name -> volley.v1.Expr
+	12,  // 92: volley.v1.Project.exprs:type_name -> volley.v1.Expr
+	15,  // 93: volley.v1.ProjectSet.calls:type_name -> volley.v1.Call
+	25,  // 94: volley.v1.Sort.keys:type_name -> volley.v1.SortKey
+	6,   // 95: volley.v1.Aggregate.mode:type_name -> volley.v1.Aggregate.Mode
+	12,  // 96: volley.v1.Aggregate.keys:type_name -> volley.v1.Expr
+	26,  // 97: volley.v1.Aggregate.calls:type_name -> volley.v1.AggCall
+	37,  // 98: volley.v1.Aggregate.always:type_name -> volley.v1.Row
+	7,   // 99: volley.v1.Join.kind:type_name -> volley.v1.Join.Kind
+	12,  // 100: volley.v1.Join.left_keys:type_name -> volley.v1.Expr
+	12,  // 101: volley.v1.Join.right_keys:type_name -> volley.v1.Expr
+	12,  // 102: volley.v1.Join.residual:type_name -> volley.v1.Expr
+	12,  // 103: volley.v1.AsofJoin.left_keys:type_name -> volley.v1.Expr
+	12,  // 104: volley.v1.AsofJoin.right_keys:type_name -> volley.v1.Expr
+	12,  // 105: volley.v1.Window.partition_by:type_name -> volley.v1.Expr
+	25,  // 106: volley.v1.Window.order_by:type_name -> volley.v1.SortKey
+	30,  // 107: volley.v1.Window.calls:type_name -> volley.v1.WindowCall
+	16,  // 108: volley.v1.GroupedMap.udf:type_name -> volley.v1.UDF
+	12,  // 109: volley.v1.GroupedMap.keys:type_name -> volley.v1.Expr
+	12,  // 110: volley.v1.GroupedMap.args:type_name -> volley.v1.Expr
+	16,  // 111: volley.v1.TableFunction.udf:type_name -> volley.v1.UDF
+	12,  // 112: volley.v1.TableFunction.args:type_name -> volley.v1.Expr
+	25,  // 113: volley.v1.ExchangeRead.merge:type_name -> volley.v1.SortKey
+	8,   // 114: volley.v1.DependentJoin.kind:type_name -> volley.v1.DependentJoin.Kind
+	34,  // 115: volley.v1.TableWrite.csv:type_name -> volley.v1.CsvOptions
+	11,  // 116: volley.v1.TableWrite.schema:type_name -> volley.v1.Field
+	31,  // 117: volley.v1.Stage.root:type_name -> volley.v1.Operator
+	60,  // 118: volley.v1.Stage.output:type_name -> volley.v1.Partitioning
+	59,  // 119: volley.v1.Stage.splits:type_name -> volley.v1.TaskSplits
+	35,  // 120: volley.v1.TaskSplits.splits:type_name -> volley.v1.Split
+	9,   // 121: volley.v1.Partitioning.kind:type_name -> volley.v1.Partitioning.Kind
+	12,  // 122: volley.v1.Partitioning.keys:type_name -> volley.v1.Expr
+	58,  // 123: volley.v1.Plan.stages:type_name -> volley.v1.Stage
+	11,  // 124: volley.v1.Plan.result:type_name -> volley.v1.Field
+	62,  // 125: volley.v1.Plan.context:type_name -> volley.v1.QueryContext
+	63,  // 126: volley.v1.QueryContext.settings:type_name -> volley.v1.QueryContext.SettingsEntry
+	127, // [127:127] is the sub-list for method output_type
+	127, // [127:127] is the sub-list for method input_type
+	127, // [127:127] is the sub-list for extension type_name
+	127, // [127:127] is the sub-list for extension extendee
+	0,   // [0:127] is the sub-list for field type_name
 }
 
 func init() { file_plan_proto_init() }
@@ -5269,7 +5416,7 @@ func file_plan_proto_init() {
 		(*Expr_In)(nil),
 		(*Expr_Array)(nil),
 	}
-	file_plan_proto_msgTypes[20].OneofWrappers = []any{
+	file_plan_proto_msgTypes[21].OneofWrappers = []any{
 		(*Operator_Scan)(nil),
 		(*Operator_Values)(nil),
 		(*Operator_Filter)(nil),
@@ -5299,7 +5446,7 @@ func file_plan_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plan_proto_rawDesc), len(file_plan_proto_rawDesc)),
 			NumEnums:      10,
-			NumMessages:   53,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
