@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -54,7 +55,12 @@ type child struct {
 
 	done chan struct{} // closed when the process and all goroutines are gone
 	wg   sync.WaitGroup
+
+	mourned atomic.Bool // its loss is in a stream's figures
 }
+
+// firstToMourn is true once: of the streams that lose a child, one counts it.
+func (c *child) firstToMourn() bool { return c.mourned.CompareAndSwap(false, true) }
 
 type dying struct {
 	s     *stream

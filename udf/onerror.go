@@ -115,7 +115,6 @@ func (s *ScalarStream) blame(c *scalarCall, err error, died, stuck bool, first c
 		return nil
 	case died || stuck:
 		s.deaths++
-		s.figures.Restarts++
 		limit := maxDeathsFail
 		if s.onError != OnErrorFail {
 			limit = maxDeathsSkip

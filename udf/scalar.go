@@ -254,6 +254,9 @@ func (s *ScalarStream) attempt(ctx context.Context, c *scalarCall) (*vector.Vect
 		var first callPart
 		if s.s != nil {
 			died, stuck = s.s.fate()
+			if (died || stuck) && s.s.c.firstToMourn() {
+				s.figures.Restarts++
+			}
 			first = s.oldest()
 			s.s.close() // after an error the stream takes no more batches
 			s.s = nil
