@@ -27,7 +27,6 @@ type inlineDef struct {
 	variadic bool
 	setof    bool
 	source   string // the AS clause, where it is source and not an artifact's name
-	body     string // of a function in SQL: its query
 }
 
 // functionParameters reads the arguments of CREATE FUNCTION.

@@ -49,17 +49,12 @@ func errRegex(detail string) error {
 	return pgerr.New(pgerr.InvalidRegularExpression, "invalid regular expression: %s", detail)
 }
 
-// compileRegex translates a Postgres advanced regular expression to Go's
+// compileChain translates a Postgres advanced regular expression to Go's
 // syntax. As Go's engine has no backtracking, back references and lookaround
 // are refused. A match is the longest at the leftmost place, unless some
 // quantifier is non-greedy: then Go's order of preference decides, which is
 // what Postgres finds in the usual cases.
-func compileRegex(pattern string, f regexFlags) (*regexp.Regexp, error) {
-	re, _, err := compileChain(pattern, f)
-	return re, err
-}
-
-// compileChain is compileRegex with the faster form of expressions that have one.
+// The chain, not nil for expressions that have one, is a faster form of the same.
 func compileChain(pattern string, f regexFlags) (*regexp.Regexp, *regexChain, error) {
 	if rest, ok := strings.CutPrefix(pattern, "***="); ok {
 		pattern, f.quote = rest, true

@@ -42,7 +42,10 @@ func writeIndexed(t *testing.T, rng *rand.Rand, sorted bool, opts ...parquet.Wri
 		parquet.WithDictionaryDefault(false), parquet.WithDataPageSize(1500), parquet.WithBatchSize(100))
 	w := file.NewParquetWriter(f, root, file.WithWriterProps(parquet.NewWriterProperties(opts...)))
 	for g := range 3 {
-		rg := w.AppendRowGroup()
+		rg, err := w.AppendRowGroupChecked()
+		if err != nil {
+			t.Fatal(err)
+		}
 		var ks []int64
 		var ss []parquet.ByteArray
 		var kd, sd []int16

@@ -176,9 +176,6 @@ func offsetAt(s []byte, i int) (seconds, after int) {
 
 func (f *timeFormat) zoned() bool { return strings.Contains(string(f.parts), "z") }
 
-// dated reports that the pattern has no time of day.
-func (f *timeFormat) dated() bool { return !strings.ContainsAny(string(f.parts), "HIMSfpz") }
-
 // error is that of a value that the pattern does not fit.
 func (f *timeFormat) error(t types.Type, s []byte) error {
 	return pgerr.New(pgerr.InvalidDatetimeFormat, "invalid input syntax for type %s: \"%s\"", t, excerpt(s)).

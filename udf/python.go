@@ -41,10 +41,6 @@ type pythonSpec struct {
 	Requirements []string `json:"requirements,omitempty"`
 }
 
-// anyType stands in manifests of artifacts in Python for types that only SQL
-// declares.
-const anyType = "any"
-
 // PutPythonSource makes an artifact of source, which stands in a CREATE FUNCTION
 // … LANGUAGE python: the body of the function, or a module that defines it. The
 // code is loaded once to see that it can be. 42P13 for what is no such function,

@@ -140,7 +140,7 @@ func (r *record) check(a *answer, labels map[string]string) string {
 // checkRows compares with lines that hold a row each, or a value each, by the
 // meaning of the values.
 func (r *record) checkRows(a *answer, want []string, cols int) string {
-	var have [][]*string = a.rows
+	have := a.rows
 	n := len(have)
 	wrong := func() string {
 		var got []string

@@ -113,7 +113,7 @@ func files(args []string) ([]string, error) {
 }
 
 func run(h *host, paths []string) bool {
-	var log io.Writer = io.Discard
+	log := io.Writer(io.Discard)
 	if *failures != "" {
 		f, err := os.Create(*failures)
 		if err != nil {

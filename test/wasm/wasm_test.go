@@ -63,9 +63,7 @@ func TestSQL(t *testing.T) {
 func show(r *engine.Rows) string {
 	var out []string
 	for _, row := range r.Rows {
-		for _, v := range row {
-			out = append(out, v)
-		}
+		out = append(out, row...)
 	}
 	return strings.Join(out, " ")
 }

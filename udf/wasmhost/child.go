@@ -418,7 +418,7 @@ func (c *child) define(s *stream, it item) error {
 	if int(it.h.Slot) >= len(slots) || m.Size > wire.MaxSlot {
 		return fmt.Errorf("slot %d of %d bytes", it.h.Slot, m.Size)
 	}
-	mem := make([]byte, 0)
+	var mem []byte
 	if c.shared {
 		var err error
 		if mem, err = c.mapped(m.Off, m.Size); err != nil {
