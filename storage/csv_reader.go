@@ -12,7 +12,6 @@ import (
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
-	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
 
@@ -27,17 +26,13 @@ func leUint64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
 // csvReader reads splits of files one after the other, or one stream.
 type csvReader struct {
-	d         dialect
-	ncols     int
-	schema    []vector.Field
-	cols      []*column
-	rowID     bool
-	batchRows int
-	limit     int64 // rows still to give, -1 = all
-	ignore    bool
-	pad       bool   // records with too few fields are completed with NULL
-	padNull   string // as the files write it
-	copyName  string // table name of COPY; "" when reading files
+	columns
+	d        dialect
+	ncols    int
+	schema   []vector.Field
+	pad      bool   // records with too few fields are completed with NULL
+	padNull  string // as the files write it
+	copyName string // table name of COPY; "" when reading files
 
 	splits []*proto.Split
 	stream io.Reader
@@ -56,10 +51,6 @@ type csvReader struct {
 	ended    bool
 
 	blk         *block
-	rowIDs      []int64
-	bad         []bool
-	dropped     bool // some row of the batch under way is bad
-	batchBad    []bool
 	err         error
 	done, total int64
 }
@@ -72,7 +63,7 @@ func newCSVReader(schema []vector.Field, o *proto.CsvOptions, fields []int, copy
 	if batchRows <= 0 {
 		batchRows = vector.DefaultRows
 	}
-	r := &csvReader{d: d, ncols: len(schema), schema: schema, batchRows: batchRows, limit: -1, ignore: o.GetIgnoreErrors(),
+	r := &csvReader{d: d, ncols: len(schema), schema: schema, columns: columns{batchRows: batchRows, limit: -1, ignore: o.GetIgnoreErrors()},
 		pad: o.GetNullPadding(), padNull: null}
 	date, err := compileTimeFormat("dateformat", o.GetDateFormat())
 	if err != nil {
@@ -162,44 +153,7 @@ func (r *csvReader) begin() {
 	if r.stream == nil && !r.pad {
 		capacity = int(min(int64(capacity), r.total/int64(max(1, r.ncols))+int64(len(r.splits))+1))
 	}
-	for _, c := range r.cols {
-		c.begin(capacity)
-	}
-	if r.rowID {
-		r.rowIDs = make([]int64, 0, capacity)
-	}
-	r.dropped, r.batchBad = false, r.batchBad[:0]
-}
-
-// flush makes the batch of rows records, without the bad ones.
-func (r *csvReader) flush(rows int) *vector.Batch {
-	vs := make([]*vector.Vector, 0, len(r.cols)+1)
-	for _, c := range r.cols {
-		vs = append(vs, c.finish())
-	}
-	if r.rowID {
-		vs = append(vs, vector.FromSlice(types.T(types.Int8), r.rowIDs))
-	}
-	b := vector.NewBatch(vs, rows)
-	if !r.ignore {
-		return b
-	}
-	if r.dropped {
-		good := make([]int32, 0, rows)
-		for i, bad := range r.batchBad {
-			if !bad {
-				good = append(good, int32(i))
-			}
-		}
-		b = b.Select(good).Dense()
-	}
-	if r.limit > 0 {
-		if int64(b.Rows()) > r.limit {
-			b = b.Slice(0, int(r.limit))
-		}
-		r.limit -= int64(b.Rows())
-	}
-	return b
+	r.columns.begin(capacity)
 }
 
 // readBlock tokenises and converts up to want records. full tells that the batch
@@ -321,15 +275,7 @@ func (r *csvReader) convert() error {
 	if first != nil {
 		return r.valueError(first, at)
 	}
-	if r.ignore {
-		r.batchBad = append(r.batchBad, r.bad[:b.rows]...)
-		r.dropped = r.dropped || slices.Contains(r.bad[:b.rows], true)
-	}
-	if r.rowID {
-		for i := range b.rows {
-			r.rowIDs = append(r.rowIDs, r.record+int64(i))
-		}
-	}
+	r.added(b.rows, r.record)
 	return nil
 }
 

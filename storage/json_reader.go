@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
-	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/vector"
 )
 
@@ -24,14 +22,10 @@ const MaxJSONObject = 200 << 20
 // of lines every object ends on its line; in whole files objects follow each other,
 // or are the elements of one array.
 type jsonReader struct {
+	columns
 	lines     bool
 	names     []string // all keys that are columns of the file
-	cols      []*column
 	tok       *jsonTok
-	rowID     bool
-	batchRows int
-	limit     int64 // rows still to give, -1 = all
-	ignore    bool
 	maxObject int
 
 	splits []*proto.Split
@@ -47,10 +41,6 @@ type jsonReader struct {
 	state    int   // whole files: where in the array it is
 
 	blk         *jsonBlock
-	rowIDs      []int64
-	bad         []bool
-	dropped     bool
-	batchBad    []bool
 	err         error
 	ended       bool
 	done, total int64
@@ -72,7 +62,7 @@ func openJSON(scan *proto.Scan, splits []*proto.Split, batchRows int, s settings
 	if batchRows <= 0 {
 		batchRows = vector.DefaultRows
 	}
-	r := &jsonReader{lines: !o.GetWhole(), rowID: scan.GetRowId(), batchRows: batchRows, limit: -1, ignore: o.GetIgnoreErrors(),
+	r := &jsonReader{lines: !o.GetWhole(), columns: columns{rowID: scan.GetRowId(), batchRows: batchRows, limit: -1, ignore: o.GetIgnoreErrors()},
 		maxObject: int(o.GetMaxObject()), splits: splits}
 	if r.maxObject <= 0 {
 		r.maxObject = defaultMaxObject
@@ -161,43 +151,7 @@ func (r *jsonReader) next(ctx context.Context) (*vector.Batch, error) {
 func (r *jsonReader) begin() {
 	// An object with a comma or a newline behind it has three bytes at least.
 	capacity := int(min(int64(r.batchRows), r.total/3+int64(len(r.splits))+1))
-	for _, c := range r.cols {
-		c.begin(capacity)
-	}
-	if r.rowID {
-		r.rowIDs = make([]int64, 0, capacity)
-	}
-	r.dropped, r.batchBad = false, r.batchBad[:0]
-}
-
-func (r *jsonReader) flush(rows int) *vector.Batch {
-	vs := make([]*vector.Vector, 0, len(r.cols)+1)
-	for _, c := range r.cols {
-		vs = append(vs, c.finish())
-	}
-	if r.rowID {
-		vs = append(vs, vector.FromSlice(types.T(types.Int8), r.rowIDs))
-	}
-	b := vector.NewBatch(vs, rows)
-	if !r.ignore {
-		return b
-	}
-	if r.dropped {
-		good := make([]int32, 0, rows)
-		for i, bad := range r.batchBad {
-			if !bad {
-				good = append(good, int32(i))
-			}
-		}
-		b = b.Select(good).Dense()
-	}
-	if r.limit > 0 {
-		if int64(b.Rows()) > r.limit {
-			b = b.Slice(0, int(r.limit))
-		}
-		r.limit -= int64(b.Rows())
-	}
-	return b
+	r.columns.begin(capacity)
 }
 
 // readBlock scans and converts up to want objects. full tells that the batch
@@ -336,15 +290,7 @@ func (r *jsonReader) convert() error {
 		}
 		return r.located(&pe, int(b.starts[first.row]), at.name)
 	}
-	if r.ignore {
-		r.batchBad = append(r.batchBad, r.bad[:b.rows]...)
-		r.dropped = r.dropped || slices.Contains(r.bad[:b.rows], true)
-	}
-	if r.rowID {
-		for i := range b.rows {
-			r.rowIDs = append(r.rowIDs, r.record+int64(i))
-		}
-	}
+	r.added(b.rows, r.record)
 	return nil
 }
 
