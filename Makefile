@@ -1,4 +1,4 @@
-# make build | demo | test | test-race | test-peers | slt | lint | bench | bench-peers | bench-memory | fuzz | fuzz-sql | proto | clean
+# make build | demo | test | test-race | test-peers | slt | lint | bench | bench-peers | bench-memory | bench-udf | fuzz | fuzz-sql | proto | clean
 #
 # Go alone is enough. With a C compiler, `build` makes the SQL parser several
 # times faster (tag pgquery_cgo); the tests run the build without, and the parser's
@@ -23,7 +23,7 @@ PROTOC_GEN_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 FUZZTIME ?= 60s
 comma := ,
 
-.PHONY: build build-plain demo test vet test-go test-cgo test-race test-peers slt lint bench bench-peers bench-memory fuzz fuzz-sql proto clean
+.PHONY: build build-plain demo test vet test-go test-cgo test-race test-peers slt lint bench bench-peers bench-memory bench-udf fuzz fuzz-sql proto clean
 
 build:
 	$(BUILD_ENV) $(GO) build -trimpath $(BUILD_TAGS) -o $(BIN) ./cmd/volley
@@ -73,6 +73,12 @@ bench-peers:
 # Peak memory of every operator with a tenth of its working set, over 40 million events.
 bench-memory: build
 	cd bench && $(GO) run . -peak-of ../$(BIN) $(or $(ARGS),-sf 40)
+
+# Functions in every runtime, against plain Go loops, DuckDB's functions in Go and Spark's
+# in pandas; groups of many sizes; a costly function on one worker and on two. PYTHON is
+# an interpreter with pandas, pyarrow and pyspark, without which they are left out.
+bench-udf: build
+	cd bench && $(GO) run . -udf $(if $(PYTHON),-python $(PYTHON)) $(or $(ARGS),-rows 2000000 -reps 5)
 
 # Every fuzz target in turn, for FUZZTIME each.
 fuzz:
