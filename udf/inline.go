@@ -167,8 +167,12 @@ func (in *Inline) files() (map[string]string, error) {
 
 // goTypes are the Go types that stand for types of the SDK.
 var goTypes = map[string]string{"bool": "bool", "int16": "int16", "int32": "int32", "int64": "int64", "float32": "float32",
-	"float64": "float64", "string": "string", "bytes": "[]byte", "time": "time.Time", "date": "time.Time",
-	"numeric": "udf.Decimal", "interval": "udf.Interval", "uuid": "udf.UUID"}
+	"float64": "float64", "string": "string", "bytes": "[]byte", "date": "time.Time", "timestamp": "time.Time", "timestamptz": "time.Time",
+	"clock": "udf.Clock", "numeric": "udf.Decimal", "interval": "udf.Interval", "uuid": "udf.UUID", "json": "udf.JSON", "jsonb": "udf.JSONB"}
+
+// sdkNames are the SDK's names of column types, where they are not the type's own.
+var sdkNames = map[string]string{"timestamp": "TypeTimestamp", "timestamptz": "TypeTimestamptz", "clock": "TypeClock", "numeric": "TypeNumeric",
+	"interval": "TypeInterval", "uuid": "TypeUUID", "json": "TypeJSON", "jsonb": "TypeJSONB"}
 
 // goType is the Go type for a SQL type.
 func goType(t types.Type, result bool) (string, error) {
@@ -189,7 +193,10 @@ func sdkColumn(t types.Type, result, nullable bool) (string, error) {
 	if !ok || goTypes[n] == "" || t.ID == types.Array {
 		return "", errType(t)
 	}
-	s := "udf." + strings.ToUpper(n[:1]) + n[1:]
+	s := "udf." + sdkNames[n]
+	if sdkNames[n] == "" {
+		s += strings.ToUpper(n[:1]) + n[1:]
+	}
 	if nullable {
 		s += " | udf.Nullable"
 	}
@@ -221,6 +228,7 @@ func (in *Inline) body() (map[string]string, error) {
 		tail.WriteString("\n//line generated.go:1\n\treturn nil\n}" + in.options() + "))\n}\n")
 	} else {
 		params := make([]string, len(in.Args))
+		goTypes := make([]string, len(in.Args))
 		for i, a := range in.Args {
 			name, err := in.parameter(i)
 			if err != nil {
@@ -234,6 +242,7 @@ func (in *Inline) body() (map[string]string, error) {
 				t = "udf.Null[" + t + "]"
 			}
 			params[i] = name + " " + t
+			goTypes[i] = t
 		}
 		result, err := goType(in.Returns, true)
 		if err != nil {
@@ -242,11 +251,16 @@ func (in *Inline) body() (map[string]string, error) {
 		if in.NullInput || strings.Contains(in.Source, "udf.None") || strings.Contains(in.Source, "udf.Some") {
 			result = "udf.Null[" + result + "]"
 		}
-		if returnsError(in.Source) {
-			result = "(" + result + ", error)"
+		returns, fails := result, returnsError(in.Source)
+		if fails {
+			returns = "(" + result + ", error)"
 		}
-		fmt.Fprintf(&head, "func inlineFunction(%s) %s {\n", strings.Join(params, ", "), result)
-		tail.WriteString("\n}\n\n//line generated.go:1\nfunc main() { udf.Main(" + in.register("inlineFunction", strings.HasSuffix(result, "error)")) + ") }\n")
+		fmt.Fprintf(&head, "func inlineFunction(%s) %s {\n", strings.Join(params, ", "), returns)
+		decl := in.register("inlineFunction", fails)
+		if len(params) > typedArgs {
+			decl = in.registerWide("inlineFunction", goTypes, result, fails)
+		}
+		tail.WriteString("\n}\n\n//line generated.go:1\nfunc main() { udf.Main(" + decl + ") }\n")
 	}
 	text := head.String() + "//line " + inlineFile + ":1:1\n" + in.Source + tail.String()
 	return map[string]string{"main.go": "package main\n\n" + imports("package main\n"+text, "main.go") + text}, nil
@@ -258,12 +272,31 @@ func (in *Inline) register(goName string, fails bool) string {
 	if fails {
 		f = "udf.ScalarErr"
 	}
-	if n := len(in.Args); n > 0 {
+	if n := len(in.Args); n > 0 && n <= typedArgs {
 		f += strconv.Itoa(n)
 	} else {
 		f = "udf.Scalar"
 	}
 	return f + "(" + strconv.Quote(in.Name) + ", " + goName + in.options() + ")"
+}
+
+// typedArgs is the largest N for which the SDK has a ScalarN.
+const typedArgs = 12
+
+// registerWide is register for a body with more arguments than ScalarN are there
+// for: a loop over columns, as calls by reflection cost a microsecond each.
+func (in *Inline) registerWide(goName string, types []string, result string, fails bool) string {
+	var cols, row strings.Builder
+	for i, t := range types {
+		fmt.Fprintf(&cols, "c%d []%s, ", i+1, t)
+		fmt.Fprintf(&row, "c%d[i], ", i+1)
+	}
+	call := "out[i] = " + goName + "(" + strings.TrimSuffix(row.String(), ", ") + ")"
+	if fails {
+		call = "var err error\n\t\t\tif " + strings.Replace(call, "out[i] =", "out[i], err =", 1) + "; err != nil {\n\t\t\t\treturn err\n\t\t\t}"
+	}
+	return "udf.Vector(" + strconv.Quote(in.Name) + ", func(" + cols.String() + "out []" + result + ") error {\n\t\tfor i := range out {\n\t\t\t" +
+		call + "\n\t\t}\n\t\treturn nil\n\t}" + in.options() + ")"
 }
 
 // options are the trailing arguments of a declaration.

@@ -2,6 +2,7 @@ package udf
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -94,5 +95,39 @@ func TestGolden(t *testing.T) {
 	writeTree(t, dir, map[string]string{"main.go": tinyPlugin, GoldenFile: `{"thrice": [{"in": ["1"], "out": "3"}]}`})
 	if _, err := Build(ctx, dir, BuildOptions{TempDir: t.TempDir()}); pgerr.From(err).Code != pgerr.InvalidFunctionDefinition {
 		t.Error(detail(err))
+	}
+}
+
+// Every type that plugins may have has a Go type in source without declarations.
+func TestInlineTypes(t *testing.T) {
+	if plugin == nil {
+		t.Skip("there is no Go toolchain")
+	}
+	var fields []vector.Field
+	for _, id := range []types.ID{types.Bool, types.Int2, types.Int4, types.Int8, types.Float4, types.Float8, types.Numeric, types.Text, types.Varchar, types.Bytea,
+		types.UUID, types.Date, types.Time, types.Timestamp, types.Timestamptz, types.Interval, types.JSON, types.JSONB} {
+		fields = append(fields, vector.Field{Name: fmt.Sprint("c", len(fields)), Type: types.T(id)})
+	}
+	ctx := testContext(t)
+	grouped := Inline{Name: "g", Kind: function.GroupedMap, Args: fields, Columns: fields, Source: "return nil"}
+	if _, err := BuildInline(ctx, grouped, BuildOptions{}); err != nil {
+		t.Error(detail(err))
+	}
+	args := make([]types.Type, len(fields))
+	for i, f := range fields {
+		args[i] = f.Type
+	}
+	for _, null := range []bool{false, true} {
+		in := Inline{Name: "f", Kind: function.Scalar, Args: fields, Returns: types.T(types.Timestamptz), NullInput: null, Source: "return c14"}
+		if null {
+			in.Source = "if !c0.Valid {\n\treturn c14, errors.New(\"NULL\")\n}\nreturn c14, nil"
+		}
+		a, err := BuildInline(ctx, in, BuildOptions{})
+		if err == nil {
+			err = CheckSignature(a.Manifest, InlineSymbol(a.Manifest, "f"), function.Scalar, args, in.Returns, nil)
+		}
+		if err != nil {
+			t.Error(detail(err))
+		}
 	}
 }
