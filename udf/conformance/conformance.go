@@ -1,10 +1,10 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -21,50 +21,79 @@ import (
 
 // suite is one run.
 type suite struct {
-	host   *udf.Host
-	digest string
-	skip   []string
+	host            *udf.Host
+	digest          string
+	skip            []string
+	passed, skipped int
 }
 
 // Run runs the suite on the functions of an artifact that host has or can fetch.
-// skip are patterns (path.Match) of functions that the runtime does not offer.
+// skip are patterns (path.Match) of functions that the runtime does not offer, each
+// with ": " and the reason behind it, if there is one to tell.
 func Run(t *testing.T, host *udf.Host, digest string, skip ...string) {
-	s := &suite{host, digest, skip}
+	s := &suite{host: host, digest: digest, skip: skip}
 	var all []typeCase
 	for _, c := range scalarTypes {
 		all = append(all, c, c.list())
 	}
-	t.Run("scalar", func(t *testing.T) {
-		for _, c := range all {
-			s.scalars(t, c)
+	each := func(f func(t *testing.T, c typeCase)) func(t *testing.T) {
+		return func(t *testing.T) {
+			for _, c := range all {
+				f(t, c)
+			}
 		}
+	}
+	t.Run("scalar", each(s.scalars))
+	t.Run("scalar others", func(t *testing.T) {
 		for _, c := range scalarTypes {
 			s.appends(t, c)
 		}
 		s.numbers(t)
 		s.others(t)
 	})
-	t.Run("aggregate", func(t *testing.T) {
-		for _, c := range all {
-			s.first(t, c)
-		}
-		s.sums(t)
-	})
-	t.Run("grouped map", func(t *testing.T) {
-		for _, c := range all {
-			s.echo(t, c)
-		}
-	})
-	t.Run("contract", s.contract)
+	t.Run("aggregate", each(s.first))
+	t.Run("aggregate others", s.aggregates)
+	t.Run("grouped map", each(s.maps))
+	t.Run("grouped map others", s.groups)
+	t.Run("table", each(s.table))
+	t.Run("table others", s.tables)
+	t.Run("window", each(s.window))
+	t.Run("window others", s.windows)
+	t.Run("describe", s.describe)
+	t.Run("errors", s.errors)
+	t.Run("on_error", s.onError)
+	t.Run("streams", s.streams)
+	t.Logf("conformance: %d cases passed, %d skipped", s.passed, s.skipped)
 }
 
-func (s *suite) lacks(symbol string) bool {
+// lacks says why the runtime has no such function, "" if it has.
+func (s *suite) lacks(symbol string) string {
 	for _, p := range s.skip {
+		p, why, _ := strings.Cut(p, ": ")
 		if ok, _ := path.Match(p, symbol); ok {
-			return true
+			return cmp.Or(why, "not offered")
 		}
 	}
-	return false
+	return ""
+}
+
+// run is one case: what concerns one function, and a type if what has one.
+func (s *suite) run(t *testing.T, symbol, what string, f func(t *testing.T)) {
+	name := symbol
+	if what != "" {
+		name += "(" + what + ")"
+	}
+	ok := t.Run(name, func(t *testing.T) {
+		if why := s.lacks(symbol); why != "" {
+			s.skipped++
+			s.passed--
+			t.Skip(why)
+		}
+		f(t)
+	})
+	if ok {
+		s.passed++
+	}
 }
 
 func (s *suite) context(t testing.TB) context.Context {
@@ -120,74 +149,63 @@ func same(t testing.TB, what string, v *vector.Vector, typ types.Type, want []st
 }
 
 func (s *suite) scalars(t *testing.T, c typeCase) {
-	ctx := s.context(t)
-	open := func(symbol string, returns types.Type) *udf.ScalarStream {
-		if s.lacks(symbol) {
-			return nil
-		}
-		st, err := s.host.Scalar(ctx, s.ref(symbol, function.Scalar, []types.Type{c.typ}, returns))
-		if err != nil {
-			t.Errorf("%s(%s): %s", symbol, c.typ, detail(err))
-			return nil
-		}
-		return st
-	}
-	id, null, isNull := open("id_"+c.name, c.typ), open("null_"+c.name, c.typ), open("is_null_"+c.name, types.T(types.Bool))
-	for _, col := range c.columns(t, false) {
-		want := show(col.v)
-		nulls := make([]string, len(want))
-		for i, w := range want {
-			nulls[i] = map[bool]string{true: "t", false: "f"}[w == "NULL" && col.v.IsNull(i)]
-		}
-		for _, f := range []struct {
-			st   *udf.ScalarStream
-			name string
-			typ  types.Type
-			want []string
-		}{{id, "id_", c.typ, want}, {null, "null_", c.typ, want}, {isNull, "is_null_", types.T(types.Bool), nulls}} {
-			if f.st == nil {
-				continue
+	boolean := types.T(types.Bool)
+	for _, f := range []struct {
+		symbol  string
+		returns types.Type
+		want    func(v *vector.Vector, i int, text string) string
+	}{
+		{"id_", c.typ, nil}, {"null_", c.typ, nil}, {"vector_", c.typ, nil},
+		{"is_null_", boolean, func(v *vector.Vector, i int, _ string) string {
+			return map[bool]string{true: "t", false: "f"}[v.IsNull(i)]
+		}},
+	} {
+		s.run(t, f.symbol+c.name, c.typ.String(), func(t *testing.T) {
+			ctx := s.context(t)
+			st, err := s.host.Scalar(ctx, s.ref(f.symbol+c.name, function.Scalar, []types.Type{c.typ}, f.returns))
+			if err != nil {
+				t.Fatal(detail(err))
 			}
-			for range 2 { // slots are used again
-				v, err := f.st.Call(ctx, []*vector.Vector{col.v}, col.v.Len)
-				what := fmt.Sprintf("%s%s(%s) of %s", f.name, c.name, c.typ, col.name)
-				if err != nil {
-					t.Errorf("%s: %s", what, detail(err))
-					break
+			defer st.Close()
+			for _, col := range c.columns(t, f.want != nil) {
+				want := show(col.v)
+				for i := range want {
+					if f.want != nil {
+						want[i] = f.want(col.v, i, want[i])
+					}
 				}
-				same(t, what, v, f.typ, f.want)
+				for range 2 { // slots are used again
+					v, err := st.Call(ctx, []*vector.Vector{col.v}, col.v.Len)
+					if err != nil {
+						t.Fatalf("%s: %s", col.name, detail(err))
+					}
+					same(t, col.name, v, f.returns, want)
+				}
 			}
-		}
-	}
-	for _, st := range []*udf.ScalarStream{id, null, isNull} {
-		if st != nil {
-			st.Close()
-		}
+		})
 	}
 }
 
 func (s *suite) appends(t *testing.T, c typeCase) {
 	symbol := "append_" + c.name
-	if s.lacks(symbol) {
-		return
-	}
-	lists, elems := c.list().flat(t, 50, 0), c.flat(t, 50, 4)
-	v, err := s.call(s.context(t), symbol, lists.Type, lists, elems)
-	if err != nil {
-		t.Errorf("%s: %s", symbol, detail(err))
-		return
-	}
-	offs := make([]int32, 51)
-	b := vector.NewAppender(elems.Type)
-	for i := range 50 {
-		from, to := lists.ListAt(i)
-		for e := from; e < to; e++ {
-			b.Append(lists.Child, []int32{int32(e)})
+	s.run(t, symbol, c.typ.String(), func(t *testing.T) {
+		lists, elems := c.list().flat(t, 50, 0), c.flat(t, 50, 4)
+		v, err := s.call(s.context(t), symbol, lists.Type, lists, elems)
+		if err != nil {
+			t.Fatal(detail(err))
 		}
-		b.Append(elems, []int32{int32(i)})
-		offs[i+1] = int32(b.Len())
-	}
-	same(t, symbol, v, lists.Type, show(vector.FromList(lists.Type, offs, b.Build())))
+		offs := make([]int32, 51)
+		b := vector.NewAppender(elems.Type)
+		for i := range 50 {
+			from, to := lists.ListAt(i)
+			for e := from; e < to; e++ {
+				b.Append(lists.Child, []int32{int32(e)})
+			}
+			b.Append(elems, []int32{int32(i)})
+			offs[i+1] = int32(b.Len())
+		}
+		same(t, symbol, v, lists.Type, show(vector.FromList(lists.Type, offs, b.Build())))
+	})
 }
 
 // sample is a column of three values.
@@ -199,46 +217,41 @@ var numberTypes = map[string]types.ID{"int16": types.Int2, "int32": types.Int4, 
 	"float32": types.Float4, "float64": types.Float8, "numeric": types.Numeric}
 
 func (s *suite) numbers(t *testing.T) {
-	ctx := s.context(t)
-	for name, id := range numberTypes {
-		if s.lacks("add_" + name) {
-			continue
-		}
-		v, err := s.call(ctx, "add_"+name, types.T(id), sample(t, id, "1", "-2", "30"), vector.NewConst(sample(t, id, "12"), 3))
+	for _, name := range slices.Sorted(maps.Keys(numberTypes)) {
+		id := numberTypes[name]
+		s.run(t, "add_"+name, "", func(t *testing.T) {
+			v, err := s.call(s.context(t), "add_"+name, types.T(id), sample(t, id, "1", "-2", "30"), vector.NewConst(sample(t, id, "12"), 3))
+			if err != nil {
+				t.Fatal(detail(err))
+			}
+			same(t, "sum", v, types.T(id), []string{"13", "10", "42"})
+		})
+	}
+	s.run(t, "add_numeric", "38 digits", func(t *testing.T) {
+		ctx := s.context(t)
+		v, err := s.call(ctx, "add_numeric", types.T(types.Numeric), sample(t, types.Numeric, "0.1", "99999999999999999999999999999999999998", "-1.50", "NaN"),
+			sample(t, types.Numeric, "0.20", "1", "1.5", "1"))
 		if err != nil {
-			t.Errorf("add_%s: %s", name, detail(err))
-			continue
+			t.Fatal(detail(err))
 		}
-		same(t, "add_"+name, v, types.T(id), []string{"13", "10", "42"})
-	}
-	if s.lacks("add_numeric") {
-		return
-	}
-	v, err := s.call(ctx, "add_numeric", types.T(types.Numeric), sample(t, types.Numeric, "0.1", "99999999999999999999999999999999999998", "-1.50", "NaN"),
-		sample(t, types.Numeric, "0.20", "1", "1.5", "1"))
-	if err != nil {
-		t.Fatal(detail(err))
-	}
-	same(t, "add_numeric", v, types.T(types.Numeric), []string{"0.30", "99999999999999999999999999999999999999", "0.00", "NaN"})
-	_, err = s.call(ctx, "add_numeric", types.T(types.Numeric), sample(t, types.Numeric, "1", "99999999999999999999999999999999999999"), sample(t, types.Numeric, "1", "1"))
-	if err == nil {
-		t.Error("add_numeric: 39 digits are no error")
-	}
+		same(t, "sum", v, types.T(types.Numeric), []string{"0.30", "99999999999999999999999999999999999999", "0.00", "NaN"})
+		_, err = s.call(ctx, "add_numeric", types.T(types.Numeric), sample(t, types.Numeric, "1", "99999999999999999999999999999999999999"), sample(t, types.Numeric, "1", "1"))
+		if err == nil {
+			t.Error("39 digits are no error")
+		}
+	})
 }
 
 func (s *suite) others(t *testing.T) {
-	ctx := s.context(t)
 	run := func(symbol string, returns types.Type, want []string, args ...*vector.Vector) {
 		t.Helper()
-		if s.lacks(symbol) {
-			return
-		}
-		v, err := s.call(ctx, symbol, returns, args...)
-		if err != nil {
-			t.Errorf("%s: %s", symbol, detail(err))
-			return
-		}
-		same(t, symbol, v, returns, want)
+		s.run(t, symbol, "", func(t *testing.T) {
+			v, err := s.call(s.context(t), symbol, returns, args...)
+			if err != nil {
+				t.Fatal(detail(err))
+			}
+			same(t, symbol, v, returns, want)
+		})
 	}
 	text := types.T(types.Text)
 	run("concat_string", text, []string{"ab", "é", "cx"}, sample(t, types.Text, "a", "", "c"), sample(t, types.Text, "b", "é", "x"))
@@ -259,184 +272,7 @@ func (c typeCase) text(t testing.TB, vals ...string) *vector.Vector {
 	return b.Build()
 }
 
-// first runs first_X over groups, in two halves whose states are merged.
-func (s *suite) first(t *testing.T, c typeCase) {
-	symbol := "first_" + c.name
-	if s.lacks(symbol) {
-		return
-	}
-	ctx := s.context(t)
-	open := func() function.Aggregator {
-		a, err := s.host.Aggregate(ctx, s.ref(symbol, function.Aggregate, []types.Type{c.typ}, c.typ), []types.Type{c.typ})
-		if err != nil {
-			t.Errorf("%s(%s): %s", symbol, c.typ, detail(err))
-			return nil
-		}
-		return a
-	}
-	a, b := open(), open()
-	if a == nil || b == nil {
-		return
-	}
-	defer a.Close()
-	defer b.Close()
-	const groups = 5
-	col := c.flat(t, 40, 3)
-	numbers := make([]int32, 40)
-	var firsts []int32
-	for i := range numbers {
-		numbers[i] = int32(i % (groups - 1)) // the last group has no row
-		if i < groups-1 {
-			firsts = append(firsts, int32(i))
-		}
-	}
-	a.Grow(groups)
-	b.Grow(groups)
-	err := a.Update(numbers[:20], []*vector.Vector{vector.Slice(col, 0, 20)}, 20)
-	if err == nil {
-		err = b.Update(numbers[20:], []*vector.Vector{vector.Slice(col, 20, 40)}, 20)
-	}
-	var states []*vector.Vector
-	if err == nil {
-		states, err = b.State(0, groups)
-	}
-	if err == nil {
-		err = a.Merge([]int32{0, 1, 2, 3, 4}, states, groups)
-	}
-	var v *vector.Vector
-	if err == nil {
-		v, err = a.Final(0, groups)
-	}
-	if err != nil {
-		t.Errorf("%s(%s): %s", symbol, c.typ, detail(err))
-		return
-	}
-	same(t, symbol, v, c.typ, append(show(vector.Gather(col, firsts)), "NULL"))
-}
-
-func (s *suite) sums(t *testing.T) {
-	ctx := s.context(t)
-	for name, id := range numberTypes {
-		if s.lacks("sum_" + name) {
-			continue
-		}
-		typ := types.T(id)
-		a, err := s.host.Aggregate(ctx, s.ref("sum_"+name, function.Aggregate, []types.Type{typ}, typ), []types.Type{typ})
-		if err != nil {
-			t.Errorf("sum_%s: %s", name, detail(err))
-			continue
-		}
-		x := sample(t, id, "1", "2", "3", "100").WithValid([]byte{0b0111})
-		a.Grow(2)
-		err = a.Update(nil, []*vector.Vector{x}, 4)
-		var v *vector.Vector
-		if err == nil {
-			v, err = a.Final(0, 2)
-		}
-		a.Close()
-		if err != nil {
-			t.Errorf("sum_%s: %s", name, detail(err))
-			continue
-		}
-		same(t, "sum_"+name, v, typ, []string{"6", "NULL"})
-	}
-}
-
-// echo runs echo_X over groups of many sizes.
-func (s *suite) echo(t *testing.T, c typeCase) {
-	symbol := "echo_" + c.name
-	if s.lacks(symbol) {
-		return
-	}
-	ctx := s.context(t)
-	fields := []vector.Field{{Name: "k", Type: types.T(types.Int8)}, {Name: "x", Type: c.typ}}
-	for _, col := range c.columns(t, true) {
-		what := fmt.Sprintf("%s(%s) of %s", symbol, c.typ, col.name)
-		n := col.v.Len
-		keys := make([]int64, n)
-		var ends []int32
-		for i := range keys {
-			keys[i] = int64(len(ends))
-			if i%4 == 3 || i%4 == 0 {
-				ends = append(ends, int32(i+1))
-			}
-		}
-		k := vector.FromSlice(types.T(types.Int8), keys)
-		st, err := s.host.GroupedMap(ctx, s.ref(symbol, function.GroupedMap, []types.Type{types.T(types.Int8), c.typ}, types.T(types.Record), fields...), udf.GroupOptions{})
-		if err == nil {
-			err = st.Send(ctx, []*vector.Vector{k, col.v}, n, ends)
-		}
-		if err == nil {
-			err = st.CloseSend()
-		}
-		var ks, xs []string
-		for err == nil {
-			var out *udf.GroupOutput
-			if out, err = st.Recv(ctx); err == nil {
-				ks, xs = append(ks, show(out.Cols[0])...), append(xs, show(out.Cols[1])...)
-			}
-		}
-		if st != nil {
-			st.Close()
-		}
-		if !errors.Is(err, io.EOF) {
-			t.Errorf("%s: %s", what, detail(err))
-			continue
-		}
-		if want := show(col.v); !slices.Equal(xs, want) || !slices.Equal(ks, show(k)) {
-			t.Errorf("%s: %q, want %q", what, xs, want)
-		}
-	}
-}
-
-// contract checks errors: what is raised, and what breaks the contract.
-func (s *suite) contract(t *testing.T) {
-	ctx := s.context(t)
-	x := sample(t, types.Int8, "1", "2", "7", "3")
-	for _, c := range []struct {
-		symbol  string
-		returns types.Type
-		code    string
-		words   []string
-	}{
-		{"fail_at_seven", types.T(types.Int8), "38000", []string{"function fail_at_seven", "seven", "row 3,", "x = 7"}},
-		{"bad_text", types.T(types.Text), "39000", []string{"function bad_text", "not valid UTF-8", "row 3,"}},
-		{"bad_json", types.T(types.JSON), "39000", []string{"function bad_json", "not JSON", "row 3,"}},
-		{"bad_clock", types.T(types.Time), "39000", []string{"function bad_clock", "time of day out of range", "row 3,"}},
-	} {
-		if s.lacks(c.symbol) {
-			continue
-		}
-		_, err := s.call(ctx, c.symbol, c.returns, x)
-		check(t, c.symbol, err, c.code, c.words)
-	}
-	if !s.lacks("strict_elements") {
-		_, err := s.call(ctx, "strict_elements", types.T(types.Int8), typeCase{typ: types.ArrayOf(types.Int8)}.text(t, "{1}", "{1,NULL}"))
-		check(t, "strict_elements", err, "22004", []string{"null element"})
-	}
-	if !s.lacks("id_int64") {
-		_, err := s.call(ctx, "id_int64", types.T(types.Int8), sample(t, types.Int4, "1"))
-		check(t, "id_int64(integer)", err, "39000", nil)
-	}
-	if s.lacks("bad_column") {
-		return
-	}
-	st, err := s.host.GroupedMap(ctx, s.ref("bad_column", function.GroupedMap, []types.Type{x.Type}, types.T(types.Record),
-		vector.Field{Name: "x", Type: x.Type}, vector.Field{Name: "js", Type: types.ArrayOf(types.JSONB)}), udf.GroupOptions{})
-	if err != nil {
-		t.Fatal(detail(err))
-	}
-	defer st.Close()
-	if err = st.Send(ctx, []*vector.Vector{x}, 4, []int32{1, 4}); err == nil {
-		err = st.CloseSend()
-	}
-	for err == nil {
-		_, err = st.Recv(ctx)
-	}
-	check(t, "bad_column", err, "39000", []string{"function bad_column", "not JSON", `column "js"`, "row "})
-}
-
-func check(t testing.TB, what string, err error, code string, words []string) {
+func check(t testing.TB, what string, err error, code string, words ...string) {
 	t.Helper()
 	if err == nil || pgerr.Code(err) != code {
 		t.Errorf("%s: %s, want %s", what, detail(err), code)

@@ -154,7 +154,7 @@ func (c typeCase) columns(t testing.TB, short bool) []column {
 		{"const null", vector.NewNull(c.typ, 6)},
 	}
 	if !short {
-		cols = append(cols, column{"many", c.flat(t, 20011, 7)})
+		cols = append(cols, column{"many", c.flat(t, 6011, 7)})
 	}
 	switch c.typ.Phys() {
 	case types.PhysBytes:

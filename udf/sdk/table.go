@@ -65,7 +65,7 @@ func Arg[T any](c *TableCall, i int) T {
 		panic(Errorf("39000", "argument %d of %d", i, len(s.cols)))
 	}
 	col := &s.cols[i]
-	if want := typeOf[T]().base(); col.typ.base() != want && !(want == Time && col.typ.base() == Date) {
+	if want := typeOf[T]().base(); !col.typ.reads(want) {
 		panic(Errorf("39000", "argument %d is of type %s and cannot be read as %s", i, col.typ.base(), want))
 	}
 	var z T

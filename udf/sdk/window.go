@@ -66,7 +66,7 @@ func (p *Partition) Row(i int) { p.g.Row(i) }
 // argument that may be NULL.
 func PartitionColumn[T any](p *Partition, arg int) []T {
 	c := &p.g.s.cols[arg]
-	if want := typeOf[T]().base(); arg >= len(p.g.s.fn.args) || c.typ.base() != want && !(want == Time && c.typ.base() == Date) {
+	if want := typeOf[T]().base(); arg >= len(p.g.s.fn.args) || !c.typ.reads(want) {
 		panic(Errorf("39000", "argument %d cannot be read as %s", arg, fmt.Sprint(want)))
 	}
 	return decode[T](c)[p.g.from:p.g.to:p.g.to]
