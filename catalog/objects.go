@@ -131,9 +131,11 @@ type FunctionDef struct {
 	// Body is the query of a function in SQL, whichever way it was written; OutArgs
 	// says that Columns are OUT arguments, Variadic that calls list the elements of
 	// the last argument.
-	Body        string            `json:"body,omitempty"`
-	OutArgs     bool              `json:"out_args,omitempty"`
-	Variadic    bool              `json:"variadic,omitempty"`
+	Body     string `json:"body,omitempty"`
+	OutArgs  bool   `json:"out_args,omitempty"`
+	Variadic bool   `json:"variadic,omitempty"`
+	// Agg is set for an aggregate made of functions, which is of no artifact.
+	Agg         *AggDef           `json:"agg,omitempty"`
 	Volatility  uint8             `json:"volatility"` // function.Volatility
 	Strict      bool              `json:"strict,omitempty"`
 	MemoryLimit int64             `json:"memory_limit,omitempty"` // bytes, 0 = default
@@ -159,6 +161,35 @@ type FunctionDef struct {
 	// CanaryVersion takes CanaryShare of the rows, in ten-thousandths; 0 = none.
 	CanaryVersion int    `json:"canary_version,omitempty"`
 	CanaryShare   uint32 `json:"canary_share,omitempty"`
+}
+
+// AggDef is what an aggregate made of functions consists of. It is immutable.
+type AggDef struct {
+	Step    FuncRef    `json:"sfunc"`
+	State   types.Type `json:"stype"`
+	Init    *string    `json:"initcond,omitempty"` // nil = NULL
+	Final   *FuncRef   `json:"finalfunc,omitempty"`
+	Extra   bool       `json:"finalfunc_extra,omitempty"` // Final has the arguments' types, too
+	Combine *FuncRef   `json:"combinefunc,omitempty"`
+}
+
+// FuncRef is a function of a user, whichever version is current, or a built-in.
+type FuncRef struct {
+	OID     uint32 `json:"oid,omitempty"`
+	Builtin string `json:"builtin,omitempty"` // function.Function.ID
+}
+
+// uses reports whether the aggregate is made of a function.
+func (a *AggDef) uses(oid uint32) bool {
+	if a == nil {
+		return false
+	}
+	for _, r := range []*FuncRef{&a.Step, a.Final, a.Combine} {
+		if r != nil && r.OID == oid {
+			return true
+		}
+	}
+	return false
 }
 
 // WholeShare is the CanaryShare of all rows.

@@ -275,6 +275,18 @@ func (s *Snapshot) users(oid uint32) []*Relation {
 	return out
 }
 
+// aggregatesOf returns the aggregates that are made of a function.
+func (s *Snapshot) aggregatesOf(oid uint32) []*FunctionDef {
+	var out []*FunctionDef
+	for id, vs := range s.versions {
+		if slices.ContainsFunc(vs, func(f *FunctionDef) bool { return f.Agg.uses(oid) }) {
+			out = append(out, s.FunctionByOID(id))
+		}
+	}
+	slices.SortFunc(out, func(a, b *FunctionDef) int { return cmp.Compare(a.OID, b.OID) })
+	return out
+}
+
 func (s *Snapshot) mayDrop(o any, cascade bool) error {
 	if cascade {
 		return nil
@@ -292,6 +304,9 @@ func (s *Snapshot) mayDrop(o any, cascade bool) error {
 		}
 		for _, u := range s.defaultUsers(oidOf(n)) {
 			details = append(details, u+" depends on "+describe(n))
+		}
+		for _, u := range s.aggregatesOf(oidOf(n)) {
+			details = append(details, describe(u)+" depends on "+describe(n))
 		}
 	}
 	if details == nil {
@@ -311,6 +326,10 @@ func (s *Snapshot) removeTree(o any) (gone Dropped) {
 		}
 	}
 	gone = append(gone, s.dropDefaults(oidOf(o))...)
+	for _, f := range s.aggregatesOf(oidOf(o)) {
+		gone = append(gone, describe(f))
+		gone = append(gone, s.removeTree(f)...)
+	}
 	for _, u := range s.users(oidOf(o)) {
 		if s.RelationByOID(u.OID) != nil {
 			gone = append(gone, describe(u))

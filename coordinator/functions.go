@@ -14,7 +14,6 @@ import (
 	"github.com/volleydb/volley/catalog"
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
-	"github.com/volleydb/volley/planner"
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/udf"
 	"github.com/volleydb/volley/vector"
@@ -176,92 +175,6 @@ func (d *definition) limit(name, val string, pos int) error {
 	return nil
 }
 
-// define is CREATE AGGREGATE name(args) (ARTIFACT = '…', SYMBOL = '…').
-func (x *statement) define(ctx context.Context, n *pg.DefineStmt) (*Result, error) {
-	if n.Kind != pg.ObjectType_OBJECT_AGGREGATE {
-		return nil, unsupportedStatement(x.st)
-	}
-	d := &definition{aggregate: true, replace: n.Replace, language: "go"}
-	names := n.Defnames
-	d.name = names[len(names)-1].GetString_().GetSval()
-	if len(names) > 1 {
-		d.schema = names[len(names)-2].GetString_().GetSval()
-	}
-	var err error
-	if d.schema, err = x.newSchema(d.schema, 0); err != nil {
-		return nil, err
-	}
-	if n.Oldstyle {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "the old form of CREATE AGGREGATE is not supported").
-			WithHint("Write CREATE AGGREGATE name(argument types) (ARTIFACT = 'name@sha256:…', SYMBOL = 'Symbol').")
-	}
-	if len(n.Args) > 0 {
-		for _, p := range n.Args[0].GetList().GetItems() {
-			fp := p.GetFunctionParameter()
-			t, err := planner.ResolveType(x.st, fp.ArgType, x.names())
-			if err != nil {
-				return nil, err
-			}
-			d.args = append(d.args, catalog.Arg{Name: fp.Name, Type: t})
-		}
-	}
-	for _, o := range n.Definition {
-		e := o.GetDefElem()
-		pos := x.st.Pos(e.Location)
-		text := func() (string, error) {
-			switch a := e.Arg.GetNode().(type) {
-			case *pg.Node_String_:
-				return a.String_.Sval, nil
-			case *pg.Node_TypeName:
-				_, name := objectName(e.Arg)
-				return name, nil
-			}
-			return "", pgerr.New(pgerr.SyntaxError, "%s takes a string", e.Defname).At(pos)
-		}
-		switch strings.ToLower(e.Defname) {
-		case "artifact", "as":
-			d.pos = pos
-			if d.artifact, err = text(); err != nil {
-				return nil, err
-			}
-		case "symbol":
-			if d.symbol, err = text(); err != nil {
-				return nil, err
-			}
-		case "language":
-			if d.language, err = text(); err != nil {
-				return nil, err
-			}
-		case "returns":
-			if e.Arg.GetTypeName() == nil {
-				return nil, pgerr.New(pgerr.SyntaxError, "RETURNS takes a type").At(pos)
-			}
-			if d.returns, err = planner.ResolveType(x.st, e.Arg.GetTypeName(), x.names()); err != nil {
-				return nil, err
-			}
-		case "volatility":
-			if d.volatility, err = text(); err != nil {
-				return nil, err
-			}
-		case "memory", "timeout":
-			v, err := text()
-			if err != nil {
-				return nil, err
-			}
-			if err := d.limit("volley."+strings.ToLower(e.Defname), v, pos); err != nil {
-				return nil, err
-			}
-		case "sfunc", "stype", "finalfunc", "initcond", "combinefunc":
-			return nil, pgerr.New(pgerr.FeatureNotSupported, "aggregates made of SQL functions (%s) are not supported", strings.ToUpper(e.Defname)).At(pos).
-				WithHint("Write CREATE AGGREGATE %s(…) (ARTIFACT = 'name@sha256:…', SYMBOL = 'Symbol').", d.name)
-		default:
-			return nil, pgerr.New(pgerr.SyntaxError, "aggregate attribute %q not recognized", e.Defname).At(pos).
-				WithHint("There are ARTIFACT, SYMBOL, LANGUAGE, RETURNS, VOLATILITY, MEMORY and TIMEOUT.")
-		}
-	}
-	return x.defineFunction(ctx, d, "CREATE AGGREGATE")
-}
-
 // defineFunction checks a definition against its artifact and stores it.
 func (x *statement) defineFunction(ctx context.Context, d *definition, tag string) (*Result, error) {
 	if err := x.mayDefine(d); err != nil {
@@ -271,11 +184,11 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	switch d.language {
 	case "go", "wasm", "python", "grpc":
 	case "":
-		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "no language specified").WithHint("Functions are written in Go: LANGUAGE go.")
+		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "no language specified").WithHint("Languages are go, python, sql, wasm and grpc.")
 	case "plpgsql", "c", "internal", "plpython3u", "plpythonu":
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "language %q is not supported", d.language).WithHint("Functions are written in Go: LANGUAGE go AS 'artifact@sha256:…', 'Symbol'.")
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "language %q is not supported", d.language).WithHint("Languages are go, python, sql, wasm and grpc.")
 	default:
-		return nil, pgerr.New(pgerr.UndefinedObject, "language %q does not exist", d.language).WithHint("Functions are written in Go: LANGUAGE go.")
+		return nil, pgerr.New(pgerr.UndefinedObject, "language %q does not exist", d.language).WithHint("Languages are go, python, sql, wasm and grpc.")
 	}
 	if d.artifact == "" {
 		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "no artifact specified").WithHint("AS 'name@sha256:…', 'Symbol' names a build that volley udf push has uploaded.")

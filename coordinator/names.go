@@ -132,6 +132,10 @@ func functionOf(d *catalog.FunctionDef) *function.Function {
 	if f.Kind == function.Aggregate {
 		f.StateTypes = udf.StateTypes
 	}
+	if d.Agg != nil {
+		f.ID, f.StateTypes, f.Definer = "agg/"+strconv.Itoa(int(d.OID))+"@"+strconv.Itoa(d.Version), nil, d.Owner
+		f.UDF = &function.UDFRef{Display: d.Name}
+	}
 	tableRef(d, f)
 	return f
 }

@@ -136,6 +136,7 @@ func (n *names) function(d *catalog.FunctionDef) *function.Function {
 	if f == nil {
 		f = functionOf(d)
 		n.made[d] = f
+		n.parts(f, d)
 	}
 	return f
 }
@@ -149,6 +150,7 @@ func (n *names) arm(d *catalog.FunctionDef) *function.Function {
 	if f == nil {
 		f = functionOf(d)
 		n.arms[d] = f
+		n.parts(f, d)
 	}
 	return f
 }

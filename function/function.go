@@ -75,8 +75,12 @@ type Function struct {
 	// Canary is the version that some of a scalar function's rows go to; nil for none.
 	Canary *Canary
 	// Definer is the role with whose rights the body of a SECURITY DEFINER
-	// function in SQL is bound; "" is the caller's.
+	// function in SQL is bound; "" is the caller's. That of an aggregate made of
+	// functions is its owner, who must be allowed to call them.
 	Definer string
+	// Parts is set for an aggregate made of functions. Its UDF has a name and
+	// nothing else.
+	Parts *AggParts
 
 	// Body is the query of a user's function in SQL: the planner puts it in place
 	// of calls. OneRow says that a Table function with a Body gives its first row,

@@ -140,6 +140,19 @@ func (a *aggregate) newCall(c *proto.AggCall) (*aggCall, error) {
 		call.distinct = false
 	}
 	ts := call.argTs
+	if c.Parts != nil {
+		parts, err := newAggParts(a.n.env, c.Parts, ts)
+		if err != nil {
+			return nil, err
+		}
+		if a.mode != proto.Aggregate_SINGLE && parts.combine == nil {
+			return nil, pgerr.New(pgerr.InternalError, "aggregate %s has no partial states", c.Parts.Name)
+		}
+		call.states = 2
+		lanes := !c.Distinct && len(c.OrderBy) == 0
+		call.make = func(ctx context.Context) (function.Aggregator, error) { return parts.aggregator(ctx, lanes) }
+		return call, nil
+	}
 	if c.Udf != nil && c.Function == "" {
 		if a.n.env.UDF == nil {
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "aggregate %s cannot be called here", c.Udf.Display)

@@ -50,6 +50,7 @@ type windowCall struct {
 	// make makes the state of an aggregate; nil for a window function.
 	make        func(ctx context.Context) (function.Aggregator, error)
 	ignoreNulls bool
+	refolds     bool     // each frame is folded from its rows
 	builtin     bool     // the name is that of a function of this engine
 	stream      streamer // when the call can run without looking ahead
 	slides      slideKind
@@ -142,6 +143,15 @@ func (w *window) newCall(c *proto.WindowCall, order keyOrder) (*windowCall, erro
 	ts := make([]types.Type, len(call.args))
 	for i, x := range call.args {
 		ts[i] = x.Type
+	}
+	if c.Parts != nil {
+		parts, err := newAggParts(w.n.env, c.Parts, ts)
+		if err != nil {
+			return nil, err
+		}
+		call.name, call.refolds = c.Parts.Name, true
+		call.make = func(ctx context.Context) (function.Aggregator, error) { return parts.aggregator(ctx, false) }
+		return call, nil
 	}
 	if c.Function == "" {
 		if c.Udf == nil || w.n.env.UDF == nil {

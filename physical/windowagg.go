@@ -45,7 +45,55 @@ func (c *windowCall) aggregate(ctx context.Context, all *vector.Batch, ch *chunk
 	if fr.whole {
 		return c.perPartition(agg, ch, args, keep)
 	}
+	if c.refolds {
+		return c.refold(ctx, agg, ch, args, keep, fr.segs)
+	}
 	return c.tree(ctx, agg, ch, args, keep, fr.segs)
+}
+
+// refoldRows is how many rows of frames refold folds at a time.
+const refoldRows = 1 << 16
+
+// refold folds every frame from its rows, many frames at once: for aggregates whose
+// states cannot be merged. It is quadratic in the length of the frames, as in
+// Postgres without inverse functions.
+func (c *windowCall) refold(ctx context.Context, agg function.Aggregator, ch *chunk, args []*vector.Vector, keep []int32, segs []segment) (*vector.Vector, error) {
+	agg.Grow(ch.n)
+	var pass []bool
+	if keep != nil {
+		pass = make([]bool, ch.n)
+		for _, r := range keep {
+			pass[r] = true
+		}
+	}
+	var groups, rows []int32
+	flush := func() error {
+		if err := cancelled(ctx); err != nil || len(rows) == 0 {
+			return err
+		}
+		err := agg.Update(groups, gatherArgs(args, rows), len(rows))
+		groups, rows = groups[:0], rows[:0]
+		return err
+	}
+	for i := range ch.n {
+		for _, s := range segs {
+			for r := s.lo[i]; r < s.hi[i]; r++ {
+				if pass != nil && !pass[r] {
+					continue
+				}
+				groups, rows = append(groups, int32(i)), append(rows, r)
+				if len(rows) == refoldRows {
+					if err := flush(); err != nil {
+						return nil, err
+					}
+				}
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return nil, err
+	}
+	return agg.Final(0, ch.n)
 }
 
 func gatherArgs(args []*vector.Vector, rows []int32) []*vector.Vector {

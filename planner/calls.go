@@ -210,6 +210,10 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 					return sc.aggOrWindow(fc, f, nil, f.Returns)
 				}
 			}
+			if len(b.candidates(schema, name)) == 0 {
+				return nil, pgerr.New(pgerr.UndefinedFunction, "function %s() does not exist", name).At(b.pos(fc.Location)).
+					WithHint("No function matches the given name and argument types. You might need to add explicit type casts.")
+			}
 			return nil, pgerr.New(pgerr.WrongObjectType, "%s(*) specified, but %s is not an aggregate function without arguments", name, name).At(b.pos(fc.Location))
 		}
 	}
@@ -408,6 +412,12 @@ func (sc *selectCtx) aggOrWindow(fc *pg.FuncCall, f *function.Function, args []E
 		return sc.window(fc, f, args, t, filter)
 	}
 	ac := &AggCall{F: f, Args: args, ArgTypes: typesOf(args), Distinct: fc.AggDistinct, Filter: filter, T: t}
+	if f.Parts != nil {
+		var err error
+		if ac.parts, err = b.partsOf(f, ac.ArgTypes, fc.Location); err != nil {
+			return nil, err
+		}
+	}
 	for _, n := range fc.AggOrder {
 		s := n.GetSortBy()
 		e, err := sc.expr(s.Node)
@@ -565,6 +575,11 @@ func (sc *selectCtx) window(fc *pg.FuncCall, f *function.Function, args []Expr, 
 			return nil, b.unsupported(fc.Location, "IGNORE NULLS of an aggregate").WithHint("Filter the nulls: %s(…) FILTER (WHERE x IS NOT NULL) OVER (…).", f.Name)
 		case !slices.Contains([]string{"first_value", "last_value", "nth_value", "lag", "lead"}, f.Name):
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "function %s does not allow RESPECT NULLS or IGNORE NULLS", f.Name).At(b.pos(fc.Location))
+		}
+	}
+	if f.Parts != nil {
+		if call.parts, err = b.partsOf(f, typesOf(args), fc.Location); err != nil {
+			return nil, err
 		}
 	}
 	c := b.newCol(f.Name, t)

@@ -229,10 +229,10 @@ func (p *phys) aggregate(n *Aggregate) (*stream, error) {
 	partial := true
 	vol := false
 	for _, c := range n.Calls {
-		if c.Distinct || len(c.Order) > 0 || c.F.StateTypes == nil {
+		if c.Distinct || len(c.Order) > 0 || c.stateTypes() == nil {
 			partial = false
 		}
-		vol = vol || c.F.UDF != nil && c.F.Volatility == function.Volatile
+		vol = vol || c.F.UDF != nil && c.parts == nil && c.F.Volatility == function.Volatile || c.parts.volatileCode()
 	}
 	groups := p.est.of(n).rows
 	keysOut := n.Out[:len(n.Keys)]
@@ -318,7 +318,7 @@ func (p *phys) aggregate(n *Aggregate) (*stream, error) {
 	}
 	cols := append([]Col(nil), keysOut...)
 	for _, c := range n.Calls {
-		for _, t := range c.F.StateTypes(c.ArgTypes) {
+		for _, t := range c.stateTypes() {
 			cols = append(cols, p.b.newCol("", t))
 		}
 	}
@@ -355,7 +355,7 @@ func (p *phys) aggregate(n *Aggregate) (*stream, error) {
 	}
 	final := make([]*proto.AggCall, len(n.Calls))
 	for i, c := range calls {
-		final[i] = &proto.AggCall{Function: c.Function, Udf: c.Udf, Returns: c.Returns, ArgTypes: c.ArgTypes}
+		final[i] = &proto.AggCall{Function: c.Function, Udf: c.Udf, Parts: c.Parts, Returns: c.Returns, ArgTypes: c.ArgTypes}
 	}
 	hash := part.hash
 	out, err := op(part, proto.Aggregate_FINAL, keys, final, n.Out, groups)
@@ -418,7 +418,7 @@ func (p *phys) window(n *Window) (*stream, error) {
 			return nil, err
 		}
 		w.Calls = append(w.Calls, l)
-		f.volatile = f.volatile || c.F.UDF != nil && c.F.Volatility == function.Volatile || volatileUDF(c.Args...)
+		f.volatile = f.volatile || c.F.UDF != nil && c.parts == nil && c.F.Volatility == function.Volatile || c.parts.volatileCode() || volatileUDF(c.Args...)
 	}
 	cols := concatCols(s.cols, n.Out)
 	op := p.node(cols, s.rows, s)

@@ -140,7 +140,11 @@ func (x *explainer) operator(st *proto.Stage, op *proto.Operator) *ExplainNode {
 		title = "Window"
 		var calls []string
 		for _, c := range n.Window.Calls {
-			calls = append(calls, callName(c.Function, c.Udf)+"("+e.list(c.Args)+")")
+			name := callName(c.Function, c.Udf)
+			if c.Parts != nil {
+				name = c.Parts.Name
+			}
+			calls = append(calls, name+"("+e.list(c.Args)+")")
 		}
 		add("Compute", strings.Join(calls, ", "))
 		add("Partition by", e.list(n.Window.PartitionBy))
@@ -309,6 +313,9 @@ func (e exprPrinter) keys(ks []*proto.SortKey) string {
 
 func (e exprPrinter) agg(c *proto.AggCall) string {
 	s := callName(c.Function, c.Udf) + "("
+	if c.Parts != nil {
+		s = c.Parts.Name + "("
+	}
 	if c.Distinct {
 		s += "DISTINCT "
 	}

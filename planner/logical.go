@@ -167,6 +167,7 @@ type AggCall struct {
 	Filter   Expr
 	Order    []SortKey
 	T        types.Type
+	parts    *aggParts // of an aggregate made of functions
 }
 
 // WindowCall is one window function call.
@@ -178,6 +179,7 @@ type WindowCall struct {
 	Filter      Expr
 	IgnoreNulls bool
 	T           types.Type
+	parts       *aggParts
 }
 
 // Cols implementations.

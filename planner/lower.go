@@ -159,15 +159,20 @@ func lowerKeys(ks []SortKey, in layout) ([]*proto.SortKey, error) {
 
 func lowerAgg(c *AggCall, in layout) (*proto.AggCall, error) {
 	out := &proto.AggCall{Distinct: c.Distinct, Returns: physical.TypeProto(c.T)}
-	if c.F.UDF != nil {
+	var err error
+	switch {
+	case c.parts != nil:
+		if out.Parts, err = lowerParts(c.F, c.parts); err != nil {
+			return nil, err
+		}
+	case c.F.UDF != nil:
 		out.Udf = udf.RefToProto(c.F)
-	} else {
+	default:
 		out.Function = c.F.ID
 	}
 	for _, t := range c.ArgTypes {
 		out.ArgTypes = append(out.ArgTypes, physical.TypeProto(t))
 	}
-	var err error
 	if out.Args, err = lowerExprs(c.Args, in); err != nil {
 		return nil, err
 	}
@@ -182,12 +187,17 @@ func lowerAgg(c *AggCall, in layout) (*proto.AggCall, error) {
 
 func lowerWindowCall(c *WindowCall, in layout) (*proto.WindowCall, error) {
 	out := &proto.WindowCall{Frame: c.Frame, Returns: physical.TypeProto(c.T), IgnoreNulls: c.IgnoreNulls}
-	if c.F.UDF != nil {
+	var err error
+	switch {
+	case c.parts != nil:
+		if out.Parts, err = lowerParts(c.F, c.parts); err != nil {
+			return nil, err
+		}
+	case c.F.UDF != nil:
 		out.Udf = udf.RefToProto(c.F)
-	} else {
+	default:
 		out.Function = c.F.ID
 	}
-	var err error
 	if out.Args, err = lowerExprs(c.Args, in); err != nil {
 		return nil, err
 	}
