@@ -15,6 +15,9 @@ func hostSend(p unsafe.Pointer, n uint32)
 //go:wasmimport volley progress
 func hostProgress(p unsafe.Pointer)
 
+//go:wasmimport volley stop
+func hostStop(p unsafe.Pointer)
+
 // hostConn is the control socket of a module: frames through imports, of which
 // recv waits.
 type hostConn struct{}
@@ -43,6 +46,9 @@ func connect(p *plugin) *server {
 	return &server{plugin: p, conn: hostConn{}, attach: func(s *stream) {
 		// The host looks at the counter itself: it tells slow from stuck.
 		hostProgress(unsafe.Pointer(&s.progress))
+		// And it sets the flag that user code looks at: the frame that says the same is
+		// read only when the stream waits for something.
+		hostStop(unsafe.Pointer(&s.stop))
 	}}
 }
 

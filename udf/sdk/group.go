@@ -337,6 +337,9 @@ func (g *Group) emitted(n int) {
 		s.outGroups = append(s.outGroups, int32(s.group-s.outBase))
 	}
 	s.progress.Add(1)
+	if s.stop.Load() {
+		panic(cancelled{})
+	}
 	size := 4 * len(s.outGroups)
 	for _, o := range s.out {
 		size += o.size()

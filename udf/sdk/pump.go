@@ -13,7 +13,7 @@ func (s *stream) await(ready func() bool) {
 	if s.srv.attach == nil {
 		return
 	}
-	for !ready() && !s.stop.Load() {
+	for !ready() && !s.cancelled {
 		if err := s.srv.readFrame(); err != nil {
 			fmt.Fprintln(os.Stderr, "volley: control frames:", err)
 			os.Exit(1)

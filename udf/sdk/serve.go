@@ -178,6 +178,9 @@ func (srv *server) handle(h wire.Header, payload []byte, r io.Reader) error {
 		delete(srv.byID, h.Stream)
 		srv.mu.Unlock()
 		s.stop.Store(true)
+		if srv.attach != nil {
+			s.cancelled = true // nobody else looks at it
+		}
 		s.cancel()
 		close(s.work)
 	default:

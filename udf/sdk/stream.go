@@ -34,12 +34,14 @@ type stream struct {
 	free  chan int
 	grown chan struct{}
 
-	ctx      context.Context
-	cancel   context.CancelFunc
-	stop     atomic.Bool
-	due      atomic.Bool // output has waited: what there is should go
-	progress atomic.Uint64
-	reported uint64 // progress at the last Progress frame; of the server's ticker
+	ctx    context.Context
+	cancel context.CancelFunc
+	stop   atomic.Bool
+	// cancelled, of await, says that the Cancel has been read; stop may say so before.
+	cancelled bool
+	due       atomic.Bool // output has waited: what there is should go
+	progress  atomic.Uint64
+	reported  uint64 // progress at the last Progress frame; of the server's ticker
 
 	// The current frame.
 	cur  frame

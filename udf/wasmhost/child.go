@@ -331,6 +331,9 @@ func (c *child) handle(it item, r io.Reader) error {
 			go func() { _ = c.send(wire.Header{Type: wire.Closed, Stream: s.id}, nil, nil) }()
 			return nil
 		}
+		if s.inst != nil { // it may not look at frames for long
+			s.inst.mem.raise(s.inst.stopAt.Load())
+		}
 	}
 	if s.inst == nil {
 		s.pending = append(s.pending, it)
@@ -470,6 +473,7 @@ func (c *child) emit(in *instance, h wire.Header, payload, body []byte) {
 		delete(c.streams, s.id)
 		c.at[in] = nil
 		in.progressAt.Store(0)
+		in.stopAt.Store(0)
 		in.idleSince = time.Now()
 		if len(c.idle) < maxIdle {
 			c.idle = append(c.idle, in)

@@ -57,6 +57,7 @@ type instance struct {
 	left      int    // rest of the body
 
 	progressAt atomic.Uint32
+	stopAt     atomic.Uint32 // what to raise when the stream is cancelled; 0: nothing
 	calls      atomic.Uint64
 	reported   uint64 // of the child's ticker
 	idleSince  time.Time
@@ -244,6 +245,10 @@ func hostSend(ctx context.Context, mod api.Module, stack []uint64) {
 
 func hostProgress(ctx context.Context, _ api.Module, stack []uint64) {
 	instanceOf(ctx).progressAt.Store(uint32(stack[0]))
+}
+
+func hostStop(ctx context.Context, _ api.Module, stack []uint64) {
+	instanceOf(ctx).stopAt.Store(uint32(stack[0]))
 }
 
 // ended describes how a module ended that should not have.
