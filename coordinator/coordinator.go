@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -134,11 +133,6 @@ func (c *Coordinator) PasswordVerifier(user string) (scram string, ok bool) {
 		return "", false
 	}
 	return r.Verifier, true
-}
-
-// OpenArtifact opens an artifact for a worker that lacks it.
-func (c *Coordinator) OpenArtifact(ctx context.Context, digest string) (io.ReadCloser, error) {
-	return openArtifact(c.cfg.Artifacts, digest)
 }
 
 // RegName is the text form of a regclass, regtype, … value for a client.

@@ -345,7 +345,12 @@ func (x *statement) buildInline(ctx context.Context, d *definition) error {
 		}
 		return pgerr.From(err).At(d.pos)
 	}
-	if _, err := x.s.c.cfg.Artifacts.PutFile(ctx, a.Path); err != nil {
+	f, err := os.Open(a.Path)
+	if err != nil {
+		return pgerr.Wrap(err, pgerr.IOError, "could not build function %q", d.name)
+	}
+	defer f.Close()
+	if _, err := x.s.c.cfg.Artifacts.PutOwn(ctx, f); err != nil {
 		return err
 	}
 	d.inline.source, d.artifact = d.artifact, a.Digest

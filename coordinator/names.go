@@ -192,10 +192,19 @@ func (f files) Parquet(ctx context.Context, pattern string, byName bool) (*plann
 	return &planner.FileSet{Format: "parquet", Splits: p.Splits, Rows: p.Rows, Schema: p.Schema, Stats: p.Stats, ByName: byName}, nil
 }
 
-func openArtifact(store *udf.Store, digest string) (io.ReadCloser, error) {
+// openArtifact opens an artifact for a worker, with its signatures.
+func openArtifact(store *udf.Store, digest string) (io.ReadCloser, []byte, error) {
 	path, err := store.Get(digest)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return openFile(path)
+	list, err := store.Signatures(digest)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := openFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, udf.FormatSignatures(list), nil
 }

@@ -74,7 +74,7 @@ func Open(ctx context.Context, cfg OpenConfig) (s *Server, err error) {
 	}
 	s.Worker, s.host, s.out = node.Worker, node.host, node.out
 	s.Cluster, err = cluster.New(cluster.Config{Embedded: s.Worker, RunLocally: cfg.RunLocally, ExchangeAddress: cfg.ExchangeAddress,
-		Artifacts: func(ctx context.Context, digest string) (io.ReadCloser, error) {
+		Artifacts: func(ctx context.Context, digest string) (io.ReadCloser, []byte, error) {
 			return openArtifact(s.Artifacts, digest)
 		}, Log: cfg.Log})
 	if err != nil {

@@ -1861,7 +1861,8 @@ func (x *ArtifactRequest) GetDigest() string {
 type Chunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"` // exchange: the block continues in the next chunk
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`            // exchange: the block continues in the next chunk
+	Signatures    []byte                 `protobuf:"bytes,3,opt,name=signatures,proto3" json:"signatures,omitempty"` // of an artifact, in the first chunk
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1908,6 +1909,13 @@ func (x *Chunk) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *Chunk) GetSignatures() []byte {
+	if x != nil {
+		return x.Signatures
+	}
+	return nil
 }
 
 var File_control_proto protoreflect.FileDescriptor
@@ -2073,10 +2081,13 @@ const file_control_proto_rawDesc = "" +
 	"partitions\x12\x12\n" +
 	"\x04skip\x18\x05 \x01(\x04R\x04skip\")\n" +
 	"\x0fArtifactRequest\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\tR\x06digest\"/\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\"O\n" +
 	"\x05Chunk\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more2\xc6\x01\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x1e\n" +
+	"\n" +
+	"signatures\x18\x03 \x01(\fR\n" +
+	"signatures2\xc6\x01\n" +
 	"\aControl\x12A\n" +
 	"\aSession\x12\x18.volley.v1.WorkerMessage\x1a\x18.volley.v1.WorkerCommand(\x010\x01\x127\n" +
 	"\x05Lease\x12\x17.volley.v1.LeaseRequest\x1a\x15.volley.v1.LeaseReply\x12?\n" +

@@ -2,7 +2,6 @@ package udf
 
 import (
 	"context"
-	"crypto/sha256"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,11 +10,6 @@ import (
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/types"
 )
-
-func digestOfBytes(b []byte) string {
-	sum := sha256.Sum256(b)
-	return digestOf(sum[:])
-}
 
 func writeTree(t *testing.T, dir string, files map[string]string) {
 	t.Helper()

@@ -82,18 +82,8 @@ func writeBundle(w io.Writer, m *Manifest, bins map[string][]byte) error {
 // readManifest reads the manifest of an artifact and leaves the tar at the file
 // after it.
 func readManifest(t *tar.Reader) (*Manifest, error) {
-	h, err := t.Next()
-	if err != nil {
-		return nil, fmt.Errorf("not a tar file: %w", err)
-	}
-	if h.Name != manifestName || h.Size > 16<<20 {
-		return nil, fmt.Errorf("the first file is %q, want %q", h.Name, manifestName)
-	}
-	b, err := io.ReadAll(t)
-	if err != nil {
-		return nil, err
-	}
-	return parseManifest(b)
+	m, _, err := readManifestFile(t)
+	return m, err
 }
 
 func parseManifest(b []byte) (*Manifest, error) {

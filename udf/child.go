@@ -68,9 +68,16 @@ type dying struct {
 }
 
 // start brings a child to life as its runtime says and shakes hands. file is the
-// artifact's file for this machine, in dir.
-func (h *Host) start(ctx context.Context, m *Manifest, dir, file, digest string, limit int64) (_ *child, err error) {
+// artifact's file for this machine, in dir. release is called when the child is
+// gone, or has not come to be.
+func (h *Host) start(ctx context.Context, m *Manifest, dir, file, digest string, limit int64, release func()) (_ *child, err error) {
 	label := m.Name + "@" + shortDigest(digest)
+	served := false
+	defer func() {
+		if !served {
+			release()
+		}
+	}()
 	launcher, err := launcherOf(m)
 	if err != nil {
 		return nil, err
@@ -109,7 +116,11 @@ func (h *Host) start(ctx context.Context, m *Manifest, dir, file, digest string,
 	h.children[c] = struct{}{}
 	h.mu.Unlock()
 	hello := make(chan error, 1)
-	go c.serve(hello, exited)
+	served = true
+	go func() {
+		defer release()
+		c.serve(hello, exited)
+	}()
 	patience := startTimeout
 	if l.Patience > 0 {
 		patience = l.Patience

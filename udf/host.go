@@ -19,7 +19,7 @@ type HostConfig struct {
 	Store *Store
 	// Fetch writes the bytes of an artifact that the store lacks; nil = there is
 	// nowhere to fetch from.
-	Fetch func(ctx context.Context, digest string, w io.Writer) error
+	Fetch func(ctx context.Context, digest string, w io.Writer) (signatures []byte, err error)
 	// MemoryFraction of the machine's (or cgroup's) memory is the limit of a
 	// child whose functions set none; 0 = 0.25.
 	MemoryFraction float64
@@ -232,19 +232,22 @@ func (h *Host) get(ctx context.Context, ref *proto.UDF, private string) (*child,
 			return nil, errClosed()
 		}
 	}
-	var fetch func(context.Context, io.Writer) error
+	var fetch Fetch
 	if h.cfg.Fetch != nil {
-		fetch = func(ctx context.Context, w io.Writer) error { return h.cfg.Fetch(ctx, ref.GetDigest(), w) }
+		fetch = func(ctx context.Context, w io.Writer) ([]byte, error) { return h.cfg.Fetch(ctx, ref.GetDigest(), w) }
 	}
+	release := h.cfg.Store.Pin(ref.GetDigest()) // as long as the child lives
 	dir, err := h.cfg.Store.Ensure(ctx, ref.GetDigest(), fetch)
 	if err != nil {
+		release()
 		return nil, err
 	}
 	m, path, err := readBundle(dir)
 	if err != nil {
+		release()
 		return nil, err
 	}
-	c, err = h.start(ctx, m, dir, path, ref.GetDigest(), limit)
+	c, err = h.start(ctx, m, dir, path, ref.GetDigest(), limit, release)
 	if err != nil {
 		return nil, err
 	}

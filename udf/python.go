@@ -140,7 +140,7 @@ func (s *Store) putPython(ctx context.Context, code []byte, m *Manifest, d Decla
 	if err := writePython(&tar, m, code); err != nil {
 		return "", err
 	}
-	return s.Put(ctx, &tar)
+	return s.PutOwn(ctx, &tar)
 }
 
 // writePython writes an artifact of Python code.

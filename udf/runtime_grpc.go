@@ -235,7 +235,7 @@ func (s *Store) PutServer(ctx context.Context, address string) (digest string, e
 	if err := writeBundle(&tar, m, map[string][]byte{serverFile: data}); err != nil {
 		return "", pgerr.Wrap(err, pgerr.IOError, "could not write an artifact")
 	}
-	return s.Put(ctx, &tar)
+	return s.PutOwn(ctx, &tar)
 }
 
 // launchServer connects to the artifact's server.

@@ -4,41 +4,83 @@ import (
 	"archive/tar"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sort"
 	"strings"
 	"sync"
+	"time"
+
+	oci "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/udf/sdk/wire"
 )
 
-// Store is a directory of artifacts, addressed by digest. It is safe for
-// concurrent use, also by several processes.
+// Store is a directory of artifacts, addressed by digest: an OCI image layout
+// (layout.go) that any OCI tool reads. It is safe for concurrent use, also by
+// several processes; only one of them may remove artifacts.
 //
-// blobs/HEX.vudf are the artifacts; run/HEX is one unpacked, for this machine.
-// Files come into being under another name and are renamed.
+// blobs/sha256/HEX are the artifacts and what describes them; run/HEX is an
+// artifact unpacked for this machine, with what runtimes cache there; used/HEX
+// has the time of the last use. Files come into being under another name and are
+// renamed.
 type Store struct {
-	dir string
+	dir   string
+	limit int64
+	keys  *TrustedKeys
+	own   *SigningKey
+	log   *slog.Logger
+
+	// removal is held while an artifact is removed, and shared by those who pin one.
+	removal sync.RWMutex
 
 	mu        sync.Mutex
 	manifests map[string]cachedManifest // by digest
+	ocis      map[string]*oci.Manifest  // by their own digests
 	flights   map[string]chan struct{}  // locks of Ensure by digest
 	sums      map[string]fileStamp      // by path
+	vouched   map[string]int            // digest → the contents of keys that trust it
+	pins      map[string]int            // uses by digest
+	touched   map[string]time.Time      // last write of used/HEX
+	holds     map[int]time.Time         // see Hold
+	lastHold  int
+	fetches   int64
+}
+
+// StoreConfig says how a store is opened.
+type StoreConfig struct {
+	Dir string
+	// Limit, in bytes, is what a worker's cache of artifacts may take: beyond it,
+	// those that were used longest ago and that nobody uses now are removed; 0 = all
+	// are kept.
+	Limit int64
+	// Keys, if it is not nil, says whose signature an artifact must have to be put or
+	// used.
+	Keys *TrustedKeys
+	// Own signs what the store's own server makes: of source in a CREATE FUNCTION,
+	// for example.
+	Own *SigningKey
+	Log *slog.Logger // nil = none
 }
 
 // fileStamp is a file's digest with what tells that the file has not been
 // touched since: hashing megabytes for every task of a small query would cost
-// more than the query. A file that was changed has another modification time.
+// more than the query. A file that was changed has another time of its last
+// change.
 type fileStamp struct {
 	info os.FileInfo
 	sum  string
+}
+
+// sameFile reports whether a file is what it was.
+func sameFile(a, b os.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && changeTime(a) == changeTime(b)
 }
 
 // fileSum is the sha256 of a file in hex.
@@ -50,7 +92,7 @@ func (s *Store) fileSum(path string) (string, error) {
 	s.mu.Lock()
 	have, ok := s.sums[path]
 	s.mu.Unlock()
-	if ok && os.SameFile(have.info, info) && have.info.Size() == info.Size() && have.info.ModTime().Equal(info.ModTime()) {
+	if ok && sameFile(have.info, info) {
 		return have.sum, nil
 	}
 	sum, err := fileSum(path)
@@ -70,50 +112,82 @@ type cachedManifest struct {
 	m           *Manifest
 }
 
+// blobSuffix ends the names of artifacts' files.
 const blobSuffix = ".vudf"
 
 // OpenStore opens the store in dir and creates what is missing.
-func OpenStore(dir string) (*Store, error) {
-	for _, d := range []string{"blobs", "run"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
-			return nil, pgerr.Wrap(err, pgerr.IOError, "could not open the artifact store")
-		}
-	}
-	abs, err := filepath.Abs(dir) // children run in directories of their own
+func OpenStore(dir string) (*Store, error) { return OpenStoreWith(StoreConfig{Dir: dir}) }
+
+// OpenStoreWith is OpenStore with more to say.
+func OpenStoreWith(c StoreConfig) (*Store, error) {
+	abs, err := filepath.Abs(c.Dir) // children run in directories of their own
 	if err != nil {
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not open the artifact store")
 	}
-	return &Store{dir: abs, manifests: map[string]cachedManifest{}, flights: map[string]chan struct{}{}, sums: map[string]fileStamp{}}, nil
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{dir: abs, limit: c.Limit, keys: c.Keys, own: c.Own, log: c.Log,
+		manifests: map[string]cachedManifest{}, ocis: map[string]*oci.Manifest{}, flights: map[string]chan struct{}{}, sums: map[string]fileStamp{},
+		vouched: map[string]int{}, pins: map[string]int{}, touched: map[string]time.Time{}, holds: map[int]time.Time{}}
+	if err := s.openLayout(); err != nil {
+		return nil, pgerr.Wrap(err, pgerr.IOError, "could not open the artifact store")
+	}
+	return s, nil
+}
+
+// Dir is the layout's directory.
+func (s *Store) Dir() string { return s.dir }
+
+// Fetches counts the artifacts that Ensure has fetched.
+func (s *Store) Fetches() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fetches
 }
 
 func (s *Store) blob(digest string) string {
-	return filepath.Join(s.dir, "blobs", strings.TrimPrefix(digest, digestPrefix)+blobSuffix)
+	return filepath.Join(s.dir, "blobs", "sha256", strings.TrimPrefix(digest, digestPrefix))
 }
 
 func (s *Store) runDir(digest string) string {
 	return filepath.Join(s.dir, "run", strings.TrimPrefix(digest, digestPrefix))
 }
 
-// Put verifies that r is an artifact, keeps it and returns its digest. Putting
-// what is there already changes nothing.
-func (s *Store) Put(ctx context.Context, r io.Reader) (digest string, err error) {
-	return s.write(ctx, "", func(ctx context.Context, w io.Writer) error {
+// Put verifies that r is an artifact, keeps it with its signatures and returns its
+// digest. Putting what is there already changes nothing but adds signatures.
+func (s *Store) Put(ctx context.Context, r io.Reader, signatures ...ArtifactSignature) (digest string, err error) {
+	return s.write(ctx, "", func(ctx context.Context, w io.Writer) ([]byte, error) {
 		n, err := io.Copy(w, io.LimitReader(r, maxArtifact+1))
 		if err == nil && n > maxArtifact {
 			err = pgerr.New(pgerr.ProgramLimitExceeded, "the artifact is larger than %d bytes", int64(maxArtifact))
 		}
-		return err
-	})
+		return FormatSignatures(signatures), err
+	}, false)
 }
 
-// PutFile is Put of a file.
+// PutOwn is Put of what this server has made itself: it has its signature, if it
+// has a key.
+func (s *Store) PutOwn(ctx context.Context, r io.Reader) (digest string, err error) {
+	return s.write(ctx, "", func(ctx context.Context, w io.Writer) ([]byte, error) {
+		_, err := io.Copy(w, r)
+		return nil, err
+	}, true)
+}
+
+// PutFile is Put of a file. The signatures are those in the file of this name with
+// .sig after it, if there is one.
 func (s *Store) PutFile(ctx context.Context, path string) (digest string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", pgerr.Wrap(err, pgerr.UndefinedFile, "could not open the artifact")
 	}
 	defer f.Close()
-	return s.Put(ctx, f)
+	list, err := ReadSignatures(path)
+	if err != nil {
+		return "", err
+	}
+	return s.Put(ctx, f, list...)
 }
 
 // contextWriter fails when ctx ends.
@@ -129,9 +203,14 @@ func (c contextWriter) Write(b []byte) (int, error) {
 	return c.w.Write(b)
 }
 
-// write keeps what fetch writes, if it has the digest want ("" for any).
-func (s *Store) write(ctx context.Context, want string, fetch func(context.Context, io.Writer) error) (digest string, err error) {
-	f, err := os.CreateTemp(filepath.Join(s.dir, "blobs"), ".tmp-*")
+// Fetch writes the bytes of an artifact and returns its signatures, as
+// FormatSignatures writes them.
+type Fetch = func(ctx context.Context, w io.Writer) (signatures []byte, err error)
+
+// write keeps what fetch writes, if it has the digest want ("" for any). own says
+// that this server has made it.
+func (s *Store) write(ctx context.Context, want string, fetch Fetch, own bool) (digest string, err error) {
+	f, err := os.CreateTemp(filepath.Join(s.dir, "ingest"), "artifact-*")
 	if err != nil {
 		return "", pgerr.Wrap(err, pgerr.IOError, "could not keep an artifact")
 	}
@@ -140,7 +219,8 @@ func (s *Store) write(ctx context.Context, want string, fetch func(context.Conte
 		os.Remove(f.Name()) // fails after the rename
 	}()
 	sum := sha256.New()
-	if err := fetch(ctx, contextWriter{ctx, io.MultiWriter(f, sum)}); err != nil {
+	sigs, err := fetch(ctx, contextWriter{ctx, io.MultiWriter(f, sum)})
+	if err != nil {
 		if ctx.Err() != nil {
 			return "", pgerr.From(context.Cause(ctx))
 		}
@@ -160,6 +240,10 @@ func (s *Store) write(ctx context.Context, want string, fetch func(context.Conte
 	if m.ABI != wire.ABI {
 		return "", errABI(m.Name, m.ABI)
 	}
+	list, err := s.admit(digest, sigs, own)
+	if err != nil {
+		return "", err
+	}
 	err = f.Chmod(0o400)
 	if err == nil {
 		err = f.Sync()
@@ -167,14 +251,56 @@ func (s *Store) write(ctx context.Context, want string, fetch func(context.Conte
 	if err == nil {
 		err = os.Rename(f.Name(), s.blob(digest))
 	}
+	if err == nil {
+		err = s.enter(digest)
+	}
 	if err != nil {
 		return "", pgerr.Wrap(err, pgerr.IOError, "could not keep an artifact")
 	}
-	return digest, nil
+	s.touch(digest)
+	return digest, s.AddSignatures(digest, list)
 }
 
-// verify reads an artifact and compares its digest.
+// admit returns the signatures to keep with a new artifact, or an error when the
+// store's keys demand another.
+func (s *Store) admit(digest string, sigs []byte, own bool) ([]ArtifactSignature, error) {
+	list, err := ParseSignatures(sigs)
+	if err != nil {
+		return nil, err
+	}
+	if own && s.own != nil {
+		list = append(list, s.own.Sign(digest))
+	}
+	for _, g := range list {
+		if err := g.check(digest); err != nil {
+			return nil, err
+		}
+	}
+	if s.keys == nil {
+		return list, nil
+	}
+	all := list
+	if have, err := s.Signatures(digest); err == nil { // it may be here already
+		all = append(have, list...)
+	}
+	err = s.trusted(digest, all)
+	if e := pgerr.From(err); err != nil && own && s.own == nil && e.Code == pgerr.InsufficientPrivilege {
+		err = e.WithDetail("Artifacts that this server makes itself are not signed.").
+			WithHint("Build it with volley udf build, sign and push it; or start the server with --udf-signing-key.")
+	}
+	return list, err
+}
+
+// verify says whether an artifact is there, as its digest says, and may be used.
 func (s *Store) verify(digest string) error {
+	if err := s.verifyBytes(digest); err != nil {
+		return err
+	}
+	return s.checkTrust(digest)
+}
+
+// verifyBytes reads an artifact and compares its digest.
+func (s *Store) verifyBytes(digest string) error {
 	if !validDigest(digest) {
 		return pgerr.New(pgerr.InvalidParameterValue, "invalid artifact digest: %q", digest).
 			WithHint("A digest is sha256: and 64 hexadecimal digits.")
@@ -210,12 +336,21 @@ func (s *Store) Has(digest string) bool {
 
 // Manifest reads the manifest of an artifact, verified when it is first read.
 func (s *Store) Manifest(digest string) (*Manifest, error) {
+	m, err := s.manifest(digest)
+	if err != nil {
+		return nil, err
+	}
+	return m, s.checkTrust(digest)
+}
+
+// manifest is Manifest whoever has signed.
+func (s *Store) manifest(digest string) (*Manifest, error) {
 	if !validDigest(digest) {
-		return nil, s.verify(digest)
+		return nil, s.verifyBytes(digest)
 	}
 	st, err := os.Stat(s.blob(digest))
 	if err != nil {
-		return nil, s.verify(digest)
+		return nil, s.verifyBytes(digest)
 	}
 	s.mu.Lock()
 	c, ok := s.manifests[digest]
@@ -223,7 +358,7 @@ func (s *Store) Manifest(digest string) (*Manifest, error) {
 	if ok && c.size == st.Size() && c.mtime == st.ModTime().UnixNano() {
 		return c.m, nil
 	}
-	if err := s.verify(digest); err != nil {
+	if err := s.verifyBytes(digest); err != nil {
 		return nil, err
 	}
 	f, err := os.Open(s.blob(digest))
@@ -242,11 +377,12 @@ func (s *Store) Manifest(digest string) (*Manifest, error) {
 }
 
 // Ensure makes the artifact ready to run and returns the directory that holds
-// its unpacked files. An artifact that is missing, or whose bytes are not those
-// of its digest, is fetched by fetch, which writes the artifact's bytes; one
-// fetch runs at a time per digest. fetch may be nil. Bytes that are corrupt and
-// cannot be fetched again are XX001.
-func (s *Store) Ensure(ctx context.Context, digest string, fetch func(ctx context.Context, w io.Writer) error) (dir string, err error) {
+// its unpacked files; Pin keeps it there. An artifact that is missing, or whose
+// bytes are not those of its digest, is fetched by fetch, which writes the
+// artifact's bytes; one fetch runs at a time per digest. fetch may be nil. Bytes
+// that are corrupt and cannot be fetched again are XX001, an artifact without a
+// signature that the store demands is 42501.
+func (s *Store) Ensure(ctx context.Context, digest string, fetch Fetch) (dir string, err error) {
 	s.mu.Lock()
 	lock := s.flights[digest]
 	if lock == nil {
@@ -260,14 +396,24 @@ func (s *Store) Ensure(ctx context.Context, digest string, fetch func(ctx contex
 	case <-ctx.Done():
 		return "", pgerr.From(context.Cause(ctx))
 	}
+	defer s.Pin(digest)()
 	err = s.verify(digest)
-	if code := pgerr.Code(err); fetch != nil && (code == pgerr.UndefinedFile || code == pgerr.DataCorrupted) {
-		_, ferr := s.write(ctx, digest, fetch)
-		if ferr != nil && code == pgerr.DataCorrupted && ctx.Err() == nil {
-			e := pgerr.From(err)
-			ferr = errCorrupt(digest, e.Detail+" Fetching it again failed: "+ferr.Error())
+	if fetch != nil {
+		switch code := pgerr.Code(err); code {
+		case pgerr.UndefinedFile:
+			err = s.fetch(ctx, digest, fetch)
+		case pgerr.InsufficientPrivilege: // the signature may be newer than the copy
+			if s.fetch(ctx, digest, fetch) == nil {
+				err = nil
+			}
+		case pgerr.DataCorrupted:
+			was := pgerr.From(err).Detail
+			s.log.Warn("a cached artifact is corrupt: it is removed and fetched again", "digest", digest, "found", was)
+			os.Remove(s.blob(digest)) // what cannot be removed is replaced
+			if err = s.fetch(ctx, digest, fetch); err != nil && ctx.Err() == nil {
+				err = errCorrupt(digest, was+" Fetching it again failed: "+err.Error())
+			}
 		}
-		err = ferr
 	}
 	if err != nil {
 		return "", err
@@ -275,6 +421,9 @@ func (s *Store) Ensure(ctx context.Context, digest string, fetch func(ctx contex
 	dir = s.runDir(digest)
 	if s.unpacked(dir) {
 		return dir, nil
+	}
+	if _, err := os.Stat(filepath.Join(dir, manifestName)); err == nil {
+		s.log.Warn("the unpacked files of an artifact are not its own: it is unpacked again", "digest", digest)
 	}
 	f, err := os.Open(s.blob(digest))
 	if err != nil {
@@ -290,7 +439,21 @@ func (s *Store) Ensure(ctx context.Context, digest string, fetch func(ctx contex
 	if err != nil {
 		return "", pgerr.Wrap(err, pgerr.IOError, "could not unpack artifact %s", digest)
 	}
+	s.shrink()
 	return dir, nil
+}
+
+// fetch gets an artifact from elsewhere.
+func (s *Store) fetch(ctx context.Context, digest string, fetch Fetch) error {
+	begun := time.Now()
+	s.mu.Lock()
+	s.fetches++
+	s.mu.Unlock()
+	if _, err := s.write(ctx, digest, fetch, false); err != nil {
+		return err
+	}
+	s.log.Info("artifact fetched", "digest", digest, "time", time.Since(begun))
+	return nil
 }
 
 // unpacked reports whether dir has a manifest and the binary that it describes.
@@ -309,30 +472,33 @@ type Entry struct {
 	Digest   string
 	Size     int64
 	Manifest *Manifest
+	Stored   time.Time // when it came here
+	Used     time.Time // last use here, zero when there was none
+	SignedBy []string  // names of the keys, sorted
 }
 
-// List returns all artifacts ordered by name and digest; corrupt ones are left
-// out.
+// List returns all artifacts ordered by name and digest, also those without a
+// signature that the store demands; corrupt ones are left out.
 func (s *Store) List() ([]Entry, error) {
-	files, err := os.ReadDir(filepath.Join(s.dir, "blobs"))
+	all, err := s.listed()
 	if err != nil {
-		return nil, pgerr.Wrap(err, pgerr.IOError, "could not list the artifact store")
+		return nil, err
 	}
 	var out []Entry
-	for _, f := range files {
-		h, ok := strings.CutSuffix(f.Name(), blobSuffix)
-		if b, err := hex.DecodeString(h); !ok || err != nil || len(b) != sha256.Size {
-			continue
-		}
-		info, err := f.Info()
+	for _, l := range all {
+		info, err := os.Stat(s.blob(l.digest))
 		if err != nil {
 			continue // gone since
 		}
-		m, err := s.Manifest(digestPrefix + h)
+		m, err := s.manifest(l.digest)
 		if err != nil {
 			continue
 		}
-		out = append(out, Entry{digestPrefix + h, info.Size(), m})
+		e := Entry{Digest: l.digest, Size: info.Size(), Manifest: m, Stored: info.ModTime(), Used: s.lastUse(l.digest)}
+		if len(l.signatures) > 0 {
+			e.SignedBy = s.signedBy(l)
+		}
+		out = append(out, e)
 	}
 	sort.Slice(out, func(i, j int) bool {
 		a, b := out[i], out[j]

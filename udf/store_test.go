@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -112,7 +113,7 @@ func TestStore(t *testing.T) {
 	if _, err := s.Get("../../etc/passwd"); pgerr.Code(err) != pgerr.InvalidParameterValue {
 		t.Error(detail(err))
 	}
-	left, _ := filepath.Glob(filepath.Join(s.dir, "blobs", ".tmp*"))
+	left, _ := filepath.Glob(filepath.Join(s.dir, "ingest", "*"))
 	if len(left) != 0 {
 		t.Error(left)
 	}
@@ -142,16 +143,48 @@ func TestStoreCorruption(t *testing.T) {
 	if _, err := s.Get(d); pgerr.Code(err) != pgerr.DataCorrupted {
 		t.Error(detail(err))
 	}
-	other := func(_ context.Context, w io.Writer) error { _, err := w.Write(a[1:]); return err }
-	if _, err = s.Ensure(ctx, d, other); pgerr.Code(err) != pgerr.DataCorrupted {
+	bytesOf := func(b []byte) Fetch {
+		return func(_ context.Context, w io.Writer) ([]byte, error) { _, err := w.Write(b); return nil, err }
+	}
+	if _, err = s.Ensure(ctx, d, bytesOf(a[1:])); pgerr.Code(err) != pgerr.DataCorrupted {
 		t.Error(detail(err))
 	}
-	if _, err = s.Ensure(ctx, d, func(context.Context, io.Writer) error { return errors.New("no route") }); pgerr.Code(err) != pgerr.DataCorrupted || !strings.Contains(pgerr.From(err).Detail, "no route") {
+	if s.Has(d) {
+		t.Error("the corrupt artifact has not been removed")
+	}
+	put(t, s, a)
+	flip(t, s.blob(d))
+	noRoute := func(context.Context, io.Writer) ([]byte, error) { return nil, errors.New("no route") }
+	if _, err = s.Ensure(ctx, d, noRoute); pgerr.Code(err) != pgerr.DataCorrupted || !strings.Contains(pgerr.From(err).Detail, "no route") {
 		t.Error(detail(err))
 	}
-	good := func(_ context.Context, w io.Writer) error { _, err := w.Write(a); return err }
-	if _, err = s.Ensure(ctx, d, good); err != nil {
+	put(t, s, a)
+	// Changed so that neither the length nor the time of the modification tells.
+	st, err := os.Stat(s.blob(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.ReadFile(s.blob(d))
+	if err == nil {
+		in[len(in)/2] ^= 1
+		err = os.Chmod(s.blob(d), 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(s.blob(d), in, 0o600) // the same file
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(s.blob(d), st.ModTime(), st.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	s.log = slog.New(slog.NewTextHandler(&log, nil))
+	if _, err = s.Ensure(ctx, d, bytesOf(a)); err != nil {
 		t.Error(detail(err))
+	}
+	if _, err := s.Get(d); err != nil || !strings.Contains(log.String(), "corrupt: it is removed and fetched again") || !strings.Contains(log.String(), "artifact fetched") {
+		t.Errorf("%v\n%s", err, &log)
 	}
 }
 
@@ -160,11 +193,11 @@ func TestEnsureSingleFlight(t *testing.T) {
 	a := fakeArtifact(t, wire.ABI, "score", "", "x")
 	d := digestOfBytes(a)
 	var fetches atomic.Int32
-	fetch := func(_ context.Context, w io.Writer) error {
+	fetch := func(_ context.Context, w io.Writer) ([]byte, error) {
 		fetches.Add(1)
 		time.Sleep(50 * time.Millisecond)
 		_, err := w.Write(a)
-		return err
+		return nil, err
 	}
 	var wg sync.WaitGroup
 	for range 8 {

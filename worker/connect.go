@@ -350,21 +350,24 @@ func (l *link) renew(ctx context.Context) {
 	}
 }
 
-func (l *link) fetchArtifact(ctx context.Context, digest string, dst io.Writer) error {
+func (l *link) fetchArtifact(ctx context.Context, digest string, dst io.Writer) (signatures []byte, err error) {
 	stream, err := l.control.FetchArtifact(ctx, &proto.ArtifactRequest{Digest: digest})
 	if err != nil {
-		return exchange.FromStatus(err)
+		return nil, exchange.FromStatus(err)
 	}
 	for {
 		c, err := stream.Recv()
 		if err == io.EOF {
-			return nil
+			return signatures, nil
 		}
 		if err != nil {
-			return exchange.FromStatus(err)
+			return nil, exchange.FromStatus(err)
+		}
+		if len(c.Signatures) > 0 {
+			signatures = c.Signatures
 		}
 		if _, err := dst.Write(c.Data); err != nil {
-			return pgerr.Wrap(err, pgerr.IOError, "could not store artifact %s", digest)
+			return nil, pgerr.Wrap(err, pgerr.IOError, "could not store artifact %s", digest)
 		}
 	}
 }

@@ -43,7 +43,10 @@ type Pipeline interface {
 type Runner func(ctx context.Context, t *Task) (Pipeline, error)
 
 // Artifacts is the local store of UDF artifacts. Ensure returns the folder of
-// an artifact, calling fetch once when it is missing; it verifies the digest.
+// an artifact, calling fetch once when it is missing; it verifies the digest and,
+// where signatures are demanded, those that fetch returns. Pin keeps an artifact
+// in the store until release is called.
 type Artifacts interface {
-	Ensure(ctx context.Context, digest string, fetch func(ctx context.Context, w io.Writer) error) (dir string, err error)
+	Ensure(ctx context.Context, digest string, fetch func(ctx context.Context, w io.Writer) (signatures []byte, err error)) (dir string, err error)
+	Pin(digest string) (release func())
 }

@@ -34,7 +34,7 @@ type Config struct {
 	Artifacts Artifacts
 	// FetchArtifact gets an artifact that is missing. Connect supplies the
 	// coordinator's; nil means there is nowhere to fetch from.
-	FetchArtifact func(ctx context.Context, digest string, w io.Writer) error
+	FetchArtifact func(ctx context.Context, digest string, w io.Writer) (signatures []byte, err error)
 	// ExchangeAddress is where other processes reach this one's exchange.
 	ExchangeAddress string
 	// Dial are the options for connections to other workers' exchanges; none
@@ -59,7 +59,7 @@ type Worker struct {
 	draining bool
 	closed   bool
 	changed  chan struct{} // closed and replaced when running or queries shrink
-	fetch    func(ctx context.Context, digest string, w io.Writer) error
+	fetch    func(ctx context.Context, digest string, w io.Writer) ([]byte, error)
 }
 
 // query is what the worker knows of a query, until it is dropped.
@@ -292,24 +292,30 @@ func (w *Worker) Stream(ctx context.Context, run *proto.RunTask, local any) (p P
 	t.Exchange = func(_ context.Context, read *proto.ExchangeRead) ([]exchange.Source, error) {
 		return w.sources(run, read.Stage)
 	}
-	dirs, err := w.artifacts(ctx, run.Stage)
+	dirs, release, err := w.artifacts(ctx, run.Stage)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if p == nil { // also after a panic
+			release()
+		}
+	}()
 	t.ArtifactDir = func(digest string) string { return dirs[digest] }
 	pipe, err := w.cfg.Runner(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	return &guarded{pipe, w, run}, nil
+	return &guarded{pipe, w, run, release}, nil
 }
 
 // guarded turns panics of operators into errors: one query's bug must not end
 // the others on this worker.
 type guarded struct {
 	Pipeline
-	w   *Worker
-	run *proto.RunTask
+	w       *Worker
+	run     *proto.RunTask
+	release func() // of its artifacts
 }
 
 func (g *guarded) Next(ctx context.Context) (b *vector.Batch, err error) {
@@ -323,6 +329,7 @@ func (g *guarded) Keys(b *vector.Batch) (v []*vector.Vector, err error) {
 }
 
 func (g *guarded) Close() (err error) {
+	defer g.release()
 	defer g.w.recovered(g.run, &err)
 	return g.Pipeline.Close()
 }
@@ -494,32 +501,38 @@ func (w *Worker) reportProgress() {
 	}
 }
 
-// artifacts makes the stage's artifacts available and returns their folders.
-func (w *Worker) artifacts(ctx context.Context, st *proto.Stage) (map[string]string, error) {
+// artifacts makes the stage's artifacts available and returns their folders, which
+// stay until release is called.
+func (w *Worker) artifacts(ctx context.Context, st *proto.Stage) (dirs map[string]string, release func(), err error) {
 	digests := Digests(st)
-	if len(digests) == 0 {
-		return nil, nil
+	var pins []func()
+	release = func() {
+		for _, p := range pins {
+			p()
+		}
 	}
-	dirs := make(map[string]string, len(digests))
-	if w.cfg.Artifacts == nil {
-		return dirs, nil
+	if len(digests) == 0 || w.cfg.Artifacts == nil {
+		return nil, release, nil
 	}
+	dirs = make(map[string]string, len(digests))
 	for _, d := range digests {
-		dir, err := w.cfg.Artifacts.Ensure(ctx, d, func(ctx context.Context, dst io.Writer) error {
+		pins = append(pins, w.cfg.Artifacts.Pin(d))
+		dir, err := w.cfg.Artifacts.Ensure(ctx, d, func(ctx context.Context, dst io.Writer) ([]byte, error) {
 			w.mu.Lock()
 			fetch := w.fetch
 			w.mu.Unlock()
 			if fetch == nil {
-				return pgerr.New(pgerr.UndefinedObject, "artifact %s does not exist", d)
+				return nil, pgerr.New(pgerr.UndefinedObject, "artifact %s does not exist", d)
 			}
 			return fetch(ctx, d, dst)
 		})
 		if err != nil {
-			return nil, err
+			release()
+			return nil, nil, err
 		}
 		dirs[d] = dir
 	}
-	return dirs, nil
+	return dirs, release, nil
 }
 
 // Digests lists the artifacts that a stage's UDFs come from, sorted. UDFs that

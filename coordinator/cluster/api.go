@@ -26,8 +26,9 @@ type Config struct {
 	// Dial are the options for connections to workers' exchanges; none means
 	// plaintext.
 	Dial []grpc.DialOption
-	// Artifacts opens a UDF artifact for a worker that asks for it; may be nil.
-	Artifacts func(ctx context.Context, digest string) (io.ReadCloser, error)
+	// Artifacts opens a UDF artifact for a worker that asks for it, with its
+	// signatures; may be nil.
+	Artifacts func(ctx context.Context, digest string) (r io.ReadCloser, signatures []byte, err error)
 
 	SuspectAfter time.Duration // without a lease renewal: no new tasks, probe; 5 s
 	DeadAfter    time.Duration // without a lease renewal: gone; 15 s

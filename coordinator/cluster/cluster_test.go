@@ -210,12 +210,21 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-type artifacts struct{ fetched atomic.Int64 }
+type artifacts struct{ fetched, pins atomic.Int64 }
 
-func (a *artifacts) Ensure(ctx context.Context, digest string, fetch func(context.Context, io.Writer) error) (string, error) {
+func (a *artifacts) Pin(string) func() {
+	a.pins.Add(1)
+	return func() { a.pins.Add(-1) }
+}
+
+func (a *artifacts) Ensure(ctx context.Context, digest string, fetch func(context.Context, io.Writer) ([]byte, error)) (string, error) {
 	var buf bytes.Buffer
-	if err := fetch(ctx, &buf); err != nil {
+	signatures, err := fetch(ctx, &buf)
+	if err != nil {
 		return "", err
+	}
+	if a.pins.Load() == 0 || string(signatures) != "signed" {
+		return "", pgerr.New(pgerr.InternalError, "%d pins, signatures %q", a.pins.Load(), signatures)
 	}
 	a.fetched.Add(int64(buf.Len()))
 	return "/dir/" + digest, nil
@@ -224,11 +233,11 @@ func (a *artifacts) Ensure(ctx context.Context, digest string, fetch func(contex
 // Artifacts travel from the coordinator before the task that needs them runs.
 func TestArtifacts(t *testing.T) {
 	content := bytes.Repeat([]byte("plugin"), 200_000)
-	e := newEnv(t, Config{Artifacts: func(_ context.Context, digest string) (io.ReadCloser, error) {
+	e := newEnv(t, Config{Artifacts: func(_ context.Context, digest string) (io.ReadCloser, []byte, error) {
 		if digest != "d1" {
-			return nil, pgerr.New(pgerr.UndefinedObject, "artifact %s does not exist", digest)
+			return nil, nil, pgerr.New(pgerr.UndefinedObject, "artifact %s does not exist", digest)
 		}
-		return io.NopCloser(bytes.NewReader(content)), nil
+		return io.NopCloser(bytes.NewReader(content)), []byte("signed"), nil
 	}})
 	dirs := make(chan string, 10)
 	e.f.hook = func(_ context.Context, task *worker.Task, batch int) error {
@@ -261,6 +270,7 @@ func TestArtifacts(t *testing.T) {
 		if d := <-dirs; d != "/dir/d1" || arts.fetched.Load() != int64(len(content)) {
 			t.Errorf("dir %q, %d bytes", d, arts.fetched.Load())
 		}
+		e.wait("the artifact is let go", func() bool { return arts.pins.Load() == 0 })
 	}
 }
 

@@ -331,7 +331,7 @@ func (s *server) FetchArtifact(req *proto.ArtifactRequest, stream grpc.ServerStr
 	if s.c.cfg.Artifacts == nil {
 		return status.Error(codes.NotFound, "this coordinator has no artifacts")
 	}
-	r, err := s.c.cfg.Artifacts(stream.Context(), req.Digest)
+	r, signatures, err := s.c.cfg.Artifacts(stream.Context(), req.Digest)
 	if err != nil {
 		return exchange.Status(codes.NotFound, err)
 	}
@@ -340,9 +340,10 @@ func (s *server) FetchArtifact(req *proto.ArtifactRequest, stream grpc.ServerStr
 	for {
 		n, err := r.Read(buf)
 		if n > 0 {
-			if err := stream.Send(&proto.Chunk{Data: buf[:n]}); err != nil {
+			if err := stream.Send(&proto.Chunk{Data: buf[:n], Signatures: signatures}); err != nil {
 				return err
 			}
+			signatures = nil
 		}
 		if err == io.EOF {
 			return nil
