@@ -78,7 +78,7 @@ func (h *Host) start(ctx context.Context, m *Manifest, dir, file, digest string,
 			release()
 		}
 	}()
-	launcher, err := launcherOf(m)
+	launcher, err := h.launcherOf(m, digest)
 	if err != nil {
 		return nil, err
 	}

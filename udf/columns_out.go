@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"unicode/utf8"
 	"unsafe"
@@ -20,40 +21,58 @@ func copyOut(mem []byte, c *wire.Col, rows int, t types.Type) (*vector.Vector, e
 	if err := c.Check(rows, len(mem)); err != nil {
 		return nil, err
 	}
-	return copyCol(mem, c, rows, t, nil)
+	m := c.In(mem, rows)
+	return takeCol(&m, t, nil)
 }
 
-// copyCol is copyOut for a column that lies within mem. mask, where it is not nil,
-// has the rows whose values count: a struct's fields do not where it is NULL.
-func copyCol(mem []byte, c *wire.Col, rows int, t types.Type, mask []byte) (*vector.Vector, error) {
-	if want := kindOf(t); c.Kind != want {
-		return nil, fmt.Errorf("a column of kind %d, want %d", c.Kind, want)
+// owned is a part of a column: as it is where it stays, else a copy.
+func owned(b []byte, stays bool) []byte {
+	if stays {
+		return b
 	}
-	valid := mask
-	if c.HasValid {
-		valid = vector.AndValid(bytes.Clone(mem[c.Valid:int(c.Valid)+(rows+7)/8]), mask, rows)
+	return bytes.Clone(b)
+}
+
+func ownedOffsets(m *wire.Mem) []int32 {
+	offs := int32s(m.Data, 0, m.Rows+1)
+	if m.Stays {
+		return offs
+	}
+	return slices.Clone(offs)
+}
+
+// takeCol makes a vector of m: of its buffers where they stay, else of copies. mask,
+// where it is not nil, has the rows whose values count: a struct's fields do not
+// where it is NULL.
+func takeCol(m *wire.Mem, t types.Type, mask []byte) (*vector.Vector, error) {
+	if want := kindOf(t); m.Kind != want {
+		return nil, fmt.Errorf("a column of kind %d, want %d", m.Kind, want)
+	}
+	rows, valid := m.Rows, mask
+	if m.Valid != nil {
+		valid = vector.AndValid(owned(m.Valid, m.Stays), mask, rows)
 	}
 	if valid != nil && vector.CountValid(valid, rows) == rows {
 		valid = nil
 	}
 	var v *vector.Vector
 	var err error
-	switch c.Kind {
+	switch m.Kind {
 	case wire.Bytes:
-		v, err = copyBytes(mem, c, rows, t, valid)
+		v, err = takeBytes(m, t, valid)
 	case wire.List:
-		v, err = copyList(mem, c, rows, t)
+		v, err = takeList(m, t)
 	case wire.Struct:
-		v, err = copyStruct(mem, c, rows, t, valid)
+		v, err = takeStruct(m, t, valid)
 	case wire.Fixed16:
 		offs := make([]int32, rows+1)
 		for i := range offs {
 			offs[i] = int32(16 * i)
 		}
-		v = vector.FromBytes(t, offs, bytes.Clone(mem[c.Data:int(c.Data)+16*rows]))
+		v = vector.FromBytes(t, offs, owned(m.Data, m.Stays))
 	default:
 		v = vector.New(t, rows)
-		copy(v.Raw(), mem[c.Data:int(c.Data)+rows*c.Kind.Width()])
+		copy(v.Raw(), m.Data)
 		err = checkFixed(v, valid)
 	}
 	if err != nil {
@@ -63,10 +82,8 @@ func copyCol(mem []byte, c *wire.Col, rows int, t types.Type, mask []byte) (*vec
 	return v, nil
 }
 
-func copyBytes(mem []byte, c *wire.Col, rows int, t types.Type, valid []byte) (*vector.Vector, error) {
-	offs := make([]int32, rows+1)
-	copy(offs, int32s(mem, c.Data, rows+1))
-	data := bytes.Clone(mem[c.Bytes : c.Bytes+c.BytesLen])
+func takeBytes(m *wire.Mem, t types.Type, valid []byte) (*vector.Vector, error) {
+	rows, offs, data := m.Rows, ownedOffsets(m), owned(m.Bytes, m.Stays)
 	if err := checkOffsets(offs, len(data)); err != nil {
 		return nil, err
 	}
@@ -102,14 +119,12 @@ func copyBytes(mem []byte, c *wire.Col, rows int, t types.Type, valid []byte) (*
 	return vector.FromBytes(t, offs, data), nil
 }
 
-func copyList(mem []byte, c *wire.Col, rows int, t types.Type) (*vector.Vector, error) {
-	offs := make([]int32, rows+1)
-	copy(offs, int32s(mem, c.Data, rows+1))
-	n := int(c.BytesLen)
-	if err := checkOffsets(offs, n); err != nil {
+func takeList(m *wire.Mem, t types.Type) (*vector.Vector, error) {
+	rows, offs := m.Rows, ownedOffsets(m)
+	if err := checkOffsets(offs, m.Kids[0].Rows); err != nil {
 		return nil, err
 	}
-	child, err := copyCol(mem, &c.Kids[0], n, t.ElemType(), nil)
+	child, err := takeCol(&m.Kids[0], t.ElemType(), nil)
 	if b, ok := err.(*badRow); ok {
 		b.row = sort.Search(rows, func(i int) bool { return int(offs[i+1]) > b.row })
 		b.what = "an array with " + b.what
@@ -120,15 +135,15 @@ func copyList(mem []byte, c *wire.Col, rows int, t types.Type) (*vector.Vector, 
 	return vector.FromList(t, offs, child), nil
 }
 
-func copyStruct(mem []byte, c *wire.Col, rows int, t types.Type, valid []byte) (*vector.Vector, error) {
+func takeStruct(m *wire.Mem, t types.Type, valid []byte) (*vector.Vector, error) {
 	fields, _ := t.RowFields()
-	if len(c.Kids) != len(fields) {
-		return nil, fmt.Errorf("rows of %d fields, want %d", len(c.Kids), len(fields))
+	if len(m.Kids) != len(fields) {
+		return nil, fmt.Errorf("rows of %d fields, want %d", len(m.Kids), len(fields))
 	}
 	names, cols := make([]string, len(fields)), make([]*vector.Vector, len(fields))
 	for i, f := range fields {
 		var err error
-		if cols[i], err = copyCol(mem, &c.Kids[i], rows, f.Type, valid); err != nil {
+		if cols[i], err = takeCol(&m.Kids[i], f.Type, valid); err != nil {
 			if b, ok := err.(*badRow); ok {
 				b.what = fmt.Sprintf("a row with %s in field %q", b.what, f.Name)
 			}
@@ -136,7 +151,7 @@ func copyStruct(mem []byte, c *wire.Col, rows int, t types.Type, valid []byte) (
 		}
 		names[i] = f.Name
 	}
-	return vector.MakeRecords(t, names, cols, rows)
+	return vector.MakeRecords(t, names, cols, m.Rows)
 }
 
 // checkFixed brings the values of a fixed-width column into the forms that the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
@@ -51,6 +52,7 @@ type GroupedMapStream struct {
 	whole      *wholeGroups // nil for functions that take groups piece by piece
 	closedSend bool
 	endSent    bool
+	pending    atomic.Bool  // there is something to send as soon as there is room
 	rest       *GroupOutput // what MaxOutputRows kept back
 }
 
@@ -184,12 +186,14 @@ func (g *GroupedMapStream) CloseSend() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closedSend = true
+	defer g.s.signal() // whoever receives may have to send the rest
 	return g.pump()
 }
 
 // pump sends what there is to send and room for; mu is held.
 func (g *GroupedMapStream) pump() error {
 	s := g.s
+	defer func() { g.pending.Store(!g.piece.empty()) }()
 	for !g.piece.empty() {
 		s.mu.Lock()
 		slot, err := s.nextSlot(), s.err
@@ -290,13 +294,10 @@ func (g *GroupedMapStream) Recv(ctx context.Context) (*GroupOutput, error) {
 		if err := g.pumpAll(); err != nil {
 			return nil, err
 		}
-		g.mu.Lock()
-		idle := g.piece.empty()
-		g.mu.Unlock()
 		var have, finished bool
 		err := s.wait(ctx, receiver, func() bool {
 			have, finished = len(s.results) > 0, s.finished
-			return have || finished || !idle && s.nextSlot() >= 0
+			return have || finished || g.pending.Load() && s.nextSlot() >= 0
 		})
 		if err != nil {
 			return nil, err

@@ -60,6 +60,8 @@ type Host struct {
 	recordMu    sync.Mutex // of RecordDir
 	lastPrivate uint64
 	turns       map[string]chan struct{} // of functions with a concurrency limit
+	linked      map[string]*linkedPlugin // by digest: functions of this program
+	local       sync.WaitGroup           // goroutines that serve them
 
 	closing     chan struct{} // closed by Close
 	starts      chan startRequest
@@ -141,6 +143,7 @@ func (h *Host) Close() error {
 	for _, c := range all {
 		<-c.done
 	}
+	h.waitLocal()
 	close(h.stopSpawner)
 	<-h.spawnerDone
 	return nil

@@ -98,7 +98,10 @@ func (m *Manifest) RuntimeName() string {
 	return m.Runtime
 }
 
-func launcherOf(m *Manifest) (Launcher, error) {
+func (h *Host) launcherOf(m *Manifest, digest string) (Launcher, error) {
+	if m.RuntimeName() == RuntimeInProcess {
+		return func(ctx context.Context, r LaunchRequest) (Launch, error) { return h.launchLinked(ctx, r, digest) }, nil
+	}
 	launchersMu.RLock()
 	defer launchersMu.RUnlock()
 	if l := launchers[m.RuntimeName()]; l != nil {

@@ -29,8 +29,9 @@ type ScalarStream struct {
 	h       *Host
 	ref     *proto.UDF
 	returns types.Type
-	notNull []bool  // arguments that the function cannot take as NULL
-	s       *stream // nil after it was lost
+	notNull []bool      // arguments that the function cannot take as NULL
+	s       *stream     // nil after it was lost
+	local   *localCalls // instead of s: the function is part of this program
 	closed  bool
 	nsRow   float64 // measured cost of a row, 0 = unknown
 
@@ -86,6 +87,11 @@ func (h *Host) Scalar(ctx context.Context, ref *proto.UDF) (*ScalarStream, error
 
 func (s *ScalarStream) open(ctx context.Context) error {
 	start := time.Now()
+	if p := s.h.linkedPlugin(s.ref.GetDigest()); p != nil {
+		err := s.openLocal(ctx, p)
+		s.figures.StartNanos += int64(time.Since(start))
+		return err
+	}
 	st, f, err := s.h.openIn(ctx, s.ref, kindScalar, []types.Type{s.returns}, s.private)
 	s.figures.StartNanos += int64(time.Since(start))
 	if err != nil {
@@ -239,7 +245,7 @@ func (s *ScalarStream) attempt(ctx context.Context, c *scalarCall) (*vector.Vect
 	for lost := 1; ; {
 		var v *vector.Vector
 		var err error
-		if s.s == nil {
+		if s.s == nil && s.local == nil {
 			err = s.open(ctx)
 		}
 		running := err == nil
@@ -366,6 +372,9 @@ func (s *ScalarStream) pump() error {
 // run computes c, the oldest call. The child answers in order, so what it sends
 // before an error of a later call is c's.
 func (s *ScalarStream) run(ctx context.Context, c *scalarCall) (*vector.Vector, error) {
+	if s.local != nil {
+		return s.runLocal(ctx, c)
+	}
 	st := s.s
 	st.rested()
 	out := c.out
@@ -457,6 +466,7 @@ func (s *ScalarStream) Close() error {
 		s.s.close()
 		s.s = nil
 	}
+	s.endLocal()
 	s.endPrivate()
 	return nil
 }

@@ -425,12 +425,16 @@ func (s *stream) flush() error {
 // broken is the error for a plugin that breaks its contract.
 // seq is the batch of a badRow.
 func (s *stream) broken(err error, seq uint64) error {
+	return notAllowed(s.name, s.c.label, err, seq)
+}
+
+func notAllowed(name, label string, err error, seq uint64) error {
 	if e, ok := err.(*pgerr.Error); ok { // a limit of ours
 		return e
 	}
-	e := pgerr.New(pgerr.ExternalRoutineInvocationError, "function %s returned %s", s.name, err)
+	e := pgerr.New(pgerr.ExternalRoutineInvocationError, "function %s returned %s", name, err)
 	if b, ok := err.(*badRow); ok {
-		ce := &CallError{Group: -1, Err: e, seq: seq, where: "function " + s.name + " of " + s.c.label}
+		ce := &CallError{Group: -1, Err: e, seq: seq, where: "function " + name + " of " + label}
 		ce.setRow(int64(b.row))
 		return ce
 	}
@@ -504,12 +508,16 @@ func (s *stream) nextSlot() int {
 
 // callError makes the client's error of an Error frame.
 func (s *stream) callError(seq uint64, m *wire.ErrorMsg) error {
-	e := pgerr.New(m.Code, "function %s: %s", s.name, m.Message)
+	return newCallError(s.name, s.c.label, seq, m)
+}
+
+func newCallError(name, label string, seq uint64, m *wire.ErrorMsg) error {
+	e := pgerr.New(m.Code, "function %s: %s", name, m.Message)
 	e.Detail, e.Hint = m.Detail, m.Hint
 	if e.Class != pgerr.UDF && e.Class != pgerr.Resource {
 		e.Class = pgerr.User
 	}
-	ce := &CallError{Group: m.Group, Err: e, seq: seq, panic: m.Panic, where: "function " + s.name + " of " + s.c.label}
+	ce := &CallError{Group: m.Group, Err: e, seq: seq, panic: m.Panic, where: "function " + name + " of " + label}
 	ce.setRow(m.Row)
 	return ce
 }

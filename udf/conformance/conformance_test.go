@@ -112,3 +112,13 @@ func TestGRPC(t *testing.T) {
 	}
 	Run(t, newHost(t, s, nil), digest)
 }
+
+// TestInProcess runs it on the same functions linked into this program.
+func TestInProcess(t *testing.T) {
+	h := newHost(t, newStore(t), nil)
+	digest, _, err := h.Link(context.Background(), append(decls.All(), sdk.Name("conformance"), sdk.Version("1"))...)
+	if err != nil {
+		t.Fatal(detail(err))
+	}
+	Run(t, h, digest)
+}

@@ -208,7 +208,7 @@ func (a *aggStates[S]) step(c *call, groups []int32) { a.def.step(c, a.states, g
 func (a *aggStates[S]) merge(c *call, groups []int32) {
 	col := &c.args[0]
 	offs := col.offsets()
-	all := col.mem[col.at.Bytes : col.at.Bytes+col.at.BytesLen]
+	all := col.bytes
 	for c.block() {
 		for i := c.lo; i < c.hi; i++ {
 			c.row = i

@@ -131,7 +131,7 @@ func stringCodec(t Type) *goCodec {
 			}
 			offs := c.offsets()[from : to+1]
 			base := offs[0]
-			all := string(c.mem[c.at.Bytes+uint32(base) : c.at.Bytes+uint32(offs[len(offs)-1])])
+			all := c.text(base, offs[len(offs)-1])
 			for i := range to - from {
 				if !c.isNull(from + i) {
 					*(*string)(unsafe.Add(p, uintptr(i)*stride)) = all[offs[i]-base : offs[i+1]-base]
@@ -155,7 +155,7 @@ func bytesCodec() *goCodec {
 			}
 			offs := c.offsets()[from : to+1]
 			base := offs[0]
-			all := append([]byte{}, c.mem[c.at.Bytes+uint32(base):c.at.Bytes+uint32(offs[len(offs)-1])]...)
+			all := append([]byte{}, c.bytes[base:offs[len(offs)-1]]...)
 			for i := range to - from {
 				if !c.isNull(from + i) {
 					a, b := offs[i]-base, offs[i+1]-base

@@ -10,38 +10,34 @@ import (
 	"github.com/volleydb/volley/udf/sdk/wire"
 )
 
-// column is one column of a batch in an input slot. Fixed-width values are read
-// in place; strings and bytes are copied once per batch, so that what user code
-// keeps of them stays what it was when the slot is used again.
+// column is one column of a batch. Fixed-width values are read in place; strings
+// and bytes are copied once per batch, so that what user code keeps of them stays
+// what it was when the slot is used again.
 type column struct {
 	name  string
 	typ   Type // as declared by the SQL function: Date where the Go side has Time
 	n     int
-	valid []byte // nil = no NULL
-	mem   []byte
-	at    wire.Col
+	valid []byte   // nil = no NULL
+	data  []byte   // values, or offsets
+	bytes []byte   // what the offsets of strings are in
+	stays bool     // data and bytes are never written again
 	kids  []column // of a list its elements, of a struct its fields
 	inner bool     // a column of kids
 	cache any      // decoded values of types that need decoding
 }
 
-// newColumn makes a column of n rows that lies in mem where at says.
-func newColumn(mem []byte, at wire.Col, n int, t Type, name string) column {
-	c := column{name: name, typ: t, n: n, mem: mem, at: at}
-	if at.HasValid {
-		c.valid = mem[at.Valid : int(at.Valid)+(n+7)/8]
-	}
-	if len(at.Kids) > 0 {
+// newColumn makes a column of what lies in m.
+func newColumn(m *wire.Mem, t Type, name string) column {
+	c := column{name: name, typ: t, n: m.Rows, valid: m.Valid, data: m.Data, bytes: m.Bytes, stays: m.Stays}
+	if len(m.Kids) > 0 {
 		parts := t.parts()
-		c.kids = make([]column, len(at.Kids))
-		for i, k := range at.Kids {
-			rows, typ, name := n, parts.elem, ""
-			if at.Kind == wire.List {
-				rows = int(at.BytesLen)
-			} else {
+		c.kids = make([]column, len(m.Kids))
+		for i := range m.Kids {
+			typ, name := parts.elem, ""
+			if m.Kind == wire.Struct {
 				typ, name = parts.fields[i].Type, parts.fields[i].Name
 			}
-			c.kids[i] = newColumn(mem, k, rows, typ, name)
+			c.kids[i] = newColumn(&m.Kids[i], typ, name)
 			c.kids[i].inner = true
 		}
 	}
@@ -68,27 +64,34 @@ func fixed[T any](c *column) []T {
 	if c.n == 0 {
 		return nil
 	}
-	return unsafe.Slice((*T)(unsafe.Pointer(&c.mem[c.at.Data])), c.n)
+	return unsafe.Slice((*T)(unsafe.Pointer(&c.data[0])), c.n)
 }
 
 func (c *column) offsets() []int32 {
-	return unsafe.Slice((*int32)(unsafe.Pointer(&c.mem[c.at.Data])), c.n+1)
+	return unsafe.Slice((*int32)(unsafe.Pointer(&c.data[0])), c.n+1)
 }
 
 func (c *column) strings() []string {
 	offs := c.offsets()
-	all := string(c.mem[c.at.Bytes : c.at.Bytes+c.at.BytesLen])
+	all := c.text(offs[0], offs[c.n])
 	out := make([]string, c.n)
 	for i := range out {
-		out[i] = all[offs[i]:offs[i+1]]
+		out[i] = all[offs[i]-offs[0] : offs[i+1]-offs[0]]
 	}
 	return out
 }
 
+// text is a part of bytes that user code may keep.
+func (c *column) text(from, to int32) string {
+	if c.stays && from < to {
+		return unsafe.String(&c.bytes[from], int(to-from))
+	}
+	return string(c.bytes[from:to])
+}
+
 func (c *column) byteSlices() [][]byte {
 	offs := c.offsets()
-	all := make([]byte, c.at.BytesLen) // not nil: an empty value is not NULL
-	copy(all, c.mem[c.at.Bytes:])
+	all := append([]byte{}, c.bytes...) // not nil: an empty value is not NULL
 	out := make([][]byte, c.n)
 	for i := range out {
 		if c.isNull(i) {

@@ -158,7 +158,7 @@ func values(args []column, i int) string {
 const formatElems = 10
 
 func (c *column) formatParts(i int) string {
-	if c.at.Kind == wire.Struct {
+	if c.typ.kind() == wire.Struct {
 		s := make([]string, len(c.kids))
 		for k := range c.kids {
 			s[k] = c.kids[k].format(i)
@@ -212,7 +212,7 @@ func (c *column) format(i int) string {
 		return c.formatParts(i)
 	}
 	offs := c.offsets()
-	v := c.mem[int(c.at.Bytes)+int(offs[i]) : int(c.at.Bytes)+int(offs[i+1])]
+	v := c.bytes[offs[i]:offs[i+1]]
 	more := ""
 	if len(v) > 100 {
 		v, more = v[:100], "…"

@@ -19,6 +19,8 @@ type call struct {
 	row    int     // the row being worked on, -1 = unknown
 
 	lo, hi   int
+	step     int       // rows of a block, 0 = blockRows
+	timed    time.Time // when the first row began, if the step is to be measured
 	progress *atomic.Uint64
 	stop     *atomic.Bool
 }
@@ -34,8 +36,22 @@ func (c *call) block() bool {
 		panic(cancelled{})
 	}
 	c.lo = c.hi
-	c.hi = min(c.lo+blockRows, c.n)
+	step := c.step
+	switch {
+	case step == 0:
+		step = blockRows
+	case c.lo == 1 && !c.timed.IsZero():
+		step = stepOf(time.Since(c.timed), 1)
+		c.step = step
+	}
+	c.hi = min(c.lo+step, c.n)
 	return c.lo < c.hi
+}
+
+// stepOf is the rows of a block, so that slow functions make progress, too, if n rows
+// took d.
+func stepOf(d time.Duration, n int) int {
+	return int(min(max(10*time.Millisecond*time.Duration(n)/max(d, 1), 1), blockRows))
 }
 
 // results returns where a kernel writes its n results. finish must follow.

@@ -177,6 +177,11 @@ func (s *stream) fail(m *wire.ErrorMsg) {
 
 // failAt sends what user code panicked with or returned, with its place.
 func (s *stream) failAt(v any, row int64, group int64, args []column, i int) {
+	s.fail(placed(v, row, group, args, i))
+}
+
+// placed describes what user code panicked with or returned, with its place.
+func placed(v any, row int64, group int64, args []column, i int) *wire.ErrorMsg {
 	m := toMessage(v)
 	if m.Row < 0 {
 		m.Row = row
@@ -193,7 +198,7 @@ func (s *stream) failAt(v any, row int64, group int64, args []column, i int) {
 			m.Detail = d
 		}
 	}
-	s.fail(m)
+	return m
 }
 
 // next receives the next frame; it panics with cancelled at a Cancel.
@@ -222,7 +227,8 @@ func (s *stream) load(f frame) {
 				name = s.fn.desc.Args[i].Name
 			}
 		}
-		s.cols[i] = newColumn(mem, f.msg.Cols[i], int(f.msg.Rows), typ, name)
+		m := f.msg.Cols[i].In(mem, int(f.msg.Rows))
+		s.cols[i] = newColumn(&m, typ, name)
 	}
 }
 
