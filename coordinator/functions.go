@@ -266,10 +266,8 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	if !ok {
 		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "volatility %q is not immutable, stable or volatile", vol)
 	}
-	if kind != function.Scalar {
-		if err := scalarOnly(d.settings); err != nil {
-			return nil, pgerr.From(err).At(d.pos)
-		}
+	if err := settingsOfKind(kind, d.settings); err != nil {
+		return nil, pgerr.From(err).At(d.pos)
 	}
 	def := catalog.FunctionDef{Schema: d.schema, Name: d.name, Kind: catalog.FuncKind(kind), Args: d.args, Returns: d.returns, Columns: d.columns,
 		SetOf: d.table, Language: d.language, Digest: digest, Symbol: mf.Name, Source: d.sourceText(), Variadic: d.inline.variadic, Volatility: uint8(v),

@@ -502,6 +502,9 @@ func (x *statement) queryContext() *proto.QueryContext {
 	for _, n := range []string{"extra_float_digits", "bytea_output", "search_path", "volley.on_error"} {
 		qc.Settings[n] = s.settings.get(n)
 	}
+	if n := s.settings.int("volley.max_group_bytes"); n > 0 {
+		qc.Settings["volley.max_group_bytes"] = strconv.FormatInt(n, 10)
+	}
 	switch v := s.settings.get("volley.seed"); {
 	case s.seed != nil:
 		// setseed(): statement after statement, a sequence of its own.

@@ -11,6 +11,7 @@ import (
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/planner"
 	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/udf/sdk/wire"
 )
 
 // setting is one row of the settings table: everything that SET, a flag, the
@@ -54,6 +55,8 @@ var settingsTable = append([]setting{
 		}},
 	{name: "volley.on_error", kind: "enum", def: "fail", enum: []string{"fail", "null", "skip"}, category: "Volley / Execution",
 		doc: "What becomes of a row on which a user-defined function fails: the statement fails, the result is NULL, or the row is left out. The latter two write the row into volley.udf_errors."},
+	{name: "volley.max_group_bytes", kind: "integer", unit: "B", def: "0", min: 0, max: wire.MaxSlot, category: "Volley / Execution",
+		doc: "Largest group that a function which takes whole groups is given, where the function does not set its own; 0 = what its author says, or a quarter of its volley.memory."},
 	{name: "volley.function_versions", kind: "string", def: "", category: "Volley / Execution", check: checkPins,
 		doc: "Versions of functions that the session calls whatever the current ones are: 'public.score=2, g=1'."},
 	{name: "volley.dialect", kind: "enum", def: "postgres", enum: []string{"postgres", "mysql"}, category: "Volley / Execution",

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/volleydb/volley/catalog"
+	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
 )
 
@@ -41,12 +42,19 @@ func concurrencyOf(d *catalog.FunctionDef) int {
 	return n
 }
 
-// scalarOnly refuses settings that functions of other kinds do not have.
-func scalarOnly(settings map[string]string) error {
-	if v := settings["volley.on_error"]; v == "null" || v == "skip" {
-		return pgerr.New(pgerr.FeatureNotSupported, "volley.on_error = %s is supported for scalar functions only", v)
+// settingsOfKind refuses settings that functions of a kind do not have.
+func settingsOfKind(kind function.Kind, settings map[string]string) error {
+	if settings["volley.on_error"] == "skip" {
+		switch kind {
+		case function.Aggregate:
+			return pgerr.New(pgerr.FeatureNotSupported, "volley.on_error = skip is not supported for aggregates").
+				WithHint("With null the result of a group is NULL.")
+		case function.Window:
+			return pgerr.New(pgerr.FeatureNotSupported, "volley.on_error = skip is not supported for window functions").
+				WithHint("With null the values of a partition are NULL.")
+		}
 	}
-	if settings["volley.concurrency"] != "" {
+	if settings["volley.concurrency"] != "" && kind != function.Scalar {
 		return pgerr.New(pgerr.FeatureNotSupported, "volley.concurrency is supported for scalar functions only")
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/planner"
+	"github.com/volleydb/volley/udf/sdk/wire"
 )
 
 // pin is one item of the setting volley.function_versions.
@@ -352,6 +353,21 @@ func (x *statement) alterFunctionSetting(ctx context.Context, f *catalog.Functio
 	var d definition
 	if err := d.limit(name, val, pos); err != nil {
 		return nil, err
+	}
+	if f.Language == "sql" {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "setting %s of a function in SQL is not supported", name).At(pos)
+	}
+	if err := settingsOfKind(function.Kind(f.Kind), d.settings); err != nil {
+		return nil, pgerr.From(err).At(pos)
+	}
+	if name == "volley.batch_rows" {
+		m, err := x.s.c.cfg.Artifacts.Manifest(f.Digest)
+		if err != nil {
+			return nil, err
+		}
+		if mf, ok := m.Function(f.Symbol); !ok || mf.Contract != wire.ContractRows {
+			return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "volley.batch_rows is for functions that take batches of rows, and %q takes groups", f.Symbol).At(pos)
+		}
 	}
 	return func(tx *catalog.Tx) error {
 		return tx.AlterFunction(f.OID, func(f *catalog.FunctionDef) {

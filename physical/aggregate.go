@@ -159,7 +159,7 @@ func (a *aggregate) newCall(c *proto.AggCall) (*aggCall, error) {
 		}
 		env, ref := a.n.env, c.Udf
 		call.states = 1 // opaque bytes
-		call.make = func(ctx context.Context) (function.Aggregator, error) { return env.UDF.Aggregate(ctx, ref, ts) }
+		call.make = func(ctx context.Context) (function.Aggregator, error) { return env.aggregator(ctx, ref, ts, a.n.stats) }
 		return call, nil
 	}
 	f, ok := function.ByID(c.Function)

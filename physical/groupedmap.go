@@ -33,6 +33,7 @@ type groupedMap struct {
 	keep   int // keys in the output
 	bound  boundary
 	stream GroupedMapStream
+	meter  *meter
 	closed bool // no more input
 	ended  bool
 	groups int64      // started so far
@@ -53,7 +54,7 @@ func newGroupedMap(n *node, op *proto.GroupedMap) (Operator, error) {
 	if op.Udf == nil || n.env.UDF == nil {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "function %s cannot be called here", op.Udf.GetDisplay())
 	}
-	g := &groupedMap{n: n, op: op}
+	g := &groupedMap{n: n, op: op, meter: n.stats.meter(op.Udf)}
 	var err error
 	if g.keys, err = n.compileAll(op.Keys, 0); err != nil {
 		return nil, err
@@ -87,12 +88,15 @@ func (g *groupedMap) Next(ctx context.Context) (*vector.Batch, error) {
 		}
 		start := time.Now()
 		canSend, canRecv, err := g.stream.Wait(ctx)
+		g.tolerate()
 		if err != nil {
+			g.meter.read()
 			return nil, g.failed(err)
 		}
 		if canRecv {
 			out, err := g.stream.Recv(ctx)
-			g.n.stats.UDFNanos += int64(time.Since(start))
+			g.meter.waited(start)
+			g.meter.read()
 			if errors.Is(err, io.EOF) {
 				g.ended = true
 				break
@@ -106,7 +110,7 @@ func (g *groupedMap) Next(ctx context.Context) (*vector.Batch, error) {
 			}
 			continue
 		}
-		g.n.stats.UDFNanos += int64(time.Since(start))
+		g.meter.waited(start)
 		if canSend && !g.closed {
 			if err := g.feed(ctx); err != nil {
 				return nil, err
@@ -179,20 +183,39 @@ func (g *groupedMap) feed(ctx context.Context) error {
 	for i := range args {
 		args[i] = args[i].Flatten()
 	}
-	g.n.stats.UDFCalls++
-	if err := g.stream.Send(ctx, args, b.Rows(), ends); err != nil {
+	g.meter.called()
+	start := time.Now()
+	err = g.stream.Send(ctx, args, b.Rows(), ends)
+	g.meter.waited(start)
+	if err != nil {
 		return g.failed(err)
 	}
 	return nil
 }
 
 func (g *groupedMap) start(ctx context.Context) error {
-	s, err := g.n.env.UDF.GroupedMap(ctx, g.op.Udf, udf.GroupOptions{MaxOutputRows: g.n.env.batchRows()})
+	o := g.n.env.groupOptions(g.op.Udf, g.n.mem)
+	o.MaxOutputRows = g.n.env.batchRows()
+	start := time.Now()
+	s, err := g.n.env.openGroups(ctx, g.op.Udf, o)
+	g.meter.waited(start)
 	if err != nil {
 		return err
 	}
 	g.stream = s
+	g.meter.of(s)
 	return nil
+}
+
+// tolerate writes down the groups that have failed.
+func (g *groupedMap) tolerate() {
+	t, ok := g.stream.(udfTolerantGroups)
+	if !ok {
+		return
+	}
+	for _, f := range t.TakeFailures() {
+		g.n.stats.failedRow(f.Proto(g.op.Udf, g.keyText(f.Group), g.n.env.attempt()))
+	}
 }
 
 // remember keeps the keys of the groups that start at rows firsts.
@@ -311,32 +334,41 @@ func (g *groupedMap) failed(err error) error {
 		return err
 	}
 	return udf.WithGroupKey(err, func(group int64) string {
-		c := g.chunkOf(group)
-		if c == nil || len(g.keys) == 0 {
-			return "of all rows"
+		if text := g.keyText(group); text != "" {
+			return text
 		}
-		var text []byte
-		for i, col := range c.cols {
-			if i > 0 {
-				text = append(text, ", "...)
-			}
-			if i < len(g.op.KeyNames) {
-				text = append(append(text, g.op.KeyNames[i]...), " = "...)
-			}
-			at := int(group - c.first)
-			if col.IsNull(at) {
-				text = append(text, "NULL"...)
-				continue
-			}
-			text = vector.AppendText(text, col, at, g.n.env.text())
-		}
-		return string(text)
+		return "of all rows"
 	})
+}
+
+// keyText is the key of a group, "" where there is none or it is not known.
+func (g *groupedMap) keyText(group int64) string {
+	c := g.chunkOf(group)
+	if c == nil {
+		return ""
+	}
+	var text []byte
+	for i, col := range c.cols {
+		if i > 0 {
+			text = append(text, ", "...)
+		}
+		if i < len(g.op.KeyNames) {
+			text = append(append(text, g.op.KeyNames[i]...), " = "...)
+		}
+		at := int(group - c.first)
+		if col.IsNull(at) {
+			text = append(text, "NULL"...)
+			continue
+		}
+		text = vector.AppendText(text, col, at, g.n.env.text())
+	}
+	return string(text)
 }
 
 func (g *groupedMap) Close() error {
 	var err error
 	if g.stream != nil {
+		g.meter.read()
 		err = g.stream.Close()
 		g.stream = nil
 	}

@@ -72,6 +72,13 @@ func (p processHost) Aggregate(ctx context.Context, ref *proto.UDF, argTypes []t
 }
 
 func (p processHost) GroupedMap(ctx context.Context, ref *proto.UDF, o udf.GroupOptions) (GroupedMapStream, error) {
+	if o.OnError != udf.OnErrorFail {
+		s, err := p.h.TolerantGroupedMap(ctx, ref, o)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
 	s, err := p.h.GroupedMap(ctx, ref, o)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	gproto "google.golang.org/protobuf/proto"
@@ -22,8 +23,31 @@ type udfTolerant interface {
 	TakeFailures() []udf.RowFailure
 }
 
-// udfMeasured is a UDFScalar that measures what it does.
-type udfMeasured interface{ Figures() udf.Figures }
+// udfTolerantGroups is a GroupedMapStream on which groups may fail; see
+// udf.TolerantGroups.
+type udfTolerantGroups interface {
+	TakeFailures() []udf.GroupFailure
+}
+
+// groupOptions are those of a stream of groups whose bytes count in mem.
+func (env *Env) groupOptions(ref *proto.UDF, mem *Account) udf.GroupOptions {
+	o := udf.GroupOptions{OnError: env.onError(ref), Charge: mem.Grow}
+	o.MaxGroupBytes, _ = strconv.ParseInt(env.Query.GetSettings()["volley.max_group_bytes"], 10, 64) // "" = none
+	return o
+}
+
+// openGroups opens a stream of groups.
+func (env *Env) openGroups(ctx context.Context, ref *proto.UDF, o udf.GroupOptions) (GroupedMapStream, error) {
+	s, err := env.UDF.GroupedMap(ctx, ref, o)
+	if err != nil || o.OnError == udf.OnErrorFail {
+		return s, err
+	}
+	if _, ok := s.(udfTolerantGroups); !ok {
+		_ = s.Close()
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "volley.on_error is not supported for function %s", ref.Display)
+	}
+	return s, nil
+}
 
 // onError is what becomes of rows on which ref fails.
 func (env *Env) onError(ref *proto.UDF) udf.OnError {

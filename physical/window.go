@@ -57,7 +57,7 @@ type windowCall struct {
 	rows        *frameRows
 	// A window function of a plugin.
 	plugin *proto.UDF
-	env    *Env
+	n      *node
 }
 
 func newWindow(n *node, op *proto.Window) (Operator, error) {
@@ -160,10 +160,10 @@ func (w *window) newCall(c *proto.WindowCall, order keyOrder) (*windowCall, erro
 		env, ref := w.n.env, c.Udf
 		call.name = c.Udf.Display
 		if function.Kind(c.Udf.Kind) == function.Window {
-			call.plugin, call.env = ref, env
+			call.plugin, call.n = ref, w.n
 			return call, nil
 		}
-		call.make = func(ctx context.Context) (function.Aggregator, error) { return env.UDF.Aggregate(ctx, ref, ts) }
+		call.make = func(ctx context.Context) (function.Aggregator, error) { return env.aggregator(ctx, ref, ts, w.n.stats) }
 		return call, nil
 	}
 	f, ok := function.ByID(c.Function)

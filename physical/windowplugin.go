@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
@@ -29,19 +30,46 @@ func (c *windowCall) fromPlugin(ctx context.Context, all *vector.Batch, ch *chun
 		args[i] = args[i].Flatten()
 	}
 	args = append(args[:len(args):len(args)], vector.FromSlice(int8Type, from), vector.FromSlice(int8Type, to))
-	s, err := c.env.UDF.GroupedMap(ctx, c.plugin, udf.GroupOptions{Whole: true})
+	m := c.n.stats.meter(c.plugin)
+	o := c.n.env.groupOptions(c.plugin, c.n.mem)
+	o.Whole = true
+	start := time.Now()
+	s, err := c.n.env.openGroups(ctx, c.plugin, o)
+	m.waited(start)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = s.Close() }()
+	defer func() { m.read(); _ = s.Close() }()
+	m.of(s)
+	m.called()
 	where := func(err error) error {
 		return udf.WithGroupKey(err, func(int64) string { return "of one partition" })
 	}
 	var parts []*vector.Vector
 	got := 0
+	var failed map[int32]bool // partitions, whose values are NULL
+	pad := func() {
+		for got < ch.n && failed[ch.partOf[got]] {
+			p := ch.partOf[got]
+			n := int(ch.parts[p+1] - ch.parts[p])
+			parts = append(parts, vector.NewNull(c.typ, n).Flatten())
+			got += n
+		}
+	}
 	sent, closed := false, false
 	for {
+		start := time.Now()
 		canSend, canRecv, err := s.Wait(ctx)
+		m.waited(start)
+		if t, ok := s.(udfTolerantGroups); ok {
+			for _, f := range t.TakeFailures() {
+				if failed == nil {
+					failed = map[int32]bool{}
+				}
+				failed[int32(f.Group)] = true
+				c.n.stats.failedRow(f.Proto(c.plugin, "", c.n.env.attempt()))
+			}
+		}
 		if err != nil {
 			return nil, where(err)
 		}
@@ -53,13 +81,18 @@ func (c *windowCall) fromPlugin(ctx context.Context, all *vector.Batch, ch *chun
 			if err != nil {
 				return nil, where(err)
 			}
-			for i, g := range o.Groups { // a value per row of its partition
-				if got+i >= ch.n || o.Base+int64(g) != int64(ch.partOf[got+i]) {
+			for from := 0; from < o.N; { // a value per row of its partition
+				pad()
+				to := from
+				for to < o.N && got+to-from < ch.n && o.Base+int64(o.Groups[to]) == int64(ch.partOf[got+to-from]) {
+					to++
+				}
+				if to == from {
 					return nil, c.wrongRows()
 				}
+				parts = append(parts, vector.Slice(o.Cols[0], from, to).Retype(c.typ))
+				got, from = got+to-from, to
 			}
-			got += o.N
-			parts = append(parts, o.Cols[0])
 			continue
 		}
 		switch {
@@ -75,6 +108,7 @@ func (c *windowCall) fromPlugin(ctx context.Context, all *vector.Batch, ch *chun
 			return nil, where(err)
 		}
 	}
+	pad()
 	if got != ch.n {
 		return nil, c.wrongRows()
 	}

@@ -137,6 +137,9 @@ func (a *aggregator) fetch(op uint8, from, to int, t types.Type) (*vector.Vector
 			return nil, err
 		}
 		if r.last {
+			a.s.mu.Lock()
+			a.s.figures.UserNanos += max(r.msg.Done, 0)
+			a.s.mu.Unlock()
 			break
 		}
 	}
@@ -145,6 +148,9 @@ func (a *aggregator) fetch(op uint8, from, to int, t types.Type) (*vector.Vector
 	}
 	return out.v, nil
 }
+
+// Figures returns what was measured so far.
+func (a *aggregator) Figures() Figures { return a.s.measured() }
 
 // Size is the memory of the states in the child, as far as they are values
 // without pointers.

@@ -7,7 +7,7 @@ import (
 	"github.com/volleydb/volley/proto"
 )
 
-// Figures are what a ScalarStream measured. All times are in nanoseconds.
+// Figures are what a stream measured. All times are in nanoseconds.
 type Figures struct {
 	Batches    int64 // pieces sent
 	Rows       int64
@@ -15,7 +15,24 @@ type Figures struct {
 	QueueNanos int64 // waiting for a turn
 	StartNanos int64 // opening: the start of the process and its Init hooks
 	Restarts   int64 // processes lost while the stream used them
-	Errors     int64 // rows that failed
+	Errors     int64 // rows, or groups, that failed
+}
+
+func (f *Figures) add(x Figures) {
+	f.Batches += x.Batches
+	f.Rows += x.Rows
+	f.UserNanos += x.UserNanos
+	f.QueueNanos += x.QueueNanos
+	f.StartNanos += x.StartNanos
+	f.Restarts += x.Restarts
+	f.Errors += x.Errors
+}
+
+// measured is what streams of functions that are not scalar have measured.
+func (s *stream) measured() Figures {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.figures
 }
 
 // Figures returns the stream's figures so far.

@@ -25,6 +25,14 @@ type GroupOptions struct {
 	MaxOutputRows int
 	// Whole sends every group in one piece, whatever the function's contract is.
 	Whole bool
+	// MaxGroupBytes bounds such a group where CREATE FUNCTION does not; 0 = the author's
+	// bound, or a default.
+	MaxGroupBytes int64
+	// OnError is for TolerantGroupedMap: what becomes of groups that fail.
+	OnError OnError
+	// Charge, if it is not nil, is told the bytes that the stream holds for its groups:
+	// it may refuse more, and gets less than 0 when they are given back.
+	Charge func(bytes int64) error
 }
 
 // GroupedMapStream runs a grouped-map function over consecutive groups. One
@@ -81,6 +89,11 @@ type GroupOutput struct {
 
 // GroupedMap opens a stream to a grouped-map function.
 func (h *Host) GroupedMap(ctx context.Context, ref *proto.UDF, o GroupOptions) (*GroupedMapStream, error) {
+	return h.groupedMap(ctx, ref, o, "")
+}
+
+// groupedMap is GroupedMap on a private child, see get.
+func (h *Host) groupedMap(ctx context.Context, ref *proto.UDF, o GroupOptions, private string) (*GroupedMapStream, error) {
 	var outs []types.Type
 	for _, c := range ref.GetColumns() {
 		outs = append(outs, typeFromProto(c.GetType()))
@@ -95,7 +108,7 @@ func (h *Host) GroupedMap(ctx context.Context, ref *proto.UDF, o GroupOptions) (
 		ref = withFrames(ref)
 		o.Whole = true
 	}
-	s, f, err := h.open(ctx, ref, kind, outs)
+	s, f, err := h.openIn(ctx, ref, kind, outs, private)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +121,7 @@ func (h *Host) GroupedMap(ctx context.Context, ref *proto.UDF, o GroupOptions) (
 		g.strict = nil
 	}
 	if o.Whole || f.Contract == wire.ContractGroup || f.Contract == wire.ContractRows {
-		g.whole = newWholeGroups(ref, f)
+		g.whole = newWholeGroups(ref, f, o)
 	}
 	return g, nil
 }
@@ -355,8 +368,24 @@ func (g *GroupedMapStream) Done() int64 {
 	return g.s.done
 }
 
+// settled is Done where Recv has nothing to return, else 0.
+func (g *GroupedMapStream) settled() int64 {
+	g.s.mu.Lock()
+	defer g.s.mu.Unlock()
+	if g.rest != nil || len(g.s.results) > 0 {
+		return 0
+	}
+	return g.s.done
+}
+
+// Figures returns what was measured so far.
+func (g *GroupedMapStream) Figures() Figures { return g.s.measured() }
+
 // Close ends the stream, wherever it is.
 func (g *GroupedMapStream) Close() error {
 	g.s.close()
+	if g.whole != nil {
+		g.whole.free()
+	}
 	return nil
 }

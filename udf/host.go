@@ -271,7 +271,7 @@ func (h *Host) openIn(ctx context.Context, ref *proto.UDF, kind string, outs []t
 	if err := ctx.Err(); err != nil {
 		return nil, nil, pgerr.From(context.Cause(ctx))
 	}
-	name := displayName(ref)
+	name, begin := displayName(ref), time.Now()
 	for attempt := 0; ; attempt++ {
 		c, err := h.get(ctx, ref, private)
 		if err != nil {
@@ -309,6 +309,7 @@ func (h *Host) openIn(ctx context.Context, ref *proto.UDF, kind string, outs []t
 		}
 		s, err := c.open(ctx, o, name, outs, time.Duration(ref.GetTimeoutMs())*time.Millisecond)
 		if err == nil {
+			s.figures.StartNanos = int64(time.Since(begin))
 			for _, a := range ref.GetArgs() {
 				s.args = append(s.args, typeFromProto(a))
 			}

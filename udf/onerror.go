@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
@@ -36,12 +37,17 @@ func ParseOnError(s string) OnError {
 }
 
 // OnErrorOf is what a call of ref does in a session with the given
-// volley.on_error: the function's own setting goes before the session's.
+// volley.on_error: the function's own setting goes before the session's. A session's
+// skip is for functions whose rows or groups can be left out: the others fail.
 func OnErrorOf(ref *proto.UDF, session string) OnError {
 	if s := ref.GetOnError(); s != "" {
-		return ParseOnError(s)
+		session = s
 	}
-	return ParseOnError(session)
+	o := ParseOnError(session)
+	if k := function.Kind(ref.GetKind()); o == OnErrorSkip && (k == function.Aggregate || k == function.Window) {
+		return OnErrorFail
+	}
+	return o
 }
 
 // RowFailure is a row on which user code failed while OnError is not fail.

@@ -66,6 +66,7 @@ type stream struct {
 	died     bool  // the child was lost while it worked for the stream
 	stuck    bool  // no progress for the timeout
 	advance  time.Time
+	figures  Figures
 	wake     [2]chan struct{}
 }
 
@@ -325,6 +326,8 @@ func (s *stream) send(i int, op uint8, cols []*vector.Vector, from, to int, grou
 	s.seq++
 	seq = s.seq
 	s.advance = time.Now()
+	s.figures.Batches++
+	s.figures.Rows += int64(to - from)
 	s.mu.Unlock()
 	h := wire.Header{Type: wire.Batch, Flags: op, Slot: uint16(i), Stream: s.id, Seq: seq}
 	var body []byte
@@ -471,6 +474,7 @@ func (s *stream) handle(h wire.Header, payload []byte) error {
 			return err
 		}
 		s.done, s.bytes = m.Done, m.Bytes
+		s.figures.UserNanos += max(m.Nanos, 0)
 		s.release(h.Seq)
 	case wire.Error:
 		var m wire.ErrorMsg

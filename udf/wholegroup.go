@@ -1,6 +1,8 @@
 package udf
 
 import (
+	"fmt"
+
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/udf/sdk/wire"
@@ -11,16 +13,21 @@ import (
 // one piece. It holds the group that has not ended.
 type wholeGroups struct {
 	limit  int64 // bytes of a group
+	charge func(int64) error
 	pieces [][]*vector.Vector
 	rows   int
 	bytes  int64
 	groups int64 // ended so far
+	held   int64 // bytes charged
 }
 
 // newWholeGroups takes the limit from CREATE FUNCTION, the author or the child's memory:
 // the function has its input, what it makes of it, and the frames in between.
-func newWholeGroups(ref *proto.UDF, f *wire.Function) *wholeGroups {
+func newWholeGroups(ref *proto.UDF, f *wire.Function, o GroupOptions) *wholeGroups {
 	limit := ref.GetMaxGroupBytes()
+	if limit <= 0 {
+		limit = o.MaxGroupBytes
+	}
 	if limit <= 0 {
 		limit = f.MaxGroupBytes
 	}
@@ -30,7 +37,7 @@ func newWholeGroups(ref *proto.UDF, f *wire.Function) *wholeGroups {
 			limit = min(limit, m/4)
 		}
 	}
-	return &wholeGroups{limit: min(limit, wire.MaxSlot)}
+	return &wholeGroups{limit: min(limit, wire.MaxSlot), charge: o.Charge}
 }
 
 // add returns the groups that end in a piece, with what came before of the first, and
@@ -70,9 +77,18 @@ func (w *wholeGroups) add(name string, cols []*vector.Vector, n int, ends []int3
 		if err := w.check(name, cols, int(first), n); err != nil {
 			return nil, 0, nil, err
 		}
+		size := bytesOf(cols, int(first), n)
+		if w.charge != nil {
+			if err := w.charge(size); err != nil {
+				e := *pgerr.From(err)
+				e.Hint = fmt.Sprintf("Function %s takes whole groups, which work_mem has to hold: raise it, or declare the function without udf.WholeGroup and read its group piece by piece.", name)
+				return nil, 0, nil, &e
+			}
+			w.held += size
+		}
 		w.pieces = append(w.pieces, sliceAll(cols, int(first), n))
 		w.rows += rest
-		w.bytes += bytesOf(cols, int(first), n)
+		w.bytes += size
 	}
 	return out, rows, outEnds, nil
 }
@@ -108,7 +124,16 @@ func (w *wholeGroups) take() ([]*vector.Vector, int) {
 	}
 	n := w.rows
 	w.pieces, w.rows, w.bytes = nil, 0, 0
+	w.free()
 	return out, n
+}
+
+// free gives back what was charged for the open group: it is on its way, in frames.
+func (w *wholeGroups) free() {
+	if w.charge != nil && w.held > 0 {
+		_ = w.charge(-w.held) // giving back is never refused
+		w.held = 0
+	}
 }
 
 func sliceAll(cols []*vector.Vector, from, to int) []*vector.Vector {

@@ -54,6 +54,12 @@ func start(t *testing.T, workers int) (*engine.Engine, *engine.Session) {
 	for f, limit := range map[string]string{"panic_mod": "", "exit_at": "", "hang_at": "SET volley.timeout='300ms'", "leak_at": "SET volley.memory='64MB'", "vector_at": ""} {
 		must(t, s, "CREATE FUNCTION "+f+"(x bigint, y bigint) RETURNS bigint LANGUAGE go "+limit+" AS 'faulty@"+digest+"', '"+f+"'")
 	}
+	for f, limit := range map[string]string{"shaky": "SET volley.timeout='300ms' SET volley.memory='64MB'", "shaky_whole": ""} {
+		must(t, s, "CREATE FUNCTION "+f+"(x bigint) RETURNS TABLE (rows bigint, sum bigint) LANGUAGE go "+limit+" AS 'faulty@"+digest+"', '"+f+"'")
+	}
+	must(t, s, "CREATE FUNCTION shaky_rows(x bigint) RETURNS SETOF bigint LANGUAGE go AS 'faulty@"+digest+"', 'shaky_rows'")
+	must(t, s, "CREATE FUNCTION shaky_window(x bigint) RETURNS bigint LANGUAGE go WINDOW AS 'faulty@"+digest+"', 'shaky_window'")
+	must(t, s, "CREATE AGGREGATE shaky_sum(bigint) (ARTIFACT = 'faulty@"+digest+"', SYMBOL = 'shaky_sum')")
 	must(t, s, "CREATE FUNCTION count_calls(s text) RETURNS bigint LANGUAGE go AS 'faulty@"+digest+"', 'count_calls'")
 	must(t, s, "CREATE FUNCTION one_at_most(x bigint) RETURNS bigint LANGUAGE go AS 'faulty@"+digest+"', 'one_at_most'")
 	must(t, s, "CREATE FUNCTION slow(x bigint) RETURNS bigint LANGUAGE go AS 'faulty@"+digest+"', 'slow'")

@@ -60,6 +60,9 @@ type stream struct {
 	outGroups []int32
 	outBase   int64
 
+	began  time.Time     // user code has cur since then
+	waited time.Duration // of that, for output slots
+
 	msg wire.BatchMsg
 	buf []byte
 }
@@ -245,6 +248,8 @@ func (s *stream) acquire(size int) int {
 	if size > wire.MaxSlot {
 		panic(Errorf("54000", "a result of %d bytes is larger than the limit of %d", size, wire.MaxSlot))
 	}
+	begin := time.Now()
+	defer func() { s.waited += time.Since(begin) }()
 	s.await(func() bool { return len(s.free) > 0 })
 	var j int
 	select {
@@ -371,6 +376,7 @@ func (s *stream) runAggregate() {
 				}
 				groups = zeros[:c.n]
 			}
+			begin := time.Now()
 			if !s.user(c, func() {
 				agg.grow(int(f.msg.Base))
 				if f.h.Flags == wire.OpMerge {
@@ -382,13 +388,14 @@ func (s *stream) runAggregate() {
 			}) {
 				return
 			}
-			s.done(wire.DoneMsg{Bytes: agg.size()})
+			s.done(wire.DoneMsg{Bytes: agg.size(), Nanos: int64(time.Since(begin))})
 		default:
 			const chunk = 16384
 			from, to := int(f.msg.Base), int(f.msg.Done)
 			if !s.user(c, func() { agg.grow(to) }) {
 				return
 			}
+			nanos := int64(0)
 			for from < to {
 				end := min(from+chunk, to)
 				s.progress.Add(1)
@@ -398,6 +405,7 @@ func (s *stream) runAggregate() {
 				}
 				o.reset()
 				row := -1
+				begin := time.Now()
 				if !s.userGroup(c, int64(from), &row, func() {
 					if f.h.Flags == wire.OpState {
 						agg.state(o, from, end)
@@ -411,7 +419,8 @@ func (s *stream) runAggregate() {
 				if end == to {
 					flags = wire.FlagLast
 				}
-				s.sendRows([]*outCol{o}, nil, 0, 0, flags)
+				nanos += int64(time.Since(begin))
+				s.sendRows([]*outCol{o}, nil, 0, nanos, flags)
 				from = end
 			}
 		}
@@ -548,9 +557,10 @@ func (s *stream) nextFrame() bool {
 		return false
 	}
 	if s.busy {
+		nanos := int64(time.Since(s.began) - s.waited)
 		s.flush()
 		s.busy = false
-		s.done(wire.DoneMsg{Done: s.group})
+		s.done(wire.DoneMsg{Done: s.group, Nanos: nanos})
 	}
 	f := s.next()
 	if f.h.Type == wire.End {
@@ -559,6 +569,7 @@ func (s *stream) nextFrame() bool {
 	}
 	s.load(f)
 	s.busy, s.pos, s.k = true, 0, 0
+	s.began, s.waited = time.Now(), 0
 	s.ends = s.frameGroups(f)
 	return true
 }

@@ -349,20 +349,26 @@ func (m *SlotMsg) Parse(b []byte) error {
 type DoneMsg struct {
 	Done  int64 // grouped map: groups below it are finished
 	Bytes int64 // aggregate: size of the states
+	Nanos int64 // in user code, for this batch; a message of 16 bytes does not say
 }
 
 // Append writes m after dst.
 func (m *DoneMsg) Append(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Done))
-	return binary.LittleEndian.AppendUint64(dst, uint64(m.Bytes))
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Bytes))
+	return binary.LittleEndian.AppendUint64(dst, uint64(m.Nanos))
 }
 
 // Parse reads m from b.
 func (m *DoneMsg) Parse(b []byte) error {
-	if len(b) != 16 {
+	if len(b) != 16 && len(b) != 24 {
 		return fmt.Errorf("done message of %d bytes", len(b))
 	}
 	m.Done = int64(binary.LittleEndian.Uint64(b))
 	m.Bytes = int64(binary.LittleEndian.Uint64(b[8:]))
+	m.Nanos = 0
+	if len(b) == 24 {
+		m.Nanos = int64(binary.LittleEndian.Uint64(b[16:]))
+	}
 	return nil
 }

@@ -16,7 +16,7 @@ var calls, running, most atomic.Int64
 var leaked [][]byte
 
 func main() {
-	udf.Main(
+	udf.Main(append(groups(),
 		udf.Scalar("panic_mod", func(x, m int64) int64 {
 			if x%m == 0 {
 				panic(fmt.Sprintf("no value for %d", x))
@@ -72,5 +72,5 @@ func main() {
 		}, udf.Args("x")),
 		udf.Scalar("slow", func(x int64) int64 { time.Sleep(100 * time.Millisecond); return x }, udf.Immutable, udf.Args("x")),
 		udf.Scalar("says", func(x int64) int64 { fmt.Println("value", x); return x }, udf.Args("x")),
-	)
+	)...)
 }

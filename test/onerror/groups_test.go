@@ -1,0 +1,168 @@
+package onerror
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/volleydb/volley/pgerr"
+)
+
+// A group that fails, in whichever way, is left out, or a row of NULLs stands for
+// it; nothing of what it had emitted is there, and all of the others is.
+func TestGroupsThatFail(t *testing.T) {
+	for _, workers := range []int{0, 2} {
+		t.Run(fmt.Sprintf("workers=%d", workers), func(t *testing.T) {
+			_, s := start(t, workers)
+			// Groups of 1 to 700 rows; group 500 has the value at fault in its middle.
+			must(t, s, "CREATE TABLE g AS SELECT k, i AS x FROM generate_series(1, 1000) k, generate_series(1, 1 + (k * 37) % 700) i")
+			whole := text(must(t, s, "SELECT count(DISTINCT k), count(*), sum(x) FROM g WHERE k <> 500"))
+			for _, c := range []struct {
+				value int
+				code  string
+				says  string
+				row   string
+			}{
+				{-1, "38000", "no value for -1", "201"},
+				{-5, "38000", "minus five", "201"},
+				{-2, "38000", "exit status 4", "NULL"},
+				{-3, "57014", "did not finish within 300ms", "NULL"},
+				{-4, "53200", "its limit is 64 MB", "NULL"},
+			} {
+				slow := c.value == -3 || c.value == -4
+				if slow && workers > 0 {
+					continue
+				}
+				from := fmt.Sprintf("TABLE(shaky(rows => TABLE(SELECT k, CASE WHEN k = 500 AND x = 201 THEN %d ELSE x END AS x, x AS x2 FROM g) PARTITION BY k ORDER BY x2)) r", c.value)
+				must(t, s, "SET volley.on_error = fail")
+				_, err := s.Run(context.Background(), "SELECT * FROM "+from)
+				if pe := pgerr.From(err); err == nil || pe.Code != c.code || !strings.Contains(pe.Message, c.says) {
+					t.Errorf("%d: %v; %s; %s", c.value, err, pe.Detail, pe.Where)
+				} else if c.row != "NULL" && !strings.Contains(pe.Where, "group k = 500, row 201") {
+					t.Errorf("%d: where is %q", c.value, pe.Where)
+				}
+				must(t, s, "SET volley.on_error = skip")
+				begin := time.Now()
+				if got := text(must(t, s, "SELECT count(DISTINCT k), sum(rows), sum(sum) FROM "+from)); got != whole {
+					t.Errorf("%d, skip: %s, want %s", c.value, got, whole)
+				}
+				n := 1
+				if !slow {
+					n = 3
+					must(t, s, "SET volley.on_error = 'null'")
+					if got := text(must(t, s, "SELECT count(DISTINCT k) - 1, sum(rows), sum(sum) FROM "+from)); got != whole {
+						t.Errorf("%d, null: %s, want %s", c.value, got, whole)
+					}
+					if got := text(must(t, s, "SELECT k, rows, sum FROM "+from+" WHERE k = 500 OR rows IS NULL")); got != "500 NULL NULL" {
+						t.Errorf("%d, null: %s", c.value, got)
+					}
+				}
+				if took := time.Since(begin); took > 30*time.Second {
+					t.Errorf("%d: %v", c.value, took)
+				}
+				must(t, s, "SET volley.on_error = fail")
+				got := text(must(t, s, "SELECT function, key, row_no, sqlstate, count(*), count(DISTINCT query_id) FROM volley.udf_errors WHERE message LIKE '%"+c.says+"%' GROUP BY 1, 2, 3, 4"))
+				if want := fmt.Sprintf("shaky k = 500 %s %s %d %d", c.row, c.code, n, n); got != want {
+					t.Errorf("udf_errors: %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
+
+// Every third group fails: the others are complete, in every contract, and cost no
+// more than a few calls each.
+func TestManyGroupsFail(t *testing.T) {
+	_, s := start(t, 0)
+	must(t, s, "SET volley.on_error = skip")
+	for _, f := range []string{"shaky", "shaky_whole"} {
+		begin := time.Now()
+		got := text(must(t, s, "SELECT count(*), sum(rows), min(k % 3) FROM (SELECT k, rows FROM (SELECT i / 10 AS k, CASE WHEN i % 30 = 4 THEN -1 ELSE i END AS x FROM generate_series(0, 29999) i) q GROUP BY k APPLY "+f+"(x)) r"))
+		if got != "2000 20000 1" {
+			t.Errorf("%s: %s", f, got)
+		}
+		t.Logf("%s: 1000 of 3000 groups failed in %v", f, time.Since(begin).Round(time.Millisecond))
+		if got := text(must(t, s, "SELECT count(*), count(DISTINCT key) FROM volley.udf_errors WHERE function = '"+f+"'")); got != "1000 1000" {
+			t.Errorf("%s, udf_errors: %s", f, got)
+		}
+		if got := text(must(t, s, "SELECT errors, restarts, calls > 0, batches > 0, rows >= 30000, user_ms > 0 FROM volley.udf_stats WHERE function = '"+f+"'")); got != "1000 0 t t t t" {
+			t.Errorf("%s, udf_stats: %s", f, got)
+		}
+	}
+}
+
+// A table function's call is what fails, a window function's partition.
+func TestCallsAndPartitionsFail(t *testing.T) {
+	_, s := start(t, 0)
+	from := "(SELECT CASE WHEN i = 3 THEN -1 WHEN i = 6 THEN -2 ELSE i END AS x FROM generate_series(1, 8) i) q"
+	must(t, s, "SET volley.on_error = skip")
+	if got := text(must(t, s, "SELECT x, n FROM "+from+", shaky_rows(x) n ORDER BY 1, 2")); got != "1 1|1 2|2 2|2 3|4 4|4 5|5 5|5 6|7 7|7 8|8 8|8 9" {
+		t.Errorf("table function, skip: %s", got)
+	}
+	must(t, s, "SET volley.on_error = 'null'")
+	if got := text(must(t, s, "SELECT x, n FROM "+from+", shaky_rows(x) n WHERE n IS NULL ORDER BY 1")); got != "-2 NULL|-1 NULL" {
+		t.Errorf("table function, null: %s", got)
+	}
+	got := text(must(t, s, "SELECT x % 2 = 0, count(*), count(w), sum(w) FROM (SELECT x, shaky_window(x) OVER (PARTITION BY abs(x) % 3) AS w FROM "+from+") r GROUP BY 1 ORDER BY 1"))
+	// Partition 1 has 1, -1, 4, 7; 2 has 2, 5, -2, 8.
+	if got != "f 4 0 NULL|t 4 0 NULL" {
+		t.Errorf("window function, null: %s", got)
+	}
+	if got := text(must(t, s, "SELECT i, shaky_window(CASE WHEN i = 4 THEN -5 ELSE i END) OVER (PARTITION BY i % 3) FROM generate_series(1, 6) i ORDER BY 1")); got != "1 NULL|2 4|3 6|4 NULL|5 10|6 12" {
+		t.Errorf("window function, null: %s", got)
+	}
+	for _, x := range []struct{ sql, code, says string }{
+		{"ALTER FUNCTION shaky_window(bigint) SET volley.on_error = 'skip'", "0A000", "window functions"},
+		{"ALTER ROUTINE shaky_sum(bigint) SET volley.on_error = 'skip'", "0A000", "aggregates"},
+		{"ALTER FUNCTION shaky(bigint) SET volley.concurrency = '2'", "0A000", "scalar functions only"},
+		{"ALTER FUNCTION shaky(bigint) SET volley.batch_rows = '20'", "42P13", "takes groups"},
+		{"ALTER FUNCTION shaky(bigint) SET volley.on_error = 'often'", "22023", "volley.on_error"},
+	} {
+		if _, err := s.Run(context.Background(), x.sql); pgerr.Code(err) != x.code || !strings.Contains(err.Error(), x.says) {
+			t.Errorf("%s: %v", x.sql, err)
+		}
+	}
+	// A session's skip is not for functions that cannot: their errors are errors.
+	must(t, s, "SET volley.on_error = skip")
+	if _, err := s.Run(context.Background(), "SELECT shaky_window(x) OVER () FROM "+from); pgerr.Code(err) != "38000" {
+		t.Error(err)
+	}
+}
+
+// What a group needs counts in work_mem, and a session can bound it.
+func TestGroupMemory(t *testing.T) {
+	_, s := start(t, 0)
+	must(t, s, "CREATE TABLE big AS SELECT i AS x FROM generate_series(1, 2000000) i")
+	must(t, s, "SET work_mem = '4MB'")
+	_, err := s.Run(context.Background(), "SELECT * FROM big GROUP BY () APPLY shaky_whole(x)")
+	if pe := pgerr.From(err); pe.Code != pgerr.OutOfMemory || !strings.Contains(pe.Hint, "work_mem") {
+		t.Errorf("%v; %s", err, pe.Hint)
+	}
+	if got := text(must(t, s, "SELECT sum(rows), sum(sum) FROM (SELECT * FROM big GROUP BY () APPLY shaky(x)) q")); got != "2000000 2000001000000" {
+		t.Error(got)
+	}
+	must(t, s, "RESET work_mem")
+	if got := text(must(t, s, "SELECT * FROM big GROUP BY () APPLY shaky_whole(x)")); got != "2000000 2000001000000" {
+		t.Error(got)
+	}
+	must(t, s, "SET volley.max_group_bytes = '1MB'")
+	if _, err := s.Run(context.Background(), "SELECT * FROM big GROUP BY () APPLY shaky_whole(x)"); pgerr.Code(err) != pgerr.OutOfMemory || !strings.Contains(err.Error(), "volley.max_group_bytes (1048576 bytes)") {
+		t.Error(err)
+	}
+	must(t, s, "SET volley.on_error = skip")
+	if got := text(must(t, s, "SELECT min(k), sum(rows) FROM (SELECT k, rows FROM (SELECT CASE WHEN x < 10 THEN 1 ELSE 2 END AS k, x FROM big) q GROUP BY k APPLY shaky_whole(x)) r")); got != "1 9" {
+		t.Error(got)
+	}
+	// A group that is larger than what is kept of it can raise errors, not end processes.
+	must(t, s, "RESET volley.max_group_bytes")
+	must(t, s, "CREATE TABLE huge AS SELECT i / 6000000 AS k, CASE i WHEN 5999000 THEN -5 ELSE i END AS x FROM generate_series(1, 6001000) i")
+	if got := text(must(t, s, "SELECT k, sum(rows) FROM (SELECT k, rows FROM huge GROUP BY k APPLY shaky(x)) q GROUP BY k")); got != "1 1001" {
+		t.Error(got)
+	}
+	_, err = s.Run(context.Background(), "SELECT k, sum(rows) FROM (SELECT k, rows FROM (SELECT k, CASE x WHEN -5 THEN -2 ELSE x END AS x FROM huge) h GROUP BY k APPLY shaky(x)) q GROUP BY k")
+	if pe := pgerr.From(err); pe.Code != "38000" || !strings.Contains(pe.Detail, "up to which a group is kept") {
+		t.Errorf("%v; %s", err, pe.Detail)
+	}
+}
