@@ -400,8 +400,12 @@ func copyBytesIn(mem []byte, c *wire.Col, v *vector.Vector, from, to int) {
 		}
 	default:
 		base := v.Offs[from]
-		for i, o := range v.Offs[from+1 : to+1] {
-			offs[i+1] = o - base
+		if base == 0 {
+			copy(offs, v.Offs[from:to+1])
+		} else {
+			for i, o := range v.Offs[from+1 : to+1] {
+				offs[i+1] = o - base
+			}
 		}
 		copy(dst, v.Bytes[base:v.Offs[to]])
 	}

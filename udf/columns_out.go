@@ -2,6 +2,7 @@ package udf
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -71,7 +72,7 @@ func takeCol(m *wire.Mem, t types.Type, mask []byte) (*vector.Vector, error) {
 		}
 		v = vector.FromBytes(t, offs, owned(m.Data, m.Stays))
 	default:
-		v = vector.New(t, rows)
+		v = vector.NewDirty(t, rows)
 		copy(v.Raw(), m.Data)
 		err = checkFixed(v, valid)
 	}
@@ -212,10 +213,12 @@ func checkOffsets(offs []int32, n int) error {
 	if offs[0] != 0 || int(offs[len(offs)-1]) != n {
 		return fmt.Errorf("offsets from %d to %d for %d bytes", offs[0], offs[len(offs)-1], n)
 	}
-	for i := 1; i < len(offs); i++ {
-		if offs[i] < offs[i-1] {
+	prev := int32(0)
+	for i, o := range offs {
+		if o < prev {
 			return fmt.Errorf("offsets that descend at row %d", i-1)
 		}
+		prev = o
 	}
 	return nil
 }
@@ -224,10 +227,13 @@ func checkOffsets(offs []int32, n int) error {
 // does. Valid bytes as a whole whose values begin at rune starts are valid one
 // by one.
 func checkText(offs []int32, data []byte) error {
-	ok := utf8.Valid(data) && bytes.IndexByte(data, 0) < 0
-	for i := 0; ok && i < len(offs)-1; i++ {
-		if o := int(offs[i]); o < len(data) && !utf8.RuneStart(data[o]) {
-			ok = false
+	ok := bytes.IndexByte(data, 0) < 0
+	if ok && !ascii(data) {
+		ok = utf8.Valid(data)
+		for i := 0; ok && i < len(offs)-1; i++ {
+			if o := int(offs[i]); o < len(data) && !utf8.RuneStart(data[o]) {
+				ok = false
+			}
 		}
 	}
 	if ok {
@@ -243,6 +249,23 @@ func checkText(offs []int32, data []byte) error {
 		}
 	}
 	return nil
+}
+
+// ascii reports whether there are only bytes below 0x80.
+func ascii(b []byte) bool {
+	const high = 0x8080808080808080
+	for ; len(b) >= 32; b = b[32:] {
+		w := binary.NativeEndian.Uint64(b) | binary.NativeEndian.Uint64(b[8:]) | binary.NativeEndian.Uint64(b[16:]) | binary.NativeEndian.Uint64(b[24:])
+		if w&high != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // badRow is a value that the function may not return.

@@ -304,9 +304,9 @@ func (s *ScalarStream) oldest() callPart {
 const pieceNanos = 250e3
 
 // aheadNanos is the same for a batch whose caller does not wait for it: it is
-// sent as one piece up to here, so that the result of a long one does not come
-// late.
-const aheadNanos = 2e6
+// sent as one piece up to here, since the results of pieces are copied once more,
+// and a piece of a long one is to be there while others are computed.
+const aheadNanos = 10e6
 
 // firstPiece is the rows of a piece while the cost of a row is unknown.
 const firstPiece = 64

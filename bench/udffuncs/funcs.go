@@ -36,25 +36,50 @@ func ScoreVector(g1, g2, g3, g4, g5, g6, g7, g8, out []float64) {
 	}
 }
 
+// lower is the lower-case form of bytes, 0 for ASCII characters that are neither
+// letters nor digits.
+var lower = func() (t [256]byte) {
+	for c := range 256 {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			t[c] = byte(c) | 0x20
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c >= 0x80:
+			t[c] = byte(c)
+		}
+	}
+	return t
+}()
+
+// normalize writes the normal form of s to dst, which is as long, and returns its
+// length.
+func normalize(dst []byte, s string) (n int) {
+	gap := false
+	for i := 0; i < len(s); i++ {
+		c := lower[s[i]]
+		if c == 0 {
+			gap = n > 0
+			continue
+		}
+		if gap {
+			dst[n] = ' '
+			n++
+			gap = false
+		}
+		dst[n] = c
+		n++
+	}
+	return n
+}
+
 // Norm lower-cases ASCII letters and makes one space of every run of other ASCII
 // characters that are no digits, none at the ends.
 func Norm(s string) string {
 	var buf [64]byte
-	out, gap := buf[:0], false
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		} else if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c >= 0x80) {
-			gap = len(out) > 0
-			continue
-		}
-		if gap {
-			out, gap = append(out, ' '), false
-		}
-		out = append(out, c)
+	dst := buf[:]
+	if len(s) > len(buf) {
+		dst = make([]byte, len(s))
 	}
-	return string(out)
+	return string(dst[:normalize(dst, s)])
 }
 
 // NormVector is Norm over a column.

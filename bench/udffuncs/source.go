@@ -21,9 +21,9 @@ func main() { udf.Main(append(Decls(), udf.Name("bench"), udf.Version("1"))...) 
 `), 0o644)
 }
 
-// NormSource is Norm alone.
+// NormSource is Norm and what it needs.
 func NormSource() string {
-	_, code, _ := strings.Cut(source, "func Norm(")
-	code, _, _ = strings.Cut(code, "\n}\n")
-	return "func Norm(" + code + "\n}\n"
+	_, code, _ := strings.Cut(source, "// lower is")
+	code, _, _ = strings.Cut(code, "// NormVector is")
+	return "// lower is" + code
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -75,8 +76,11 @@ func (c *column) strings() []string {
 	offs := c.offsets()
 	all := c.text(offs[0], offs[c.n])
 	out := make([]string, c.n)
-	for i := range out {
-		out[i] = all[offs[i]-offs[0] : offs[i+1]-offs[0]]
+	first, lo := offs[0], int32(0)
+	for i, hi := range offs[1:] {
+		hi -= first
+		out[i] = all[lo:hi]
+		lo = hi
 	}
 	return out
 }
@@ -244,6 +248,24 @@ func (o *outCol) appendString(s string) {
 	o.n++
 }
 
+// appendStrings is appendString for many: it grows the column once.
+func (o *outCol) appendStrings(vs []string) {
+	total := 0
+	for _, s := range vs {
+		total += len(s)
+	}
+	o.room(max(total, len(vs)))
+	at, n := len(o.bytes), len(o.offs)
+	o.bytes = slices.Grow(o.bytes, total)[:at+total]
+	o.offs = slices.Grow(o.offs, len(vs))[:n+len(vs)]
+	b, offs := o.bytes, o.offs[n:]
+	for i, s := range vs {
+		at += copy(b[at:], s)
+		offs[i] = int32(at)
+	}
+	o.n += len(vs)
+}
+
 func (o *outCol) appendBytes(b []byte) {
 	if b == nil {
 		o.appendNull()
@@ -280,9 +302,7 @@ func encode[T any](o *outCol, vals []T) {
 	case []bool, []int16, []int32, []int64, []float32, []float64, []Decimal, []Interval, []UUID, []Clock:
 		appendFixedAll(o, vals)
 	case []string:
-		for _, s := range vs {
-			o.appendString(s)
-		}
+		o.appendStrings(vs)
 	case [][]byte:
 		for _, b := range vs {
 			o.appendBytes(b)
@@ -441,8 +461,12 @@ func (o *outCol) fill(c *wire.Col, mem []byte, from, to int) {
 	lo, hi := o.span(from, to)
 	offs := unsafe.Slice((*int32)(unsafe.Pointer(&mem[c.Data])), rows+1)
 	offs[0] = 0
-	for r := range rows {
-		offs[r+1] = o.offs[from+r] - int32(lo)
+	if lo == 0 {
+		copy(offs[1:], o.offs[from:to])
+	} else {
+		for r, end := range o.offs[from:to] {
+			offs[r+1] = end - int32(lo)
+		}
 	}
 	if o.kind == wire.List {
 		o.kids[0].fill(&c.Kids[0], mem, lo, hi)
