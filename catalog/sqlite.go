@@ -52,6 +52,11 @@ var migrations = []string{
 		def TEXT NOT NULL, -- JSON: the grants on functions
 		PRIMARY KEY (role, schema)
 	) STRICT;`,
+	`CREATE TABLE retired_files (
+		path TEXT PRIMARY KEY, relation INTEGER NOT NULL,
+		rows INTEGER NOT NULL, bytes INTEGER NOT NULL, stats BLOB,
+		at INTEGER NOT NULL -- microseconds since 1970
+	) STRICT;`,
 }
 
 func dbError(err error, what string) error {
@@ -387,8 +392,14 @@ func (s *Store) save(ctx context.Context, tx *sql.Tx, old, new *Snapshot) error 
 			exec(`INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?)`, g.Object, g.Role, g.Privilege, g.Grantable)
 		})
 	s.mu.Lock()
-	oid, file := s.nextOID, s.nextFile
+	oid, file, keep := s.nextOID, s.nextFile, s.retention
 	s.mu.Unlock()
+	if keep > 0 {
+		now := time.Now().UnixMicro()
+		for _, d := range dropped(old, new) {
+			exec(`INSERT OR REPLACE INTO retired_files VALUES (?, ?, ?, ?, ?, ?)`, d.Path, d.relation, d.Rows, d.Bytes, d.Stats, now)
+		}
+	}
 	for k, v := range map[string]int64{"version": new.version, "next_oid": int64(oid), "next_file": file} {
 		exec(`UPDATE meta SET value = ? WHERE key = ?`, v, k)
 	}

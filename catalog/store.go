@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/volleydb/volley/pgerr"
 )
@@ -36,13 +37,18 @@ type Store struct {
 	// directory that seems empty is removed.
 	dirs sync.Mutex
 
-	mu       sync.Mutex // guards what follows
-	current  *Snapshot
-	pins     map[*Snapshot]int
-	garbage  []garbage
-	nextOID  uint32
-	nextFile int64
-	broken   error // a commit of unknown outcome: no more changes
+	mu      sync.Mutex // guards what follows
+	current *Snapshot
+	pins    map[*Snapshot]int
+	garbage []garbage
+	retired map[string]*retiredFile // by path
+	// retention is how long files stay that are in no table any more, 0 = not at
+	// all; retentionBytes bounds them.
+	retention      time.Duration
+	retentionBytes int64
+	nextOID        uint32
+	nextFile       int64
+	broken         error // a commit of unknown outcome: no more changes
 
 	// hook, when set by a test, is called before each step of a commit.
 	hook func(step string) error
@@ -86,6 +92,9 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	s.current = snap
+	if err := s.loadRetired(ctx); err != nil {
+		return err
+	}
 	if err := s.bootstrap(ctx); err != nil {
 		return err
 	}
@@ -202,7 +211,13 @@ func (s *Store) takeGarbage() []string {
 		if oldest < g.version {
 			return false
 		}
-		dead = append(dead, g.paths...)
+		for _, p := range g.paths {
+			if r := s.retired[p]; r != nil {
+				r.unseen = true
+			} else {
+				dead = append(dead, p)
+			}
+		}
 		return true
 	})
 	return dead
@@ -261,6 +276,9 @@ func (s *Store) removeOrphans() error {
 		for _, f := range r.Files {
 			known[f.Path] = true
 		}
+	}
+	for p := range s.retired {
+		known[p] = true
 	}
 	root := filepath.Join(s.dir, tablesDir)
 	var dirs []string

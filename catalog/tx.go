@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/volleydb/volley/pgerr"
 )
@@ -122,7 +123,11 @@ func (tx *Tx) Commit(ctx context.Context) error {
 		}
 		return err
 	}
-	s.publish(old, next)
+	if s.publish(old, next) {
+		// What is over the bounds goes now rather than with the next visit; a failure
+		// leaves it to that.
+		_ = s.expire(context.WithoutCancel(ctx), time.Now())
+	}
 	return nil
 }
 
@@ -233,35 +238,27 @@ func (tx *Tx) save(ctx context.Context, old, next *Snapshot) error {
 	return dbError(err, "write")
 }
 
-// publish makes next the current snapshot and forgets the files it dropped.
-func (s *Store) publish(old, next *Snapshot) {
-	kept := map[string]bool{}
-	for _, r := range next.relations {
-		if o := old.RelationByOID(r.OID); o != nil && o != r {
-			for _, f := range r.Files {
-				kept[f.Path] = true
-			}
-		}
-	}
-	var dropped []string
-	for _, o := range old.relations {
-		if next.RelationByOID(o.OID) == o {
-			continue
-		}
-		for _, f := range o.Files {
-			if !kept[f.Path] {
-				dropped = append(dropped, f.Path)
-			}
-		}
-	}
+// publish makes next the current snapshot and forgets the files it dropped, or
+// reports that it keeps some.
+func (s *Store) publish(old, next *Snapshot) (retired bool) {
+	gone := dropped(old, next)
 	s.mu.Lock()
 	s.current = next
-	if len(dropped) > 0 {
-		s.garbage = append(s.garbage, garbage{next.version, dropped})
+	if len(gone) > 0 {
+		g := garbage{version: next.version}
+		for _, d := range gone {
+			g.paths = append(g.paths, d.Path)
+			if s.retention > 0 {
+				s.retired[d.Path] = &retiredFile{File: d.File, at: time.Now()}
+			}
+		}
+		s.garbage = append(s.garbage, g)
 	}
 	dead := s.takeGarbage()
+	retired = len(gone) > 0 && s.retention > 0
 	s.mu.Unlock()
 	s.remove(dead)
+	return retired
 }
 
 // stage checks files that a writer left in a staging directory and gives each

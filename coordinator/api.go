@@ -28,6 +28,9 @@ type Prepared struct {
 	Statement *parser.Statement // nil for the empty query
 	Params    []types.Type
 	Fields    []vector.Field // nil when the statement returns no rows
+	// Late says that the fields depend on the values of the parameters: BindFields
+	// knows them.
+	Late bool
 }
 
 // Param is one bound parameter.
@@ -50,6 +53,10 @@ type Result struct {
 	CopyOut *CopyOut
 	// CopyIn is set for COPY … FROM STDIN: feed it, then read Tag.
 	CopyIn *CopyIn
+	// Setting and RegName, if not nil, say in place of the session's how values are
+	// written: the rows of a replay are written as those of the query were.
+	Setting func(name string) (string, bool)
+	RegName func(t types.Type, oid uint32) string
 
 	next  func(ctx context.Context) (*vector.Batch, error)
 	tag   func() string
@@ -111,6 +118,7 @@ const (
 //	func (c *Coordinator) PasswordVerifier(user string) (scram string, ok bool)
 //	func (s *Session) Prepare(ctx context.Context, st *parser.Statement, paramOIDs []uint32) (*Prepared, error)
 //	func (s *Session) Execute(ctx context.Context, p *Prepared, params []Param) (*Result, error)
+//	func (s *Session) BindFields(ctx context.Context, p *Prepared, params []Param) (*Prepared, error)
 //	func (s *Session) TxStatus() TxStatus
 //	func (s *Session) EndImplicit(failed bool) // Sync or end of a simple query: ends the implicit transaction
 //	func (s *Session) Setting(name string) (string, bool)

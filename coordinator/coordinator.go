@@ -40,6 +40,8 @@ type Config struct {
 	UDFErrors string
 	// UDFLogs gives what user code has logged lately; may be nil.
 	UDFLogs func() []udf.LogLine
+	// Receipts is the folder of the journal of receipts; "" keeps them in memory.
+	Receipts string
 }
 
 // Coordinator runs statements of many sessions.
@@ -55,6 +57,7 @@ type Coordinator struct {
 	closed   bool
 	writers  tableLocks
 	udfs     *udfRecord
+	receipts *receiptStore
 }
 
 // New makes a Coordinator; 42704 or 22023 for a bad default setting.
@@ -78,7 +81,7 @@ func New(cfg Config) (*Coordinator, error) {
 			return nil, err
 		}
 	}
-	return c, nil
+	return c, c.openReceipts()
 }
 
 // NewSession starts a session for a client that has been authenticated.
@@ -166,6 +169,7 @@ func (c *Coordinator) Close() {
 	c.closed = true
 	c.mu.Unlock()
 	c.udfs.close()
+	c.receipts.close()
 }
 
 func (c *Coordinator) forget(s *Session) {

@@ -94,6 +94,9 @@ func (x *statement) declare(ctx context.Context, n *pg.DeclareCursorStmt) (*Resu
 	cctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	y := s.begin(cctx, x.st)
 	y.params, y.ptypes, y.cancel = x.params, x.ptypes, cancel
+	if y.rec, x.rec = x.rec, nil; y.rec != nil {
+		y.rec.x = y // it ends with the cursor
+	}
 	r, err := y.query(cctx, n.Query)
 	if err != nil {
 		y.close()

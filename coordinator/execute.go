@@ -73,6 +73,8 @@ func (x *statement) execute(ctx context.Context) (*Result, error) {
 		return x.show(n.VariableShowStmt)
 	case *pg.Node_DiscardStmt:
 		return x.discard(n.DiscardStmt)
+	case *pg.Node_CallStmt:
+		return x.call(ctx, n.CallStmt)
 	}
 	if r, ok, err := x.sessionCommand(ctx); ok {
 		return r, err
@@ -212,12 +214,15 @@ func seedOf(f float64) uint64 {
 // run starts a plan.
 func (x *statement) run(ctx context.Context, plan *proto.Plan) (*cluster.Running, error) {
 	plan.Context = x.queryContext()
+	if x.rec != nil {
+		x.rec.ran(plan.Context.Seed, x.s.c.cfg.Cluster.Remote())
+	}
 	if len(plan.Stages) > 1 || plan.Stages[0].Tasks > 1 {
 		// Tasks read settings in goroutines of their own, while the client may
 		// leave a portal half read and change some.
 		settings := x.s.settings.clone()
 		x.view.Settings = settings.rows
-		x.fc.Setting = func(name string) (string, bool) { return x.s.functionSetting(settings, name) }
+		x.fc.Setting = x.settingsOf(settings)
 	}
 	return x.s.c.cfg.Cluster.Run(ctx, plan, cluster.Options{Local: &worker.Local{Virtual: x.virtual, Functions: x.fc},
 		Ended: func(stats []*proto.OperatorStats, failed bool) { x.s.c.udfs.ended(x.id, stats, failed) }})
@@ -317,6 +322,7 @@ func (x *statement) special(ctx context.Context, sel *pg.SelectStmt) (*Result, e
 	if sp == nil {
 		return nil, nil
 	}
+	x.rec = nil // what changes the session is no query
 	t := types.T(sp.result)
 	fields := []vector.Field{{Name: label, Type: t}}
 	args := make([]*vector.Vector, len(fc.Args))

@@ -28,6 +28,8 @@ type names struct {
 	view *pgcatalog.View
 	// uses collects the functions that the statement itself calls; may be nil.
 	uses map[uint32]bool
+	rec  *recorder // may be nil
+	rp   *replay   // may be nil
 
 	pins       []pin // of the setting volley.function_versions
 	pinsRead   bool
@@ -38,6 +40,9 @@ type names struct {
 func (n *names) path() []string { return append([]string{"pg_catalog"}, n.view.SearchPath...) }
 
 func (n *names) Relation(schema, name string) (*planner.Relation, error) {
+	if n.rp != nil {
+		return n.rp.relation(n, schema, name)
+	}
 	if schema != "" && n.snap.Schema(schema) == nil && pgcatalog.Find(schema, name) == nil {
 		return nil, pgerr.New(pgerr.UndefinedTable, "relation %q does not exist", schema+"."+name).
 			WithHint("There is no schema %q.", schema)
@@ -48,9 +53,11 @@ func (n *names) Relation(schema, name string) (*planner.Relation, error) {
 	}
 	for _, sc := range schemas {
 		if t := pgcatalog.Find(sc, name); t != nil {
+			n.rec.catalogTable(t.Schema + "." + t.Name)
 			return &planner.Relation{Kind: planner.VirtualRelation, Schema: t.Schema, Name: t.Name, Columns: t.Columns, Hidden: pgcatalog.SystemColumns()}, nil
 		}
 		if r := n.snap.Relation(sc, name); r != nil {
+			n.rec.relation(r)
 			return n.relation(r)
 		}
 	}
@@ -141,10 +148,22 @@ func functionOf(d *catalog.FunctionDef) *function.Function {
 }
 
 // files plans file functions, with a memory of files seen.
-type files struct{ cache *storage.PlanCache }
+type files struct {
+	cache *storage.PlanCache
+	rec   *recorder // may be nil
+	rp    *replay   // may be nil
+}
+
+// glob finds the files of a pattern; for a replay those that there were.
+func (f files) glob(format, pattern string) ([]string, error) {
+	if f.rp != nil {
+		return f.rp.filesOf(format, pattern)
+	}
+	return storage.Glob(pattern)
+}
 
 func (f files) CSV(ctx context.Context, pattern string, c *storage.CSVConfig) (*planner.FileSet, error) {
-	paths, err := storage.Glob(pattern)
+	paths, err := f.glob("csv", pattern)
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +176,12 @@ func (f files) CSV(ctx context.Context, pattern string, c *storage.CSVConfig) (*
 	for _, s := range p.Splits {
 		bytes += s.Length
 	}
+	f.rec.planned(plannedFiles{format: "csv", pattern: pattern, paths: paths, splits: p.Splits})
 	return &planner.FileSet{Format: "csv", CSV: p, Splits: p.Splits, Rows: p.RowsEstimate, Bytes: bytes, Schema: p.Schema, ByName: c.ByName}, nil
 }
 
 func (f files) JSON(ctx context.Context, pattern string, c *storage.JSONConfig) (*planner.FileSet, error) {
-	paths, err := storage.Glob(pattern)
+	paths, err := f.glob("json", pattern)
 	if err != nil {
 		return nil, err
 	}
@@ -173,11 +193,12 @@ func (f files) JSON(ctx context.Context, pattern string, c *storage.JSONConfig) 
 	for _, s := range p.Splits {
 		bytes += s.Length
 	}
+	f.rec.planned(plannedFiles{format: "json", pattern: pattern, paths: paths, splits: p.Splits})
 	return &planner.FileSet{Format: "json", JSON: p, Splits: p.Splits, Rows: p.RowsEstimate, Bytes: bytes, Schema: p.Schema}, nil
 }
 
 func (f files) Parquet(ctx context.Context, pattern string, byName bool) (*planner.FileSet, error) {
-	paths, err := storage.Glob(pattern)
+	paths, err := f.glob("parquet", pattern)
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +210,7 @@ func (f files) Parquet(ctx context.Context, pattern string, byName bool) (*plann
 	if err != nil {
 		return nil, err
 	}
+	f.rec.planned(plannedFiles{format: "parquet", pattern: pattern, paths: paths, parquet: p.Files})
 	return &planner.FileSet{Format: "parquet", Splits: p.Splits, Rows: p.Rows, Schema: p.Schema, Stats: p.Stats, ByName: byName}, nil
 }
 

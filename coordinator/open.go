@@ -81,7 +81,7 @@ func Open(ctx context.Context, cfg OpenConfig) (s *Server, err error) {
 		return s, err
 	}
 	s.Coordinator, err = New(Config{Store: s.Store, Cluster: s.Cluster, Artifacts: s.Artifacts, Plugins: node.host, Defaults: cfg.Defaults, Sources: cfg.Sources, Log: cfg.Log,
-		UDFErrors: filepath.Join(cfg.Dir, "udf"), UDFLogs: s.host.Logs})
+		UDFErrors: filepath.Join(cfg.Dir, "udf"), UDFLogs: s.host.Logs, Receipts: filepath.Join(cfg.Dir, "receipts")})
 	return s, err
 }
 

@@ -48,6 +48,8 @@ type Session struct {
 	seed     *uint64 // of setseed()
 	seedUses uint64
 
+	lastQuery string // id of the last statement that has a receipt, "" = none
+
 	mu    sync.Mutex
 	query string
 	state string
@@ -68,6 +70,9 @@ type statement struct {
 	trace   *[]traced       // the plans that ran, for EXPLAIN ANALYZE
 	phase   string          // what the next of them is for
 	id      string
+	rec     *recorder // of its receipt, nil when it gets none
+	rp      *replay   // what it repeats, nil otherwise
+	last    string    // the session's lastQuery when it began
 	cancel  context.CancelFunc
 	closed  bool
 }
@@ -265,6 +270,8 @@ func (x *statement) describe(ctx context.Context, p *Prepared) error {
 		p.Fields = explainFields(o)
 	case *pg.Node_VariableShowStmt:
 		p.Fields = showFields(n.VariableShowStmt)
+	case *pg.Node_CallStmt:
+		return x.describeCall(ctx, n.CallStmt, p)
 	}
 	return nil
 }
@@ -338,11 +345,13 @@ func (s *Session) Execute(ctx context.Context, p *Prepared, params []Param) (*Re
 		ctx, cancel = context.WithCancel(ctx)
 	}
 	x.cancel = cancel
+	x.record()
 	start := time.Now()
 	var r *Result
 	err := s.guarded(st, func() (err error) { r, err = x.execute(ctx); return err })
 	if err != nil {
 		err = x.timedOut(ctx, err)
+		x.rec.end(stateFailed, err, "")
 		x.close()
 		s.c.cfg.Log.Debug("statement failed", "pid", s.pid, "query_id", x.id, "err", err, "ms", time.Since(start).Milliseconds())
 		return nil, s.failed(err)
@@ -362,7 +371,10 @@ func (x *statement) timedOut(ctx context.Context, err error) error {
 
 // wrap makes a result note errors and free the statement at its end.
 func (x *statement) wrap(ctx context.Context, r *Result) *Result {
-	next, cl := r.next, r.close
+	next, cl, rec := r.next, r.close, x.rec
+	if rec != nil {
+		rec.fields = r.Fields
+	}
 	// The caller's context ends the call, the statement's ends the statement.
 	join := func(callCtx context.Context) (context.Context, func()) {
 		c, cancel := context.WithCancel(ctx)
@@ -375,7 +387,17 @@ func (x *statement) wrap(ctx context.Context, r *Result) *Result {
 			defer done()
 			b, err := next(c)
 			if err != nil {
-				return nil, x.s.failed(x.timedOut(ctx, err))
+				err = x.timedOut(ctx, err)
+				rec.end(stateFailed, err, "")
+				return nil, x.s.failed(err)
+			}
+			if rec != nil {
+				if b == nil {
+					rec.end(stateFinished, nil, r.tag())
+				} else {
+					b = b.Dense()
+					rec.hash.add(b)
+				}
 			}
 			return b, nil
 		}
@@ -385,7 +407,9 @@ func (x *statement) wrap(ctx context.Context, r *Result) *Result {
 		r.CopyIn = &CopyIn{Binary: in.Binary, Columns: in.Columns, Run: func(callCtx context.Context, rd ioReader) error {
 			c, done := join(callCtx)
 			defer done()
-			return x.s.failed(x.timedOut(ctx, run(c, rd)))
+			err := x.timedOut(ctx, run(c, rd))
+			rec.copied(r, err)
+			return x.s.failed(err)
 		}}
 	}
 	if out := r.CopyOut; out != nil {
@@ -393,10 +417,19 @@ func (x *statement) wrap(ctx context.Context, r *Result) *Result {
 		r.CopyOut = &CopyOut{Binary: out.Binary, Columns: out.Columns, WriteTo: func(callCtx context.Context, w ioWriter) error {
 			c, done := join(callCtx)
 			defer done()
-			return x.s.failed(x.timedOut(ctx, write(c, w)))
+			err := x.timedOut(ctx, write(c, w))
+			rec.copied(r, err)
+			return x.s.failed(err)
 		}}
 	}
 	r.close = func() {
+		switch {
+		case rec == nil || rec.ended:
+		case next == nil && r.CopyIn == nil && r.CopyOut == nil:
+			rec.end(stateFinished, nil, r.tag())
+		default:
+			rec.end(stateAbandoned, nil, "")
+		}
 		if cl != nil {
 			cl()
 			cl = nil
@@ -408,7 +441,7 @@ func (x *statement) wrap(ctx context.Context, r *Result) *Result {
 
 // begin pins a snapshot for one statement.
 func (s *Session) begin(ctx context.Context, st *parser.Statement) *statement {
-	x := &statement{s: s, st: st, id: newID()}
+	x := &statement{s: s, st: st, id: newID(), last: s.lastQuery}
 	x.pin(ctx)
 	return x
 }
@@ -424,7 +457,8 @@ func (x *statement) pin(ctx context.Context) {
 	}
 	x.view = &pgcatalog.View{Snapshot: x.snap, SearchPath: s.searchPath(x.snap), User: s.o.User, Database: s.o.Database,
 		Settings: s.settings.rows, Activity: s.c.activity, Workers: s.c.workers, Prepared: s.preparedRows,
-		UDFErrors: s.c.udfs.errorRows, UDFStats: s.c.udfs.statRows, UDFLogs: s.c.udfs.logRows}
+		UDFErrors: s.c.udfs.errorRows, UDFStats: s.c.udfs.statRows, UDFLogs: s.c.udfs.logRows,
+		Receipts: x.receiptRows, Receipt: x.receiptJSON}
 	loc, err := loadZone(s.settings.get("TimeZone"))
 	if err != nil {
 		loc = time.UTC
@@ -434,7 +468,7 @@ func (x *statement) pin(ctx context.Context) {
 		now = s.txStart
 	}
 	x.fc = &function.Ctx{Context: ctx, Now: now.UnixMicro(), Location: loc, User: s.o.User, Database: s.o.Database,
-		Setting: func(name string) (string, bool) { return s.functionSetting(s.settings, name) }, Catalog: x.view.Lookup()}
+		Setting: x.settingsOf(s.settings), Catalog: x.view.Lookup()}
 }
 
 // repin lets a statement outside a block see what has been committed since it began.
@@ -456,7 +490,7 @@ func (x *statement) close() {
 
 // options are what the planner gets.
 func (x *statement) options() *planner.Options {
-	return &planner.Options{Catalog: x.names(), Files: files{x.s.c.files}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params,
+	return &planner.Options{Catalog: x.names(), Files: files{x.s.c.files, x.rec, x.rp}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params,
 		RowsPerTask: x.s.settings.int("volley.rows_per_task"), Describe: x.describeColumns}
 }
 
@@ -506,6 +540,8 @@ func (x *statement) queryContext() *proto.QueryContext {
 		qc.Settings["volley.max_group_bytes"] = strconv.FormatInt(n, 10)
 	}
 	switch v := s.settings.get("volley.seed"); {
+	case x.rp != nil:
+		qc.Seed = x.rp.rc.Seed
 	case s.seed != nil:
 		// setseed(): statement after statement, a sequence of its own.
 		s.seedUses++

@@ -24,6 +24,7 @@ type setting struct {
 	min, max int64
 	enum     []string
 	readonly bool
+	server   bool // of the server: neither a session nor a role has its own
 	report   bool // told to the client when it changes (ParameterStatus)
 	doc      string
 	category string
@@ -59,6 +60,14 @@ var settingsTable = append([]setting{
 		doc: "Largest group that a function which takes whole groups is given, where the function does not set its own; 0 = what its author says, or a quarter of its volley.memory."},
 	{name: "volley.function_versions", kind: "string", def: "", category: "Volley / Execution", check: checkPins,
 		doc: "Versions of functions that the session calls whatever the current ones are: 'public.score=2, g=1'."},
+	{name: "volley.receipts", kind: "bool", def: "on", category: "Volley / Receipts",
+		doc: "Keeps a receipt of every query: what volley.query_receipt gives and volley.replay runs again."},
+	{name: "volley.receipts_kept", kind: "integer", def: "10000", min: 1, max: 1 << 20, server: true, category: "Volley / Receipts",
+		doc: "Number of receipts that are kept, the newest ones."},
+	{name: "volley.snapshot_retention", kind: "integer", unit: "ms", def: "3600000", min: 0, max: 1 << 40, server: true, category: "Volley / Receipts",
+		doc: "Time for which data files stay that their tables no longer have, so that queries over them can be replayed; 0 removes them at once."},
+	{name: "volley.snapshot_retention_size", kind: "integer", unit: "B", def: "1073741824", min: 0, max: 1 << 60, server: true, category: "Volley / Receipts",
+		doc: "Bytes of such files in all; the oldest go first."},
 	{name: "volley.dialect", kind: "enum", def: "postgres", enum: []string{"postgres", "mysql"}, category: "Volley / Execution",
 		doc: "Dialect in which the statements of the next message are written."},
 	{name: "volley.batch_rows", kind: "integer", def: "16384", min: 64, max: 1 << 16, category: "Volley / Execution",
@@ -357,6 +366,9 @@ func (s *sessionSettings) set(name, v, source string, start bool) (*setting, err
 	if d.readonly {
 		return nil, pgerr.New(pgerr.CantChangeRuntimeParam, "parameter %q cannot be changed", d.name)
 	}
+	if d.server && (!start || source == "client" || source == "user" || source == "database") {
+		return nil, pgerr.New(pgerr.CantChangeRuntimeParam, "parameter %q cannot be changed without restarting the server", d.name)
+	}
 	n, err := d.normalise(v)
 	if err != nil {
 		return nil, err
@@ -385,6 +397,8 @@ func (s *sessionSettings) rows() []pgcatalog.Setting {
 		ctx := "user"
 		if d.readonly {
 			ctx = "internal"
+		} else if d.server {
+			ctx = "postmaster"
 		}
 		r := pgcatalog.Setting{Name: d.name, Value: s.value[k], Unit: d.unit, Category: d.category, ShortDesc: d.doc,
 			Context: ctx, VarType: d.kind, Source: s.source[k], EnumVals: d.enum, BootVal: d.def, ResetVal: s.reset[k]}

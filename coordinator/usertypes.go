@@ -12,7 +12,9 @@ import (
 	"github.com/volleydb/volley/types"
 )
 
-func (x *statement) names() *names { return &names{s: x.s, snap: x.snap, view: x.view, uses: x.uses} }
+func (x *statement) names() *names {
+	return &names{s: x.s, snap: x.snap, view: x.view, uses: x.uses, rec: x.rec, rp: x.rp}
+}
 
 // Type finds a user's type, or the row type of a table or view.
 func (n *names) Type(schema, name string) (types.Type, bool) {

@@ -101,6 +101,9 @@ func (n *names) pinned(d *catalog.FunctionDef) int {
 // version that the name says ("f@2"), else the one the session has pinned, else
 // the current one with its canary.
 func (n *names) Functions(schema, name string) []*function.Function {
+	if n.rp != nil {
+		return n.rp.functions(n, schema, name)
+	}
 	schemas := []string{schema}
 	if schema == "" {
 		schemas = n.view.SearchPath
@@ -115,11 +118,14 @@ func (n *names) Functions(schema, name string) []*function.Function {
 			}
 			if use == 0 {
 				f := n.function(d)
-				if c := n.snap.FunctionVersion(d.OID, d.CanaryVersion); c != nil && f.Kind == function.Scalar && f.Canary == nil {
+				c := n.snap.FunctionVersion(d.OID, d.CanaryVersion)
+				if c != nil && f.Kind == function.Scalar && f.Canary == nil {
 					f.Canary = &function.Canary{F: n.arm(c), Share: d.CanaryShare}
 				}
+				n.rec.candidate(sc, base, d, f, c, true)
 				out = append(out, f)
 			} else if v := n.snap.FunctionVersion(d.OID, use); v != nil {
+				n.rec.candidate(sc, base, v, n.arm(v), nil, false)
 				out = append(out, n.arm(v))
 			}
 		}
@@ -162,8 +168,11 @@ func (n *names) UseFunction(f *function.Function, role string, direct bool) erro
 	if direct && n.uses != nil {
 		n.uses[f.OID] = true
 	}
+	n.rec.called(f)
 	if role == "" {
-		role = n.s.o.User
+		if role = n.s.o.User; n.rp != nil {
+			role = n.rp.caller
+		}
 	}
 	if n.snap.HasPrivilege(role, f.OID, "EXECUTE") {
 		return nil

@@ -18,5 +18,6 @@ func families() []func(*registry) {
 		registerSubqueries,
 		registerSampling,
 		registerNormalize,
+		registerReceipts,
 	}
 }

@@ -427,18 +427,25 @@ func (c *conn) textOptions() *types.TextOptions {
 	if c.text != nil && from == c.textFrom {
 		return c.text
 	}
+	c.text, c.textFrom = textOptionsOf(c.sess.Setting), from
+	return c.text
+}
+
+// textOptionsOf reads them from settings.
+func textOptionsOf(setting func(name string) (string, bool)) *types.TextOptions {
 	o := types.DefaultText()
-	if from[0] != "" {
-		if loc, err := types.ParseSessionZone(from[0]); err == nil {
+	if v, _ := setting("TimeZone"); v != "" {
+		if loc, err := types.ParseSessionZone(v); err == nil {
 			o.Location = loc
 		}
 	}
-	if n, err := strconv.Atoi(from[1]); err == nil {
+	v, _ := setting("extra_float_digits")
+	if n, err := strconv.Atoi(v); err == nil {
 		o.ExtraFloatDigits = n
 	}
-	o.ByteaEscape = from[2] == "escape"
-	c.text, c.textFrom = &o, from
-	return c.text
+	v, _ = setting("bytea_output")
+	o.ByteaEscape = v == "escape"
+	return &o
 }
 
 // parseSQL parses a text that has come as bytes of unknown worth.

@@ -164,6 +164,16 @@ func (c *conn) bind(b *body) error {
 			}
 		}
 	}
+	prep := st.prep
+	if binder, ok := c.sess.(LateBinder); ok && prep.Late {
+		ctx, cancel := context.WithCancelCause(c.ctx)
+		defer cancel(nil)
+		c.enter(cancel)
+		defer c.leave()
+		if prep, err = binder.BindFields(ctx, prep, params); err != nil {
+			return why(ctx, err)
+		}
+	}
 	if portalName == "" {
 		c.closePortal("")
 	} else if _, ok := c.portals[portalName]; ok {
@@ -172,7 +182,7 @@ func (c *conn) bind(b *body) error {
 		return pgerr.New(pgerr.ProgramLimitExceeded, "too many portals").
 			WithHint("A connection holds at most %d; close those that are not needed.", maxPortals)
 	}
-	c.portals[portalName] = &portal{prep: st.prep, params: params, formats: resultFormats}
+	c.portals[portalName] = &portal{prep: prep, params: params, formats: resultFormats}
 	c.out.empty('2')
 	return nil
 }
@@ -203,6 +213,10 @@ func (c *conn) describe(b *body) error {
 		st, err := c.findStatement(name)
 		if err != nil {
 			return err
+		}
+		if st.prep.Late {
+			return pgerr.New(pgerr.FeatureNotSupported, "the columns of this statement are not known before its parameters are bound").
+				WithHint("Write the arguments of CALL as constants, use the simple query protocol, or describe the portal instead of the statement.")
 		}
 		c.out.parameterDescription(st.prep.Params)
 		fields = st.prep.Fields

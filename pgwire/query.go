@@ -110,7 +110,14 @@ func (c *conn) start(p *portal) error {
 		if s, ok := c.sess.(RegNamer); ok {
 			regName = s.RegName
 		}
-		p.enc, err = newRowEncoder(res.Fields, p.formats, c.textOptions(), regName)
+		if res.RegName != nil {
+			regName = res.RegName
+		}
+		text := c.textOptions()
+		if res.Setting != nil {
+			text = textOptionsOf(res.Setting)
+		}
+		p.enc, err = newRowEncoder(res.Fields, p.formats, text, regName)
 	}
 	return err
 }

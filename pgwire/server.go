@@ -58,6 +58,12 @@ type Statements interface {
 	DropStatement(name string) bool
 }
 
+// LateBinder is implemented by a Session that has statements whose columns depend on
+// their parameters.
+type LateBinder interface {
+	BindFields(ctx context.Context, p *coordinator.Prepared, params []coordinator.Param) (*coordinator.Prepared, error)
+}
+
 // RegNamer is implemented by a Session that prints oids of the reg* types as
 // its search path has their names.
 type RegNamer interface {

@@ -84,6 +84,10 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 		cands = shapes.candidates()
 	}
 	if len(cands) == 0 {
+		if g, ok := b.o.Catalog.(FunctionGuard); ok && g.IsProcedure(schema, name) {
+			return nil, nil, none, pgerr.New(pgerr.WrongObjectType, "%s(%s) is a procedure", shown, callList(args, order)).
+				WithHint("To call a procedure, use CALL.").At(b.pos(fc.Location))
+		}
 		e := pgerr.New(pgerr.UndefinedFunction, "function %s(%s) does not exist", shown, callList(args, order)).At(b.pos(fc.Location))
 		if h := b.functionHint(schema, name); h != "" {
 			return nil, nil, none, e.WithHint("%s", h)

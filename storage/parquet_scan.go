@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
+	"github.com/zeebo/xxh3"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
@@ -25,6 +26,46 @@ type ParquetPlan struct {
 	Splits []*proto.Split // row groups
 	Rows   int64          // exact
 	Stats  []ColumnStats  // one per column, over all files
+	Files  []FileID       // in the order given; not of managed tables
+}
+
+// FileID is what a Parquet file was when it was planned.
+type FileID struct {
+	Path          string
+	Size, MtimeNs int64
+	Footer        uint64 // hash of the footer, which has sizes and bounds of all columns
+}
+
+// FooterSum is FileID.Footer of the file as it is now.
+func FooterSum(path string) (uint64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, openError(path, err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return 0, pgerr.Wrap(err, pgerr.IOError, "could not stat file \"%s\"", path)
+	}
+	return footerSum(f, st.Size())
+}
+
+// footerSum hashes the footer of a file of size bytes, whose last eight are the
+// footer's length and a mark.
+func footerSum(f *os.File, size int64) (uint64, error) {
+	bad := func(err error) (uint64, error) {
+		return 0, pgerr.Wrap(err, pgerr.IOError, "could not read the footer of file \"%s\"", f.Name())
+	}
+	var tail [8]byte
+	if _, err := f.ReadAt(tail[:], max(size-8, 0)); err != nil {
+		return bad(err)
+	}
+	n := min(int64(binary.LittleEndian.Uint32(tail[:4]))+8, size)
+	b := make([]byte, n)
+	if _, err := f.ReadAt(b, size-n); err != nil {
+		return bad(err)
+	}
+	return xxh3.Hash(b), nil
 }
 
 // parquetFile is an open file with its columns.
@@ -138,6 +179,7 @@ func (p *ParquetPlan) addFile(cache *PlanCache, path string, first bool, all *[]
 		}
 	}
 	p.addSplits(path, f.stats.RowGroups, f.size, f.mtime)
+	p.Files = append(p.Files, FileID{Path: path, Size: f.size, MtimeNs: f.mtime, Footer: f.sum})
 	*all = append(*all, f.stats)
 	return nil
 }
@@ -145,6 +187,7 @@ func (p *ParquetPlan) addFile(cache *PlanCache, path string, first bool, all *[]
 // footer is what planning needs of a Parquet file; it is not changed once made.
 type footer struct {
 	size, mtime int64 // in bytes; in ns
+	sum         uint64
 	fields      []vector.Field
 	stats       *FileStats
 }
@@ -171,6 +214,9 @@ func (c *PlanCache) footer(path string) (*footer, error) {
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not stat file \"%s\"", path)
 	}
 	f := &footer{size: st.Size(), mtime: st.ModTime().UnixNano(), stats: statsOf(p.rd.MetaData(), p.fields)}
+	if f.sum, err = footerSum(p.f, f.size); err != nil {
+		return nil, err
+	}
 	for _, c := range p.fields {
 		f.fields = append(f.fields, c.Field)
 	}

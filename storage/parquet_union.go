@@ -38,6 +38,7 @@ func (c *PlanCache) PlanParquetByName(ctx context.Context, paths []string) (*Par
 					WithHint("Read the files one by one and unite them with UNION ALL and casts.")
 			}
 		}
+		plan.Files = append(plan.Files, FileID{Path: path, Size: f.size, MtimeNs: f.mtime, Footer: f.sum})
 		n := len(plan.Splits)
 		plan.addSplits(path, f.stats.RowGroups, f.size, f.mtime)
 		for _, s := range plan.Splits[n:] {

@@ -20,6 +20,9 @@ udf_errors 15021 v
 udf_stats 15022 v
 	function text, version int4?, digest text, queries int8, calls int8, batches int8, rows int8, cache_hits int8, restarts int8,
 	errors int8, user_ms float8, transfer_ms float8, queue_ms float8, cold_start_ms float8
+query_receipts 15031 v
+	query_id text, user_name name, database name, command text, statement text, started timestamptz?, duration_ms float8, state text,
+	rows int8?, result_hash text?, error text?
 udf_logs 15023 v
 	at timestamptz?, query_id text?, function text?, digest text?, worker text?, level text, line text
 `

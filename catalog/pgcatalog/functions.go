@@ -109,8 +109,11 @@ func builtin(f *function.Function) procRow {
 	if f.Volatility == function.Volatile {
 		p.parallel = 'r'
 	}
-	if f.Schema == function.InformationSchema {
+	switch f.Schema {
+	case function.InformationSchema:
 		p.schemaOID = catalog.InfoSchemaOID
+	case function.VolleySchema:
+		p.schemaOID = volleySchemaOID
 	}
 	for _, a := range f.Args {
 		p.args = append(p.args, a.OID())

@@ -13,7 +13,10 @@ import (
 // lookup is function.CatalogLookup, and function.CatalogDetails, over a View.
 type lookup struct{ v *View }
 
-var _ function.CatalogDetails = (*lookup)(nil)
+var (
+	_ function.CatalogDetails = (*lookup)(nil)
+	_ function.ReceiptLookup  = (*lookup)(nil)
+)
 
 // relation finds a relation by OID; ok is false where there is none.
 func (l *lookup) relation(oid uint32) (relRow, bool) {
@@ -368,6 +371,14 @@ func (l *lookup) HasPrivilege(role string, object uint32, privilege string) bool
 		return procIndex[object] != nil
 	}
 	return false
+}
+
+// QueryReceipt implements function.ReceiptLookup.
+func (l *lookup) QueryReceipt(id string) (string, error) {
+	if l.v.Receipt == nil {
+		return "", pgerr.New(pgerr.FeatureNotSupported, "query_receipt is not supported here")
+	}
+	return l.v.Receipt(id)
 }
 
 // UserType finds a type that a user made by its OID.

@@ -77,6 +77,14 @@ type UDFLog struct {
 	Query, Function, Digest, Worker, Level, Line string
 }
 
+// QueryReceipt is a row of volley.query_receipts: a statement that ran.
+type QueryReceipt struct {
+	ID, User, Database, Command, Statement, State, Hash, Error string
+	Started                                                    time.Time
+	Millis                                                     float64
+	Rows                                                       int64 // -1 = unknown
+}
+
 // View is what one statement sees. The functions are called at most once per
 // Scan and may be nil. A View may be used by several goroutines.
 type View struct {
@@ -90,6 +98,9 @@ type View struct {
 	UDFErrors      func() []UDFError
 	UDFStats       func() []UDFStat
 	UDFLogs        func() []UDFLog
+	Receipts       func() []QueryReceipt
+	// Receipt gives the receipt of a query as JSON.
+	Receipt func(id string) (string, error)
 }
 
 // Tables returns all virtual tables by schema and name.

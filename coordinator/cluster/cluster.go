@@ -309,6 +309,13 @@ func (c *Cluster) lost(m *member, why string) {
 	c.handle(scheduler.WorkerLost{Worker: m.id})
 }
 
+// Remote counts the workers of other processes.
+func (c *Cluster) Remote() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.members) - 1 // the embedded one is always there
+}
+
 // Workers lists the members, the embedded one first.
 func (c *Cluster) Workers() []WorkerInfo {
 	c.mu.Lock()

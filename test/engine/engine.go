@@ -207,13 +207,16 @@ func (s *Session) one(ctx context.Context, st *parser.Statement) (*Rows, error) 
 	}
 	out := &Rows{Fields: r.Fields}
 	app := make([]func([]byte, *vector.Vector, int) []byte, len(r.Fields))
-	text := s.textOptions()
+	text, regName := textOptions(s.Setting), s.RegName
+	if r.Setting != nil {
+		text, regName = textOptions(r.Setting), r.RegName
+	}
 	for i, f := range r.Fields {
 		app[i] = vector.TextAppender(f.Type, text)
 		switch f.Type.ID {
 		case types.Regclass, types.Regtype, types.Regproc, types.Regprocedure, types.Regnamespace:
 			app[i] = func(dst []byte, v *vector.Vector, i int) []byte {
-				return append(dst, s.RegName(f.Type, uint32(vector.At[int64](v, i)))...)
+				return append(dst, regName(f.Type, uint32(vector.At[int64](v, i)))...)
 			}
 		}
 	}
@@ -242,9 +245,9 @@ func (s *Session) one(ctx context.Context, st *parser.Statement) (*Rows, error) 
 	return out, nil
 }
 
-// textOptions are the session's settings for the text of values.
-func (s *Session) textOptions() *types.TextOptions {
-	get := func(name string) string { v, _ := s.Setting(name); return v }
+// textOptions are the settings for the text of values.
+func textOptions(setting func(name string) (string, bool)) *types.TextOptions {
+	get := func(name string) string { v, _ := setting(name); return v }
 	o := &types.TextOptions{ByteaEscape: get("bytea_output") == "escape"}
 	o.ExtraFloatDigits, _ = strconv.Atoi(get("extra_float_digits"))
 	if loc, err := types.ParseSessionZone(get("TimeZone")); err == nil {

@@ -1,0 +1,344 @@
+package coordinator
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/volleydb/volley/catalog/pgcatalog"
+	"github.com/volleydb/volley/pgerr"
+)
+
+// Bounds of the receipts besides their number: bytes in memory, and of a file, of
+// which there are two, the current and the one before.
+const (
+	maxReceiptBytes   = 64 << 20
+	maxReceiptJournal = 64 << 20
+	// receiptDelay is how long receipts wait to be written together.
+	receiptDelay = 100 * time.Millisecond
+	receiptTick  = 10 * time.Second
+)
+
+// receiptStore keeps the receipts of the last statements, in memory and in a
+// journal that outlives the process. It is safe for concurrent use.
+type receiptStore struct {
+	log  *slog.Logger
+	keep int // receipts
+
+	mu      sync.Mutex
+	list    []*receiptEntry // oldest first
+	byID    map[string]*receiptEntry
+	bytes   int
+	pending []*receiptEntry // not in the journal yet
+	path    string          // of the journal, "" without
+	file    *os.File
+	size    int64
+	lines   int
+	closed  bool
+
+	tick func()        // called now and then by the writer
+	wake chan struct{} // capacity 1
+	stop chan struct{} // closed by close
+	done chan struct{} // closed when the writer has ended; nil without one
+}
+
+// receiptEntry is one receipt: made by a recorder, or JSON.
+type receiptEntry struct {
+	head *receipt  // while raw is there, complete but for what raw knows
+	raw  *recorder // nil once encoded
+	once sync.Once
+	json []byte
+	// What volley.query_receipts shows.
+	row pgcatalog.QueryReceipt
+}
+
+// encode makes the JSON, once.
+func (e *receiptEntry) encode() []byte {
+	e.once.Do(func() {
+		if e.raw == nil {
+			return
+		}
+		e.raw.complete(e.head)
+		b, err := json.Marshal(e.head)
+		if err != nil {
+			b, _ = json.Marshal(receipt{ID: e.head.ID, Incomplete: err.Error()}) // strings only
+		}
+		e.json = b
+		e.raw, e.head = nil, nil
+	})
+	return e.json
+}
+
+func receiptRow(rc *receipt) pgcatalog.QueryReceipt {
+	r := pgcatalog.QueryReceipt{ID: rc.ID, User: rc.User, Database: rc.Database, Command: rc.Command, Statement: rc.Statement, State: rc.State,
+		Hash: rc.Hash, Started: rc.Started, Millis: rc.Millis, Rows: -1}
+	if rc.Rows != nil {
+		r.Rows = *rc.Rows
+	}
+	if rc.Error != nil {
+		r.Error = rc.Error.Message
+	}
+	return r
+}
+
+// openReceipts reads the journal in dir; "" keeps none. tick is called every
+// receiptTick if there is one.
+func openReceipts(dir string, keep int, tick func(), log *slog.Logger) (*receiptStore, error) {
+	s := &receiptStore{log: log, tick: tick, keep: max(keep, 1), byID: map[string]*receiptEntry{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	if dir == "" {
+		return s, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, pgerr.Wrap(err, pgerr.IOError, "could not create %q", dir)
+	}
+	s.path = filepath.Join(dir, "receipts.jsonl")
+	for _, p := range []string{s.path + ".1", s.path} {
+		if err := s.load(p); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.openFile(); err != nil {
+		return nil, err
+	}
+	s.done = make(chan struct{})
+	go s.run()
+	return s, nil
+}
+
+func (s *receiptStore) openFile() error {
+	f, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return pgerr.Wrap(err, pgerr.IOError, "could not open %q", s.path)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return pgerr.Wrap(err, pgerr.IOError, "could not read %q", s.path)
+	}
+	s.file, s.size = f, st.Size()
+	if s.size > 0 {
+		// A line that a crash has cut short must not swallow the next one.
+		last := make([]byte, 1)
+		if _, err := f.ReadAt(last, s.size-1); err == nil && last[0] != '\n' {
+			n, _ := f.Write([]byte{'\n'})
+			s.size += int64(n)
+		}
+	}
+	return nil
+}
+
+// load adds the receipts of a file. A line that a crash has cut short is none.
+func (s *receiptStore) load(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return pgerr.Wrap(err, pgerr.IOError, "could not open %q", path)
+	}
+	defer f.Close()
+	s.lines = 0 // of the file read last, which is the current one
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		var rc receipt
+		if json.Unmarshal(lines.Bytes(), &rc) != nil || rc.ID == "" {
+			continue
+		}
+		s.lines++
+		s.insert(&receiptEntry{json: append([]byte(nil), lines.Bytes()...), row: receiptRow(&rc)})
+	}
+	return nil
+}
+
+// insert enters a receipt and lets the oldest go; mu is held, or the store is not
+// shared yet.
+func (s *receiptStore) insert(e *receiptEntry) {
+	s.list = append(s.list, e)
+	s.byID[e.row.ID] = e
+	s.bytes += e.weight()
+	drop := 0
+	for len(s.list)-drop > s.keep || s.bytes > maxReceiptBytes && len(s.list)-drop > 1 {
+		old := s.list[drop]
+		s.bytes -= old.weight()
+		delete(s.byID, old.row.ID)
+		s.list[drop] = nil
+		drop++
+	}
+	s.list = s.list[drop:]
+}
+
+// weight is about what an entry takes, by what does not change about it.
+func (e *receiptEntry) weight() int { return 2000 + 2*len(e.row.Statement) }
+
+// add takes the receipt of a statement that has ended.
+func (s *receiptStore) add(e *receiptEntry) {
+	e.row = receiptRow(e.head)
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.insert(e)
+	first := false
+	if s.done != nil {
+		first = len(s.pending) == 0
+		s.pending = append(s.pending, e)
+		if n := len(s.pending) - s.keep; n > 0 {
+			s.pending = s.pending[n:] // faster than the disk: they would not be kept
+		}
+	}
+	s.mu.Unlock()
+	if first {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run writes what has come, until close.
+func (s *receiptStore) run() {
+	defer close(s.done)
+	ticks := time.NewTicker(receiptTick)
+	defer ticks.Stop()
+	for open := true; open; {
+		select {
+		case <-ticks.C:
+			s.tick()
+		case <-s.wake:
+			select {
+			case <-time.After(receiptDelay):
+			case <-s.stop:
+				open = false
+			}
+		case <-s.stop:
+			open = false
+		}
+		s.flush()
+	}
+}
+
+// flush writes what is pending. Only the writer calls it.
+func (s *receiptStore) flush() {
+	s.mu.Lock()
+	list := s.pending
+	s.pending = nil
+	s.mu.Unlock()
+	if len(list) == 0 {
+		return
+	}
+	var b []byte
+	for _, e := range list {
+		b = append(append(b, e.encode()...), '\n')
+	}
+	if err := s.write(b, len(list)); err != nil {
+		s.log.Error("receipts could not be written", "err", err)
+	}
+}
+
+func (s *receiptStore) write(b []byte, lines int) error {
+	if s.file == nil {
+		return nil
+	}
+	if s.size > 0 && (s.lines >= s.keep || s.size+int64(len(b)) > maxReceiptJournal) {
+		_ = s.file.Close() // it is not read again before the next start
+		s.file = nil
+		if err := os.Rename(s.path, s.path+".1"); err != nil {
+			return err
+		}
+		if err := s.openFile(); err != nil {
+			return err
+		}
+		s.lines = 0
+	}
+	n, err := s.file.Write(b)
+	s.size += int64(n)
+	s.lines += lines
+	return err
+}
+
+// close writes what is pending and ends the writer.
+func (s *receiptStore) close() {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.closed = true
+	s.mu.Unlock()
+	if s.done == nil {
+		return
+	}
+	close(s.stop)
+	<-s.done
+	if s.file != nil {
+		if err := s.file.Sync(); err != nil {
+			s.log.Error("receipts could not be written", "err", err)
+		}
+		_ = s.file.Close()
+		s.file = nil
+	}
+}
+
+// find returns a receipt, nil if there is none.
+func (s *receiptStore) find(id string) *receipt {
+	s.mu.Lock()
+	e := s.byID[id]
+	s.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	rc := &receipt{}
+	if json.Unmarshal(e.encode(), rc) != nil {
+		return nil // made by this program, or checked when it was read
+	}
+	return rc
+}
+
+// rows are the receipts that a user may see, oldest first.
+func (s *receiptStore) rows(visible func(user string) bool) []pgcatalog.QueryReceipt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]pgcatalog.QueryReceipt, 0, len(s.list))
+	for _, e := range s.list {
+		if visible(e.row.User) {
+			out = append(out, e.row)
+		}
+	}
+	return out
+}
+
+// digests are the artifacts that receipts name: a replay needs them.
+func (s *receiptStore) digests() map[string]bool {
+	s.mu.Lock()
+	list := append([]*receiptEntry(nil), s.list...)
+	s.mu.Unlock()
+	out := map[string]bool{}
+	for _, e := range list {
+		var rc struct {
+			Functions []struct {
+				Digest string `json:"digest"`
+				Canary string `json:"canary_digest"`
+			} `json:"functions"`
+		}
+		if json.Unmarshal(e.encode(), &rc) != nil {
+			continue
+		}
+		for _, f := range rc.Functions {
+			if f.Digest != "" {
+				out[f.Digest] = true
+			}
+			if f.Canary != "" {
+				out[f.Canary] = true
+			}
+		}
+	}
+	return out
+}
