@@ -16,7 +16,9 @@ func (d *definition) declaration(symbol string) udf.Declaration {
 	case d.aggregate:
 		u.Kind = function.Aggregate
 	case d.table:
-		u.Kind = function.GroupedMap
+		u.Kind = function.GroupedMap // or a table function: the code says
+	case d.window:
+		u.Kind = function.Window
 	}
 	for _, a := range d.args {
 		u.Names, u.Args = append(u.Names, a.Name), append(u.Args, a.Type)

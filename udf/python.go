@@ -29,7 +29,7 @@ type Declaration struct {
 	Names   []string // of the arguments, "" for those without
 	Args    []types.Type
 	Returns types.Type     // of scalar functions and aggregates
-	Columns []vector.Field // of grouped maps
+	Columns []vector.Field // of grouped maps and table functions
 }
 
 // pythonFile is where an artifact has its zip of Python files.
@@ -71,7 +71,7 @@ func (s *Store) BindPython(ctx context.Context, from string, d Declaration) (dig
 		return "", pgerr.New(pgerr.UndefinedFunction, "artifact %q has no function %q", m.Name, d.Symbol).
 			WithHint("It has %s.", strings.Join(names, ", "))
 	}
-	if f.Returns != nil || len(f.Columns) > 0 {
+	if f.Returns != nil || len(f.Columns) > 0 || f.Describes {
 		return from, nil
 	}
 	dir, err := s.Ensure(ctx, from, nil)
@@ -104,11 +104,8 @@ func (s *Store) putPython(ctx context.Context, code []byte, m *Manifest, d Decla
 	}
 	var err error
 	switch d.Kind {
-	case function.Scalar, function.Aggregate:
-		q.Kind = kindScalar
-		if d.Kind == function.Aggregate {
-			q.Kind = kindAggregate
-		}
+	case function.Scalar, function.Aggregate, function.Window:
+		q.Kind = map[function.Kind]string{function.Scalar: kindScalar, function.Aggregate: kindAggregate, function.Window: kindWindow}[d.Kind]
 		if d.Returns.ID == types.Invalid {
 			return "", pgerr.New(pgerr.InvalidFunctionDefinition, "the result type of %s must be specified", d.Symbol).
 				WithHint("Add RETURNS = and a type: Python does not know it.")
@@ -116,7 +113,9 @@ func (s *Store) putPython(ctx context.Context, code []byte, m *Manifest, d Decla
 		if q.Returns, err = result(d.Returns); err != nil {
 			return "", err
 		}
-	case function.GroupedMap:
+	case function.GroupedMap, function.Table:
+		// Which of them it is the code says, as it does what its columns are where SQL
+		// has RETURNS SETOF record.
 		q.Kind = kindGroupedMap
 		for _, c := range d.Columns {
 			n, err := result(c.Type)
@@ -126,7 +125,7 @@ func (s *Store) putPython(ctx context.Context, code []byte, m *Manifest, d Decla
 			q.Columns = append(q.Columns, ManifestParam{Name: c.Name, Type: n})
 		}
 	default:
-		return "", pgerr.New(pgerr.FeatureNotSupported, "functions in Python cannot be table functions or window functions yet")
+		return "", pgerr.New(pgerr.InternalError, "a function of kind %d", d.Kind)
 	}
 	a, err := describePython(ctx, code, q)
 	if err != nil {
@@ -197,7 +196,8 @@ func IsPythonDir(dir string) bool {
 // packages and what else lies beside them (models, tables), but without what
 // begins with a dot, tests and caches. requirements.txt, if there is one, is
 // checked where the functions run: nothing is installed. The code is loaded once
-// to learn which functions it has; their types are CREATE FUNCTION's to say.
+// to learn which functions it has; their types are CREATE FUNCTION's to say, unless
+// decorators do.
 func BuildPython(ctx context.Context, dir string, o BuildOptions) (*Artifact, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

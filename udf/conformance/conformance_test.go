@@ -122,3 +122,15 @@ func TestInProcess(t *testing.T) {
 	}
 	Run(t, h, digest)
 }
+
+// TestPython runs it on the functions in decls.py.
+func TestPython(t *testing.T) {
+	if _, err := udf.Python(context.Background()); err != nil {
+		t.Skip(err)
+	}
+	s := newStore(t)
+	a, err := udf.BuildPython(context.Background(), PythonDir(t), udf.BuildOptions{Name: "conformance", Version: "1", Output: t.TempDir() + "/conformance.tar"})
+	Run(t, newHost(t, s, nil), put(t, s, a, err),
+		"strict_elements: elements of lists can always be None",
+		"bad_clock: datetime.time is never out of range")
+}

@@ -11,6 +11,9 @@ import (
 //go:embed decls/decls.go
 var declarations string
 
+//go:embed decls/decls.py
+var pythonDeclarations []byte
+
 // Source is the functions of the suite as a Go program: what udf.Build takes, and
 // CREATE FUNCTION … LANGUAGE go.
 func Source() string {
@@ -26,6 +29,16 @@ func main() {
 func SourceDir(t testing.TB) string {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(Source()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// PythonDir writes the functions in Python to a directory that udf.BuildPython can be
+// given. They have their types in decorators.
+func PythonDir(t testing.TB) string {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "conformance.py"), pythonDeclarations, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return dir

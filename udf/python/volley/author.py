@@ -40,14 +40,17 @@ def place(e, row=-1, group=-1):
 def message(e):
     """The ErrorMsg for an exception."""
     row, group = getattr(e, "__place__", (-1, -1))
+    args = getattr(e, "__args__", "")
     if isinstance(e, Fault):
-        return {"code": e.code, "message": e.message, "detail": e.detail, "hint": e.hint,
+        detail = e.detail
+        if args:
+            detail = ("Arguments: %s. %s" % (args, detail)).rstrip()
+        return {"code": e.code, "message": e.message, "detail": detail, "hint": e.hint,
                 "row": e.row if e.row >= 0 else row, "group": group}
     text = type(e).__name__
     if str(e):
         text += ": " + str(e).split("\n")[0]
     detail = trace(e)
-    args = getattr(e, "__args__", "")
     if args:
         detail = "Arguments: %s.\n%s" % (args, detail)
     return {"code": "53200" if isinstance(e, MemoryError) else "38000", "message": text, "detail": detail, "row": row, "group": group}
@@ -92,9 +95,11 @@ class Plugin:
                     break
             else:
                 raise Fault("39000", "the plugin has no function %r" % o["function"])
-            if f["kind"] != o["kind"]:
+            if f["kind"] != o["kind"] and not (o["kind"] == "describe" and f.get("describes")):
                 raise Fault("39000", "function %r is %s, not %s" % (f["name"], f["kind"], o["kind"]))
-            return Function(self.find(f), f, o)
+            fn = Function(self.find(f), f, o)
+            fn.check_types(o)
+            return fn
 
     def find(self, f):
         """The Python object for a function of the manifest."""
@@ -182,6 +187,8 @@ class Plugin:
             raise Fault("42P13", "an aggregate is a class with step, merge and finish, not a body")
         if kind == "grouped_map":
             names = ["df"]
+        elif kind == "window":
+            names = names + ["frames"]
         names = [n or "arg%d" % (i + 1) for i, n in enumerate(names)]
         for n in names:
             if not n.isidentifier() or keyword.iskeyword(n):
@@ -215,14 +222,19 @@ def hint_text(a):
     return text[8:-2] if text.startswith("<class '") else text
 
 
+def streams(text):
+    return "Iterator" in text or "Iterable" in text or "Generator" in text
+
+
 def style_of_hint(text, group):
     """How a parameter with this hint wants its column, "" when it does not say."""
     if not text:
         return ""
-    if "Iterator" in text or "Iterable" in text:
+    if not group and streams(text):
         raise Fault("0A000", "functions over iterators of batches (%s) are not supported" % text,
                     hint="Take one batch and return one.")
     if group:
+        text = re.sub(r"^[\w.]*(Iterator|Iterable|Generator)\[(.*)\]$", r"\2", text)
         if "DataFrame" in text:
             return "pandas"
         if text.lower().startswith(("dict", "typing.dict", "collections.abc.mapping", "mapping")):
@@ -252,6 +264,16 @@ def hints(params):
     return [hint_text(p.annotation) if p.annotation is not p.empty else "" for p in params or ()]
 
 
+def declaration(obj):
+    return getattr(obj, "__volley_declared__", None) or {}
+
+
+def named_types(v):
+    """The dict of names and types that an author wrote, as pairs."""
+    pairs = v.items() if isinstance(v, dict) else [p if isinstance(p, tuple) else ("", p) for p in v]
+    return [(n, str(Type.declared(t))) for n, t in pairs]
+
+
 class Function:
     """A function and how it is called: style is rows, pandas, numpy or arrow."""
 
@@ -261,10 +283,11 @@ class Function:
             obj.func.__volley__ = "pandas" if getattr(obj, "evalType", 100) >= 200 else "rows"
             obj = obj.func  # a function that pyspark wrapped
         self.obj = obj
+        self.declared = declaration(obj)
         self.names = [a.get("name") or "arg%d" % (i + 1) for i, a in enumerate(desc["args"])]
         self.args = [Type.parse(t) for t in o["args"]]
         self.outs = [Type.parse(t) for t in o["out"]]
-        self.columns = [c.get("name") for c in desc.get("columns") or ()]
+        self.columns = o.get("out_names") or [c.get("name") for c in desc.get("columns") or ()]
         self.is_class = inspect.isclass(obj)
         target = obj
         if self.is_class and self.kind == "aggregate":
@@ -275,21 +298,29 @@ class Function:
         self.params = parameters(target, 1 if self.is_class and self.kind == "aggregate" else 0)
         self.hints = hints(self.params)
         self.style = getattr(target, "__volley__", None) or getattr(obj, "__volley__", None)
+        group = self.kind == "grouped_map"
         if self.style is None:
-            styles = [style_of_hint(h, self.kind == "grouped_map") for h in self.hints]
+            styles = [style_of_hint(h, group) for h in self.hints]
             told = [s for s in styles if s and s != "rows"] or [s for s in styles if s]
-            if self.kind == "grouped_map":
-                self.style = told[0] if told else "pandas"
-            else:
-                self.style = told[0] if told else "rows"
+            self.style = told[0] if told else "pandas" if group else "rows"
         if self.style in ("pandas", "pandas_dict"):
             need("pandas")
         elif self.style in ("numpy", "arrow"):
             need("numpy" if self.style == "numpy" else "pyarrow")
+        if self.kind == "table" and self.style != "rows":
+            raise Fault("42P13", "table function %s takes values, not %s" % (self.name, self.style))
+        self.contract = ""
+        if group:
+            self.contract = self.declared.get("contract") or ("group_stream" if any(map(streams, self.hints)) else "group")
+            if self.contract not in ("group", "group_stream", "rows"):
+                raise Fault("42P13", "there is no contract %r" % (self.contract,), hint="There are group, group_stream and rows.")
+        self.framed = self.kind == "window" and self.params is not None and len(self.params) > len(desc["args"])
+        if self.kind == "window":
+            self.names = self.names + ["", ""]
 
     def check(self):
         """That the function takes as many arguments as SQL gives it."""
-        want = 1 if self.kind == "grouped_map" else len(self.args)
+        want = 1 if self.kind == "grouped_map" else len(self.desc["args"]) + self.framed
         if self.params is None:
             return
         kinds = inspect.Parameter
@@ -301,12 +332,32 @@ class Function:
             return
         if self.kind == "grouped_map":
             raise Fault("42P13", "%s takes %d arguments; the function of a group takes one" % (self.name, least),
-                        hint="It gets the group's rows as a DataFrame, keys included.")
+                        hint="It gets the group's rows as a DataFrame, keys included. A function of values is decorated with @volley.table.")
         raise Fault("42P13", "%s takes %d argument%s, not %d" % (self.name, least, "" if least == 1 else "s", want))
+
+    def check_types(self, o):
+        """That a stream has the types of the manifest."""
+        want = [a["type"] for a in self.desc["args"]] + ["int64", "int64"] * (self.kind == "window")
+        out = [c["type"] for c in self.desc.get("columns") or ()]
+        if self.desc.get("returns"):
+            out = [self.desc["returns"]["type"]]
+        if o["kind"] == "describe" or self.desc.get("describes"):
+            out = o["out"]
+        for have, types_, what in ((o["args"], want, "arguments"), (o["out"], out, "results")):
+            if len(have) != len(types_):
+                raise Fault("39000", "signature: %d %s, want %d" % (len(have), what, len(types_)))
+            for i, (h, w) in enumerate(zip(have, types_)):
+                if not Type.parse(w).accepts(Type.parse(h)):
+                    raise Fault("39000", "signature: column %d of the %s is %s, want %s" % (i + 1, what, h, w))
 
     def nullable(self, i):
         """Whether the function is called with NULL in argument i."""
-        if self.kind == "grouped_map" or self.kind == "aggregate" and not self.is_class:
+        told = self.declared.get("nullable")
+        if isinstance(told, bool):
+            return told
+        if told is not None:
+            return self.names[i] in told
+        if self.kind in ("grouped_map", "window") or self.kind == "aggregate" and not self.is_class:
             return True
         hint = self.hints[i] if i < len(self.hints) else ""
         if self.style == "numpy":
@@ -358,25 +409,76 @@ class Function:
             place(e, row=row)
             raise
 
-    def call_group(self, cols, stream):
+    def call_group(self, group, stream):
         """Calls a grouped map on one group; yields rows as lists of Pieces."""
+        if self.contract == "group_stream":
+            arg = (self.group_argument(cols, group.nullable) for cols in group.pieces())
+        else:
+            arg = self.group_argument(group.whole(), group.nullable)
+        yield from self.produced(self.obj(arg), stream)
+
+    def group_argument(self, cols, nullable):
+        for c, ok in zip(cols, nullable):
+            flags = None if ok else c.valid()
+            if flags is not None:
+                raise Fault("22004", 'null value in column "%s"' % c.name, row=flags.index(0))
         named = {n: self.argument_of_group(c) for n, c in zip(self.names, cols)}
         if self.style == "pandas":
-            arg = need("pandas").DataFrame(named)
-        elif self.style == "arrow":
-            arg = need("pyarrow").table(named)
-        else:
-            arg = named
-        r = self.obj(arg)
+            return need("pandas").DataFrame(named)
+        if self.style == "arrow":
+            return need("pyarrow").table(named)
+        return named
+
+    def call_table(self, args, stream):
+        """Calls a table function; yields rows as lists of Pieces."""
+        yield from self.produced(self.obj(*args), stream)
+
+    def call_window(self, cols, stream):
+        """Calls a window function on a partition."""
+        args = [self.argument(c) for c in cols[:-2]]
+        if self.framed:
+            frames = list(zip(cols[-2].list(), cols[-1].list()))
+            args.append(frames if self.style == "rows" else need("numpy").array(frames, dtype="int64").reshape(-1, 2))
+        p = encode(self.outs[0], self.obj(*args))
+        if p.n != cols[0].n:
+            raise Fault("39000", "the function returned %d rows for a partition of %d" % (p.n, cols[0].n))
+        return p
+
+    def describe(self, args):
+        """The output columns for constant arguments, as pairs of name and type."""
+        columns = self.declared.get("columns")
+        try:
+            return named_types(columns(*args))
+        except Fault as e:
+            if e.code == "42P13":
+                e.code = "39000"
+            raise
+
+    def produced(self, r, stream):
+        """What a function returned or yields, as lists of Pieces."""
         if r is None:
             return
-        if inspect.isgenerator(r):
-            for rows in itertools.chain(r):
-                stream.advance()
-                if rows is not None:
-                    yield self.rows(rows if not isinstance(rows, tuple) else [rows])
+        if not inspect.isgenerator(r):
+            yield self.rows(r)
             return
-        yield self.rows(r)
+        waiting, since = [], time.monotonic()
+        single = len(self.outs) == 1 and self.kind == "table"
+        for row in r:
+            stream.advance()
+            if single and not isinstance(row, (tuple, list, dict)) and not is_table(row):
+                row = (row,)
+            if isinstance(row, tuple):
+                waiting.append(row)
+                if len(waiting) < 4096 and time.monotonic() - since < 0.1:
+                    continue
+                row = None
+            if waiting:
+                yield self.rows(waiting)
+            waiting, since = [], time.monotonic()
+            if row is not None:
+                yield self.rows([row] if isinstance(row, dict) and self.kind == "table" else row)
+        if waiting:
+            yield self.rows(waiting)
 
     def argument_of_group(self, c):
         return c.series() if self.style == "pandas_dict" else self.argument(c)
@@ -414,6 +516,7 @@ class Function:
                 pieces.append(encode(t, c))
             except Fault as e:
                 e.message = "column %s: %s" % (name, e.message)
+                e.row = -1  # of what it returned, which is no row of the query's
                 raise
         for name, p in zip(self.columns, pieces):
             if p.n != pieces[0].n:
@@ -431,6 +534,10 @@ class Function:
 
     def states(self):
         return ClassStates(self) if self.is_class else CollectedStates(self)
+
+
+def is_table(v):
+    return type(v).__module__.partition(".")[0] in ("pandas", "pyarrow", "numpy") and hasattr(v, "shape")
 
 
 def note_arguments(e, names, vals):
@@ -594,24 +701,56 @@ def describe(inp, out):
 def described(q):
     f = {"name": q["symbol"], "kind": q["kind"], "args": q.get("args") or [], "volatility": "volatile"}
     p = Plugin({"functions": [f]}, q["code"])
+    obj = p.find(f)
+    d = declaration(obj)
+    # SQL cannot tell a table function from a grouped map.
+    if d.get("kind") and d["kind"] != f["kind"] and {d["kind"], f["kind"]} in ({"grouped_map", "table"}, {"scalar", "window"}):
+        f["kind"] = d["kind"]
     if q.get("columns"):
         f["columns"] = q["columns"]
-    if q.get("returns"):
+    elif f["kind"] in ("grouped_map", "table"):
+        columns_of(f, d)
+    if q.get("returns") and f["kind"] not in ("grouped_map", "table"):
         f["returns"] = {"type": q["returns"]}
-    outs = [c["type"] for c in f.get("columns") or ()] or [q["returns"]]
-    fn = Function(p.find(f), f, {"args": [a["type"] for a in f["args"]], "out": outs})
+    if f["kind"] in ("scalar", "aggregate", "window") and "returns" not in f:
+        raise Fault("42P13", "the result type of %s must be specified" % f["name"])
+    outs = [c["type"] for c in f.get("columns") or ()] or [f["returns"]["type"]] if not f.get("describes") else []
+    fn = Function(obj, f, {"args": [a["type"] for a in f["args"]], "out": outs})
     fn.check()
-    for i, a in enumerate(f["args"]):
-        if fn.nullable(i):
-            a["nullable"] = True
+    complete(f, fn, d)
     doc = inspect.getdoc(fn.obj) if p.source is None or p.symbol != "_volley_body" else None
     if doc:
         f["doc"] = doc.split("\n\n")[0]
     return f
 
 
+def columns_of(f, d):
+    """Adds the output columns of a declaration to a manifest's function."""
+    columns = d.get("columns")
+    if columns is None:
+        raise Fault("42P13", "the output columns of %s must be specified" % f["name"],
+                    hint="Write RETURNS TABLE (...), or columns= in its decorator.")
+    if callable(columns):
+        f["describes"] = True
+    else:
+        f["columns"] = [{"name": n, "type": t} for n, t in named_types(columns)]
+
+
+def complete(f, fn, d):
+    """Adds what the code knows to a manifest's function."""
+    for i, a in enumerate(f["args"]):
+        if fn.nullable(i):
+            a["nullable"] = True
+    if fn.contract:
+        f["contract"] = fn.contract
+        if fn.contract == "rows":
+            f["batch_rows"] = int(d.get("batch_rows") or 1024)
+        if d.get("max_group_bytes"):
+            f["max_group_bytes"] = int(d["max_group_bytes"])
+
+
 def listing(p):
-    """The public functions of an artifact, without types: SQL declares them."""
+    """The public functions of an artifact. Those without types are SQL's to declare."""
     p.check_requirements()
     out = []
     for mod in p.top:
@@ -619,15 +758,34 @@ def listing(p):
         for name, v in vars(m).items():
             if name.startswith("_") or getattr(v, "__module__", None) != mod or not (inspect.isfunction(v) or inspect.isclass(v)):
                 continue
+            d = declaration(v)
             agg = inspect.isclass(v)
             if agg and not all(callable(getattr(v, a, None)) for a in ("step", "merge", "finish")):
                 continue
             params = parameters(v.step, 1) if agg else parameters(v)
-            group = any(style_of_hint(h, True) for h in hints(params)[:1]) and not agg
-            out.append({
+            group = any(style_of_hint(h, True) or streams(h) for h in hints(params)[:1]) and not agg
+            f = {
                 "name": name if mod == MAIN or len(p.top) == 1 else mod + "." + name,
-                "kind": "aggregate" if agg else "grouped_map" if group else "scalar",
+                "kind": d.get("kind") or ("aggregate" if agg else "grouped_map" if group else "scalar"),
                 "args": [{"name": a.name, "type": "any"} for a in params or ()],
-                "volatility": "volatile", "doc": (inspect.getdoc(v) or "").split("\n\n")[0],
-            })
+                "volatility": d.get("volatility", "volatile"), "doc": (inspect.getdoc(v) or "").split("\n\n")[0],
+            }
+            if d.get("args") is not None:
+                typed(f, v, d)
+            out.append(f)
     return out
+
+
+def typed(f, obj, d):
+    """Adds the types of a declaration to a manifest's function."""
+    f["args"] = [dict([("name", n)] * bool(n) + [("type", t)]) for n, t in named_types(d["args"])]
+    if f["kind"] in ("grouped_map", "table"):
+        columns_of(f, d)
+    else:
+        if d.get("returns") is None:
+            raise Fault("42P13", "the result type of %s must be specified" % f["name"], hint="Write returns= in its decorator.")
+        f["returns"] = {"type": str(Type.declared(d["returns"])), "nullable": True}
+    o = {"args": [a["type"] for a in f["args"]], "out": []}
+    fn = Function(obj, f, o)
+    fn.check()
+    complete(f, fn, d)

@@ -47,6 +47,15 @@ EXACTLY = decimal.Context(prec=1100)
 Interval = collections.namedtuple("Interval", "months days microseconds")
 
 
+# What else types may be called in declarations.
+ALIASES = {
+    "boolean": "bool", "smallint": "int16", "int2": "int16", "integer": "int32", "int": "int32", "int4": "int32", "bigint": "int64",
+    "int8": "int64", "real": "float32", "float4": "float32", "double precision": "float64", "float8": "float64", "decimal": "numeric",
+    "text": "string", "varchar": "string", "bytea": "bytes", "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz", "time without time zone": "clock",
+}
+
+
 class Type:
     """A type as manifests write it: a name, []T or struct{name T, ...}."""
 
@@ -61,6 +70,47 @@ class Type:
         if rest.strip():
             raise ValueError("type %r" % s)
         return t
+
+    @staticmethod
+    def declared(s):
+        """A type that an author wrote."""
+        t = None
+        if isinstance(s, str):
+            name = s.strip()
+            if name.endswith("[]"):
+                return Type("[]", Type.declared(name[:-2]))
+            try:
+                t = Type.parse(ALIASES.get(name, name))
+            except (ValueError, IndexError):
+                pass
+        if t is None or not t.known():
+            raise Fault("42P13", "there is no type %r" % (s,), hint="Types are bool, int16, int32, int64, float32, float64, numeric, string, "
+                        "bytes, json, jsonb, uuid, date, timestamp, timestamptz, clock, interval, []T and struct{name T, ...}, or what SQL calls them.")
+        return t
+
+    def known(self):
+        if self.name == "[]":
+            return self.elem.known()
+        if self.name == "struct":
+            return all(t.known() for _, t in self.fields)
+        return self.name in WIDTH or self.name in TEXTS or self.name in ("bytes", "time")
+
+    def __str__(self):
+        if self.name == "[]":
+            return "[]" + str(self.elem)
+        if self.name == "struct":
+            return "struct{%s}" % ", ".join("%s %s" % (n if n and _word(n) == len(n) else json.dumps(n), t) for n, t in self.fields)
+        return self.name
+
+    def accepts(self, t):
+        """Whether columns of t may be given to a function that declares self."""
+        if self.name == "time":
+            return t.name in ("time", "timestamp", "timestamptz", "date")
+        if self.name != t.name or len(self.fields) != len(t.fields):
+            return False
+        if self.name == "[]":
+            return self.elem.accepts(t.elem)
+        return all(a[0] == b[0] and a[1].accepts(b[1]) for a, b in zip(self.fields, t.fields))
 
     @staticmethod
     def _parse(s):
@@ -361,27 +411,93 @@ def arrow_type(pa, t):
     return None if f is None else f()
 
 
+class FarError(Fault, AttributeError):
+    """What a Far raises; hasattr takes it for a no."""
+
+
+class Far:
+    """A date, timestamp or time that the module datetime has no value for: infinity,
+    years before 1 and after 9999, 24:00. It can be kept, compared and returned; all
+    else is 22008. raw is days or microseconds, as in the protocol."""
+
+    __slots__ = ("type", "raw")
+
+    def __init__(self, type_, raw):
+        self.type, self.raw = type_, raw
+
+    def __reduce__(self):
+        return Far, (self.type, self.raw)
+
+    def __repr__(self):
+        most, least = (1 << 31) - 1, -(1 << 31)
+        if self.type != "date":
+            most, least = INT64_MAX, INT64_MIN
+        if self.type == "clock":
+            return "24:00:00"
+        if self.raw == most or self.raw == least:
+            return "infinity" if self.raw > 0 else "-infinity"
+        return "%s(%d)" % (self.type, self.raw)
+
+    def _other(self, v):
+        if isinstance(v, Far):
+            return v.raw if v.type == self.type else None
+        try:
+            return WRITE[self.type](v, -1)
+        except (AttributeError, TypeError):
+            return None
+
+    def __eq__(self, v):
+        r = self._other(v)
+        return NotImplemented if r is None else self.raw == r
+
+    def __lt__(self, v):
+        r = self._other(v)
+        return NotImplemented if r is None else self.raw < r
+
+    def __gt__(self, v):
+        r = self._other(v)
+        return NotImplemented if r is None else self.raw > r
+
+    def __le__(self, v):
+        r = self._other(v)
+        return NotImplemented if r is None else self.raw <= r
+
+    def __ge__(self, v):
+        r = self._other(v)
+        return NotImplemented if r is None else self.raw >= r
+
+    def __hash__(self):
+        return hash((self.type, self.raw))
+
+    def _refuse(self, *args):
+        raise FarError("22008", "%s value %r is out of range for Python's datetime" % (SQL.get(self.type, self.type), self))
+
+    __add__ = __radd__ = __sub__ = __rsub__ = _refuse
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._refuse()
+
+
 def to_date(v, row):
     try:
         return datetime.date.fromordinal(v + EPOCH_DAY)
     except (ValueError, OverflowError):
-        raise Fault("22008", "date out of range for Python's datetime.date", row=row) from None
+        return Far("date", v)
 
 
-def to_timestamp(epoch):
+def to_timestamp(epoch, name):
     def read(v, row):
         try:
             return epoch + datetime.timedelta(microseconds=v)
         except OverflowError:
-            raise Fault("22008", "timestamp out of range for Python's datetime.datetime", row=row) from None
+            return Far(name, v)
     return read
 
 
 def to_clock(v, row):
-    try:
-        return (EPOCH + datetime.timedelta(microseconds=v)).time() if v < 86400000000 else datetime.time(24)
-    except ValueError:
-        raise Fault("22008", "the time 24:00 has no value in Python", row=row) from None
+    return (EPOCH + datetime.timedelta(microseconds=v)).time() if v < 86400000000 else Far("clock", v)
 
 
 def to_numeric(v, row):
@@ -391,7 +507,7 @@ def to_numeric(v, row):
 
 
 READ = {
-    "date": to_date, "timestamp": to_timestamp(EPOCH), "timestamptz": to_timestamp(UTC_EPOCH), "clock": to_clock,
+    "date": to_date, "timestamp": to_timestamp(EPOCH, "timestamp"), "timestamptz": to_timestamp(UTC_EPOCH, "timestamptz"), "clock": to_clock,
     "numeric": to_numeric, "interval": lambda v, row: Interval(*v), "uuid": lambda v, row: uuid.UUID(bytes=v[0]),
 }
 
@@ -476,7 +592,7 @@ def convert(type_, v, row):
     """A value of a related type, without loss, as type_'s own; no silent casts."""
     typ = type_.name
     own = EXACT[typ]
-    if type(v) in own:
+    if type(v) in own or type(v) is Far and v.type == typ:
         return v
     if hasattr(v, "dtype") and hasattr(v, "tolist") and typ == "[]":
         return v.tolist()
@@ -568,7 +684,7 @@ def from_list(type_, vals):
                 try:
                     v.encode()
                 except UnicodeEncodeError as e:
-                    raise Fault("22021", "the function returned text that is not valid UTF-8: %s" % e.reason, row=i) from None
+                    raise Fault("39000", "the function returned text that is not valid UTF-8: %s" % e.reason, row=i) from None
     try:
         offs = array.array("i", itertools.accumulate(map(len, vals), initial=0))
     except OverflowError:
@@ -630,17 +746,25 @@ def from_interval(v, row):
 
 
 def from_timestamp(v, row):
+    if type(v) is Far:
+        return v.raw
     if v.tzinfo is not None:
         v = v.astimezone(datetime.timezone.utc).replace(tzinfo=None)
     return (v - EPOCH) // MICROSECOND
 
 
 def from_clock(v, row):
+    if type(v) is Far:
+        return v.raw
     return ((v.hour * 60 + v.minute) * 60 + v.second) * 1000000 + v.microsecond
 
 
+def from_date(v, row):
+    return v.raw if type(v) is Far else v.toordinal() - EPOCH_DAY
+
+
 WRITE = {
-    "date": lambda v, row: v.toordinal() - EPOCH_DAY, "timestamp": from_timestamp, "timestamptz": from_timestamp,
+    "date": from_date, "timestamp": from_timestamp, "timestamptz": from_timestamp,
     "clock": from_clock, "numeric": from_numeric, "interval": from_interval, "uuid": lambda v, row: v.bytes,
 }
 

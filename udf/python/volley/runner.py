@@ -5,6 +5,7 @@ The thread that starts reads frames; each stream has a thread of its own for use
 code. Everything here is of the standard library."""
 
 import array
+import decimal
 import json
 import mmap
 import os
@@ -157,7 +158,7 @@ class Stream:
     def main(self):
         self.func = self.server.plugin.function(self.open)
         self.send(OPENED)
-        {"scalar": self.scalar, "aggregate": self.aggregate, "grouped_map": self.grouped}[self.open["kind"]]()
+        {"scalar": self.scalar, "aggregate": self.aggregate}.get(self.open["kind"], self.grouped)()
 
     def user(self, f):
         """Runs user code; what it raises is sent as the stream's error."""
@@ -306,46 +307,155 @@ class Stream:
 
     def grouped(self):
         out = Output(self)
-        group, parts = 0, []
-        while True:
-            f = self.next()
-            if f is None:
-                break
-            _, msg, ends, cols = f
-            at = 0
-            for end in [] if ends is None else ends.tolist():
-                here = [c.slice(at, end) for c in cols]
-                if parts:
-                    parts.append([c.keep() for c in here])
-                    here = [Column.join(list(p)) for p in zip(*parts)]
-                    parts = []
-                self.one_group(here, group, out)
-                at = end
-                group += 1
-                out.group = group
-            if at < msg[0]:
-                # The group goes on in the next batch, and the slot does not stay.
-                parts.append([c.slice(at, msg[0]).keep() for c in cols])
-            out.flush()
-            self.send(DONE, payload=DONE_MSG.pack(group, 0), slot=self.slot, seq=self.seq)
-        if parts:
-            self.one_group([Column.join(list(p)) for p in zip(*parts)], group, out)
-            out.group = group + 1
+        group = Groups(self, out)
+        call = getattr(self, "one_" + self.open["kind"])
+        while group.more():
+            self.advance()
+            try:
+                call(group, out)
+            except Cancelled:
+                raise
+            except BaseException as e:
+                self.blame(e, group)
+                raise
+            group.finish()
+            flush_output()
         out.flush()
         self.send(FINISHED)
 
-    def one_group(self, cols, group, out):
-        self.advance()
-        try:
-            for pieces in self.func.call_group(cols, self):
-                out.add(pieces)
-                self.advance()
-        except Cancelled:
-            raise
-        except BaseException as e:
-            author.place(e, group=group)
-            raise
-        flush_output()
+    def blame(self, e, group):
+        """Notes group and row of an error, and the row's values."""
+        row = e.row if isinstance(e, Fault) else -1
+        if self.open["kind"] == "table":
+            row = 0
+        if row >= 0 and group.cols and row < group.cols[0].n:
+            named = [c for c in group.cols if c.name]  # frames of a window have none
+            author.note_arguments(e, [c.name for c in named], [c.slice(row, row + 1).list()[0] for c in named])
+        if row >= 0:
+            if isinstance(e, Fault):
+                e.row = -1
+            row += group.before
+        author.place(e, row=row, group=group.number)
+
+    def one_grouped_map(self, group, out):
+        for pieces in self.func.call_group(group, self):
+            out.add(pieces)
+            self.advance()
+
+    def one_table(self, group, out):
+        lists, at = group.values()
+        if lists is None:  # the host leaves rows with NULL out
+            return
+        for pieces in self.func.call_table([v[at] for v in lists], self):
+            out.add(pieces)
+            self.advance()
+
+    def one_window(self, group, out):
+        out.add([self.func.call_window(group.whole(), self)])
+
+    def one_describe(self, group, out):
+        lists, at = group.values()
+        pairs = self.func.describe([v[at] for v in lists])
+        out.add([author.from_list(self.outs[k], [p[k] for p in pairs]) for k in (0, 1)])
+
+
+class Groups:
+    """The groups of a stream, one after the other: their rows come in pieces, as they
+    lie in frames."""
+
+    def __init__(self, stream, out):
+        self.stream, self.out = stream, out
+        self.nullable = [bool(a.get("nullable")) for a in stream.func.desc["args"]]
+        self.number = 0      # of the group
+        self.busy = self.over = False
+        self.frame, self.rows, self.ends, self.at, self.k = (), 0, (), 0, 0
+        self.lists = None    # of the frame
+        self.cols = None     # the current piece
+        self.before = 0      # rows of the group before it
+        self.last = True     # the current piece ends the group
+
+    def more(self):
+        """Whether there is another group."""
+        while not self.busy or self.at >= self.rows and self.k >= len(self.ends):
+            if not self.receive():
+                return False
+        self.cols, self.before, self.last, self.begun = None, 0, False, False
+        return True
+
+    def receive(self):
+        """Moves to the next frame; False after the last."""
+        if self.over:
+            return False
+        if self.busy:
+            self.out.flush()
+            self.busy = False
+            self.stream.send(DONE, payload=DONE_MSG.pack(self.number, 0), slot=self.stream.slot, seq=self.stream.seq)
+        f = self.stream.next()
+        if f is None:
+            self.over = True
+            return False
+        _, msg, ends, self.frame = f
+        self.busy, self.rows, self.at, self.k, self.lists = True, msg[0], 0, 0, None
+        self.ends = () if ends is None else ends.tolist()
+        return True
+
+    def piece(self):
+        """The group's next rows, where they lie; None at its end."""
+        if self.last:
+            return None
+        if self.begun and not self.receive():
+            self.last = True
+            return None
+        self.begun = True
+        if self.cols is not None:
+            self.before += self.cols[0].n if self.cols else 0
+        to = self.rows
+        if self.k < len(self.ends):
+            to, self.last = self.ends[self.k], True
+            self.k += 1
+        self.cols = [c.slice(self.at, to) for c in self.frame]
+        self.at = to
+        return self.cols
+
+    def pieces(self):
+        """The group's rows in pieces that outlive their frames."""
+        while True:
+            p = self.piece()
+            if p is None:
+                return
+            if not p or p[0].n:
+                self.cols = [c.keep() for c in p]
+                yield self.cols
+
+    def whole(self):
+        """All of the group's rows."""
+        p = self.piece()
+        if not self.last:
+            parts = [[c.keep() for c in p]]
+            while True:
+                p = self.piece()
+                if p is None:
+                    break
+                parts.append([c.keep() for c in p])
+            self.cols, self.before = [Column.join(list(p)) for p in zip(*parts)], 0
+        return self.cols
+
+    def values(self):
+        """The frame's rows as lists of values and the number of this group's one row;
+        None when it has none."""
+        at = self.at
+        p = self.piece()
+        if self.at == at:
+            return None, 0
+        if self.lists is None:
+            self.lists = [c.list() for c in self.frame]
+        return self.lists, at
+
+    def finish(self):
+        while self.piece() is not None:
+            pass
+        self.number += 1
+        self.out.group = self.number
 
 
 class Output:
@@ -354,6 +464,7 @@ class Output:
     def __init__(self, stream):
         self.stream, self.group, self.base = stream, 0, 0
         self.parts, self.groups, self.bytes = [], [], 0
+        self.since = time.monotonic()
 
     def add(self, pieces):
         n = pieces[0].n
@@ -364,10 +475,11 @@ class Output:
         self.parts.append(pieces)
         self.groups.append((self.group - self.base, n))
         self.bytes += sum(p.size() for p in pieces) + 4 * n
-        if self.bytes >= FLUSH_BYTES:
+        if self.bytes >= FLUSH_BYTES or time.monotonic() - self.since > 0.25:
             self.flush()
 
     def flush(self):
+        self.since = time.monotonic()
         if not self.parts:
             return
         groups = array.array("i")
@@ -430,6 +542,8 @@ def main():
     sys.stdin = open(os.devnull)
     sys.stdout.reconfigure(line_buffering=True)
     sys.stdout = Printed(sys.stdout)
+    # numeric has 38 digits, which arithmetic should not round away.
+    decimal.DefaultContext.prec = decimal.getcontext().prec = 38
     # A stream must not wait 5 ms for another's turn to end.
     sys.setswitchinterval(0.0005)
     try:
