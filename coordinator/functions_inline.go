@@ -328,6 +328,8 @@ func (x *statement) buildInline(ctx context.Context, d *definition) error {
 		in.Kind = function.Aggregate
 	case d.table:
 		in.Kind = function.GroupedMap
+	case d.window:
+		in.Kind = function.Window
 	}
 	for _, a := range d.args {
 		in.Args = append(in.Args, vector.Field{Name: a.Name, Type: a.Type})

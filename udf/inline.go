@@ -22,21 +22,22 @@ import (
 	"github.com/volleydb/volley/vector"
 )
 
-// Inline is a function in Go whose source stands in CREATE FUNCTION. Source is
-// one of:
+// Inline is a function in Go whose source stands in CREATE FUNCTION or CREATE
+// AGGREGATE. Source is one of:
 //
 //   - the body of a function of the declared arguments, which have their SQL
-//     names (those without one are a1, a2, …). A body that returns two values
-//     returns an error as the second. That of a grouped map has ctx, g (a
-//     *udf.Group) and emit (g.Emit);
-//   - declarations: a function named like the SQL one, and what it needs;
+//     names (those without one are a1, a2, …): see Inline.body;
+//   - declarations: a function named like the SQL one, and what it needs; of an
+//     aggregate its Step, Merge and Finish: see Inline.declarations and aggregate;
 //   - a whole file, package main, with a main function that calls udf.Main.
 //
 // Packages of the standard library, and the SDK as udf, need not be imported in
 // the first two.
 type Inline struct {
-	Name       string
-	Kind       function.Kind // Scalar, GroupedMap; Aggregate only as a whole file
+	Name string
+	// Kind is Scalar, which may be vectorised, Aggregate, Window, or GroupedMap for
+	// what returns rows: whether it is a table function the source tells.
+	Kind       function.Kind
 	Args       []vector.Field
 	Returns    types.Type
 	Columns    []vector.Field
@@ -141,268 +142,6 @@ func (in *Inline) translate(err error) error {
 		WithDetail("%s", strings.Join(lines, "\n"))
 	out.Err.Hint = pe.Hint
 	return out
-}
-
-var packageClause = regexp.MustCompile(`(?m)^\s*package\s+\w+\s*(?://.*)?;?\s*$`)
-var funcDeclaration = regexp.MustCompile(`(?m)^func\s+[\w(]`)
-
-// files are the Go files that make a program of the source.
-func (in *Inline) files() (map[string]string, error) {
-	if packageClause.MatchString(in.Source) {
-		return map[string]string{inlineFile: in.Source}, nil
-	}
-	if in.Kind == function.Aggregate {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "the source of an aggregate must be a whole file").
-			WithHint("Write package main with func main() { udf.Main(udf.Aggregate(…)) }.")
-	}
-	if in.Kind != function.Scalar && in.Kind != function.GroupedMap {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "the source of a table or window function must be a whole file").
-			WithHint("Write package main with func main() { udf.Main(…) }.")
-	}
-	if funcDeclaration.MatchString(in.Source) {
-		return in.declarations()
-	}
-	return in.body()
-}
-
-// goTypes are the Go types that stand for types of the SDK.
-var goTypes = map[string]string{"bool": "bool", "int16": "int16", "int32": "int32", "int64": "int64", "float32": "float32",
-	"float64": "float64", "string": "string", "bytes": "[]byte", "date": "time.Time", "timestamp": "time.Time", "timestamptz": "time.Time",
-	"clock": "udf.Clock", "numeric": "udf.Decimal", "interval": "udf.Interval", "uuid": "udf.UUID", "json": "udf.JSON", "jsonb": "udf.JSONB"}
-
-// sdkNames are the SDK's names of column types, where they are not the type's own.
-var sdkNames = map[string]string{"timestamp": "TypeTimestamp", "timestamptz": "TypeTimestamptz", "clock": "TypeClock", "numeric": "TypeNumeric",
-	"interval": "TypeInterval", "uuid": "TypeUUID", "json": "TypeJSON", "jsonb": "TypeJSONB"}
-
-// goType is the Go type for a SQL type.
-func goType(t types.Type, result bool) (string, error) {
-	if t.ID == types.Array {
-		e, err := goType(t.ElemType(), result)
-		return "[]" + e, err
-	}
-	n, ok := sdkType(t, result)
-	if !ok || goTypes[n] == "" {
-		return "", errType(t)
-	}
-	return goTypes[n], nil
-}
-
-// sdkColumn is the Go expression of the SDK's type of a column.
-func sdkColumn(t types.Type, result, nullable bool) (string, error) {
-	n, ok := sdkType(t, result)
-	if !ok || goTypes[n] == "" || t.ID == types.Array {
-		return "", errType(t)
-	}
-	s := "udf." + sdkNames[n]
-	if sdkNames[n] == "" {
-		s += strings.ToUpper(n[:1]) + n[1:]
-	}
-	if nullable {
-		s += " | udf.Nullable"
-	}
-	return s, nil
-}
-
-// parameter is the Go name of an argument.
-func (in *Inline) parameter(i int) (string, error) {
-	n := in.Args[i].Name
-	if n == "" {
-		return "a" + strconv.Itoa(i+1), nil
-	}
-	if !token.IsIdentifier(n) || n == "_" || n == "udf" {
-		return "", pgerr.New(pgerr.InvalidFunctionDefinition, "argument name %q is no name in Go", n).
-			WithHint("Choose another name, or leave it out: arguments without names are a1, a2, ….")
-	}
-	return n, nil
-}
-
-// body wraps the body of a function.
-func (in *Inline) body() (map[string]string, error) {
-	var head, tail strings.Builder
-	if in.Kind == function.GroupedMap {
-		decl, err := in.groupedHead()
-		if err != nil {
-			return nil, err
-		}
-		head.WriteString("func main() {\n\tudf.Main(" + decl + "func(ctx *udf.Context, g *udf.Group) error {\n\temit := g.Emit\n\t_ = emit\n")
-		tail.WriteString("\n//line generated.go:1\n\treturn nil\n}" + in.options() + "))\n}\n")
-	} else {
-		params := make([]string, len(in.Args))
-		goTypes := make([]string, len(in.Args))
-		for i, a := range in.Args {
-			name, err := in.parameter(i)
-			if err != nil {
-				return nil, err
-			}
-			t, err := goType(a.Type, false)
-			if err != nil {
-				return nil, err
-			}
-			if in.NullInput {
-				t = "udf.Null[" + t + "]"
-			}
-			params[i] = name + " " + t
-			goTypes[i] = t
-		}
-		result, err := goType(in.Returns, true)
-		if err != nil {
-			return nil, err
-		}
-		if in.NullInput || strings.Contains(in.Source, "udf.None") || strings.Contains(in.Source, "udf.Some") {
-			result = "udf.Null[" + result + "]"
-		}
-		returns, fails := result, returnsError(in.Source)
-		if fails {
-			returns = "(" + result + ", error)"
-		}
-		fmt.Fprintf(&head, "func inlineFunction(%s) %s {\n", strings.Join(params, ", "), returns)
-		decl := in.register("inlineFunction", fails)
-		if len(params) > typedArgs {
-			decl = in.registerWide("inlineFunction", goTypes, result, fails)
-		}
-		tail.WriteString("\n}\n\n//line generated.go:1\nfunc main() { udf.Main(" + decl + ") }\n")
-	}
-	text := head.String() + "//line " + inlineFile + ":1:1\n" + in.Source + tail.String()
-	return map[string]string{"main.go": "package main\n\n" + imports("package main\n"+text, "main.go") + text}, nil
-}
-
-// register is the expression that declares a scalar function.
-func (in *Inline) register(goName string, fails bool) string {
-	f := "udf.Scalar"
-	if fails {
-		f = "udf.ScalarErr"
-	}
-	if n := len(in.Args); n > 0 && n <= typedArgs {
-		f += strconv.Itoa(n)
-	} else {
-		f = "udf.Scalar"
-	}
-	return f + "(" + strconv.Quote(in.Name) + ", " + goName + in.options() + ")"
-}
-
-// typedArgs is the largest N for which the SDK has a ScalarN.
-const typedArgs = 12
-
-// registerWide is register for a body with more arguments than ScalarN are there
-// for: a loop over columns, as calls by reflection cost a microsecond each.
-func (in *Inline) registerWide(goName string, types []string, result string, fails bool) string {
-	var cols, row strings.Builder
-	for i, t := range types {
-		fmt.Fprintf(&cols, "c%d []%s, ", i+1, t)
-		fmt.Fprintf(&row, "c%d[i], ", i+1)
-	}
-	call := "out[i] = " + goName + "(" + strings.TrimSuffix(row.String(), ", ") + ")"
-	if fails {
-		call = "var err error\n\t\t\tif " + strings.Replace(call, "out[i] =", "out[i], err =", 1) + "; err != nil {\n\t\t\t\treturn err\n\t\t\t}"
-	}
-	return "udf.Vector(" + strconv.Quote(in.Name) + ", func(" + cols.String() + "out []" + result + ") error {\n\t\tfor i := range out {\n\t\t\t" +
-		call + "\n\t\t}\n\t\treturn nil\n\t}" + in.options() + ")"
-}
-
-// options are the trailing arguments of a declaration.
-func (in *Inline) options() string {
-	s := map[string]string{"immutable": ", udf.Immutable", "stable": ", udf.Stable"}[in.Volatility]
-	if in.Kind == function.GroupedMap || len(in.Args) == 0 {
-		return s
-	}
-	names := make([]string, len(in.Args))
-	for i, a := range in.Args {
-		names[i] = strconv.Quote(a.Name)
-	}
-	return s + ", udf.Args(" + strings.Join(names, ", ") + ")"
-}
-
-// groupedHead is the declaration of a grouped map up to its function.
-func (in *Inline) groupedHead() (string, error) {
-	list := func(fs []vector.Field, result bool) (string, error) {
-		out := make([]string, len(fs))
-		for i, f := range fs {
-			t, err := sdkColumn(f.Type, result, result || in.NullInput)
-			if err != nil {
-				return "", err
-			}
-			name := f.Name
-			if name == "" {
-				name = "a" + strconv.Itoa(i+1)
-			}
-			out[i] = "udf.Col(" + strconv.Quote(name) + ", " + t + ")"
-		}
-		return "udf.Columns{" + strings.Join(out, ", ") + "}", nil
-	}
-	args, err := list(in.Args, false)
-	if err != nil {
-		return "", err
-	}
-	cols, err := list(in.Columns, true)
-	return "udf.GroupedMap(" + strconv.Quote(in.Name) + ", " + args + ", " + cols + ", ", err
-}
-
-// declarations adds a main function to declarations.
-func (in *Inline) declarations() (map[string]string, error) {
-	set := token.NewFileSet()
-	// What does not parse is the compiler's to say; its tree is as far as it got.
-	file, _ := parser.ParseFile(set, inlineFile, "package main\n"+in.Source, 0)
-	var found *ast.FuncDecl
-	n := 0
-	var names []string
-	if file != nil {
-		for _, d := range file.Decls {
-			f, ok := d.(*ast.FuncDecl)
-			if !ok || f.Recv != nil || f.Name.Name == "init" {
-				continue
-			}
-			names = append(names, f.Name.Name)
-			if n++; equalFold(f.Name.Name, in.Name) {
-				found = f
-				break
-			}
-		}
-		if found == nil && n == 1 {
-			for _, d := range file.Decls {
-				if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == names[0] {
-					found = f
-				}
-			}
-		}
-	}
-	if found == nil && file != nil && len(names) > 0 {
-		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "the source declares no function %q", in.Name).
-			WithHint("It has %s. A whole file starts with package main.", strings.Join(names, ", "))
-	}
-	goName, fails := in.Name, false
-	if found != nil {
-		goName, fails = found.Name.Name, found.Type.Results != nil && found.Type.Results.NumFields() == 2
-	}
-	reg := in.register(goName, fails)
-	if in.Kind == function.GroupedMap {
-		head, err := in.groupedHead()
-		if err != nil {
-			return nil, err
-		}
-		reg = head + goName + in.options() + ")"
-	}
-	main := "package main\n\nimport udf \"" + volleyModule + "/udf/sdk\"\n\nfunc main() { udf.Main(" + reg + ") }\n"
-	head := "package main\n\n" + imports("package main\n"+in.Source, inlineFile)
-	return map[string]string{"source.go": head + "//line " + inlineFile + ":1:1\n" + in.Source + "\n", "main.go": main}, nil
-}
-
-// returnsError reports whether a body returns two values.
-func returnsError(body string) bool {
-	file, _ := parser.ParseFile(token.NewFileSet(), "", "package main\nfunc f() {\n"+body+"\n}", parser.SkipObjectResolution)
-	if file == nil {
-		return false
-	}
-	two := false
-	ast.Inspect(file, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.FuncLit:
-			return false
-		case *ast.ReturnStmt:
-			two = two || len(n.Results) == 2
-		}
-		return true
-	})
-	return two
 }
 
 // standard are the packages that source need not import, by name.
