@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	gproto "google.golang.org/protobuf/proto"
+
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
@@ -73,6 +75,10 @@ func (m *meter) addStream(f, l udf.Figures) {
 // aggregator opens an aggregate of user code and measures it.
 func (env *Env) aggregator(ctx context.Context, ref *proto.UDF, ts []types.Type, stats *OperatorStats) (function.Aggregator, error) {
 	m := stats.meter(ref)
+	if mode := env.onError(ref); mode != udf.ParseOnError(ref.OnError) { // the session's
+		ref = gproto.Clone(ref).(*proto.UDF)
+		ref.OnError = map[udf.OnError]string{udf.OnErrorFail: "fail", udf.OnErrorNull: "null"}[mode]
+	}
 	start := time.Now()
 	a, err := env.UDF.Aggregate(ctx, ref, ts)
 	m.waited(start)
@@ -80,19 +86,26 @@ func (env *Env) aggregator(ctx context.Context, ref *proto.UDF, ts []types.Type,
 		return nil, err
 	}
 	m.of(a)
-	return &measuredAggregate{Aggregator: a, meter: m}, nil
+	return &measuredAggregate{Aggregator: a, meter: m, ref: ref, attempt: env.attempt()}, nil
 }
 
 // measuredAggregate is an aggregate of user code.
 type measuredAggregate struct {
 	function.Aggregator
-	meter *meter
+	meter   *meter
+	ref     *proto.UDF
+	attempt uint32
 }
 
 func (a *measuredAggregate) end(start time.Time) {
 	a.meter.waited(start)
 	a.meter.called()
 	a.meter.read()
+	if t, ok := a.Aggregator.(udfTolerantGroups); ok {
+		for _, f := range t.TakeFailures() {
+			a.meter.stats.failedRow(f.Proto(a.ref, "", a.attempt))
+		}
+	}
 }
 
 func (a *measuredAggregate) Update(groups []int32, args []*vector.Vector, n int) error {

@@ -152,6 +152,20 @@ func (a *aggregator) fetch(op uint8, from, to int, t types.Type) (*vector.Vector
 // Figures returns what was measured so far.
 func (a *aggregator) Figures() Figures { return a.s.measured() }
 
+// TakeFailures returns the rows, or results, whose groups have failed since the last
+// time, where volley.on_error of the reference is null. Their results are NULL.
+func (a *aggregator) TakeFailures() []GroupFailure {
+	a.s.mu.Lock()
+	failed := a.s.failed
+	a.s.failed = nil
+	a.s.mu.Unlock()
+	var out []GroupFailure
+	for _, e := range failed {
+		out = append(out, groupFailure(e.Group, -1, e.Err, e.panic))
+	}
+	return out
+}
+
 // Size is the memory of the states in the child, as far as they are values
 // without pointers.
 func (a *aggregator) Size() int64 {

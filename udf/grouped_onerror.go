@@ -589,12 +589,22 @@ func (t *TolerantGroups) rewind(cause error) error {
 // culprit leaves out a group that is known to fail. stack says that the error has a
 // stack, or what the process said, as its detail.
 func (t *TolerantGroups) culprit(g, row int64, e *pgerr.Error, stack bool) {
-	f := GroupFailure{Group: g, Row: row + 1, At: time.Now()}
+	t.before.Errors++
+	t.bad[g] = true
+	if len(t.outs) > 0 {
+		i, _ := slices.BinarySearch(t.nulls, g)
+		t.nulls = slices.Insert(t.nulls, i, g)
+	}
+	t.failures = append(t.failures, groupFailure(g, row, e, stack))
+}
+
+// groupFailure makes a failure of group g of an error; see culprit.
+func groupFailure(g, row int64, e *pgerr.Error, stack bool) GroupFailure {
 	x := *e
 	if x.Class == pgerr.Transient {
 		x.Class = pgerr.UDF
 	}
-	f.Err = &x
+	f := GroupFailure{Group: g, Row: row + 1, Err: &x, At: time.Now()}
 	detail := x.Detail
 	if rest, ok := strings.CutPrefix(detail, "Arguments: "); ok {
 		f.Args, detail, _ = strings.Cut(rest, ". ")
@@ -603,13 +613,7 @@ func (t *TolerantGroups) culprit(g, row int64, e *pgerr.Error, stack bool) {
 	if stack {
 		f.Stack = detail
 	}
-	t.before.Errors++
-	t.bad[g] = true
-	if len(t.outs) > 0 {
-		i, _ := slices.BinarySearch(t.nulls, g)
-		t.nulls = slices.Insert(t.nulls, i, g)
-	}
-	t.failures = append(t.failures, f)
+	return f
 }
 
 func (t *TolerantGroups) endPrivate() {

@@ -302,6 +302,9 @@ func (h *Host) openIn(ctx context.Context, ref *proto.UDF, kind string, outs []t
 			}
 			o.Out = append(o.Out, n)
 		}
+		if kind == kindAggregate && ParseOnError(ref.GetOnError()) == OnErrorNull {
+			o.OnError = wire.OnErrorNull
+		}
 		if f.Describes {
 			for _, col := range ref.GetColumns() {
 				o.OutNames = append(o.OutNames, col.GetName())
@@ -310,6 +313,7 @@ func (h *Host) openIn(ctx context.Context, ref *proto.UDF, kind string, outs []t
 		s, err := c.open(ctx, o, name, outs, time.Duration(ref.GetTimeoutMs())*time.Millisecond)
 		if err == nil {
 			s.figures.StartNanos = int64(time.Since(begin))
+			s.goesOn = o.OnError != ""
 			for _, a := range ref.GetArgs() {
 				s.args = append(s.args, typeFromProto(a))
 			}

@@ -67,8 +67,14 @@ type stream struct {
 	stuck    bool  // no progress for the timeout
 	advance  time.Time
 	figures  Figures
+	goesOn   bool         // groups may fail
+	failed   []*CallError // that nobody has taken yet
 	wake     [2]chan struct{}
 }
+
+// maxStreamFailures bounds the failures of groups that are kept with what they say
+// until somebody takes them; figures count all.
+const maxStreamFailures = 10_000
 
 // The roles of goroutines that wait on a stream.
 const (
@@ -481,7 +487,13 @@ func (s *stream) handle(h wire.Header, payload []byte) error {
 		if err := json.Unmarshal(payload, &m); err != nil {
 			return err
 		}
-		if s.err == nil {
+		switch {
+		case s.goesOn && h.Flags&wire.FlagGoesOn != 0:
+			s.figures.Errors++
+			if len(s.failed) < maxStreamFailures {
+				s.failed = append(s.failed, s.callError(h.Seq, &m))
+			}
+		case s.err == nil:
 			s.err = s.callError(h.Seq, &m)
 		}
 	default:
@@ -511,11 +523,11 @@ func (s *stream) nextSlot() int {
 }
 
 // callError makes the client's error of an Error frame.
-func (s *stream) callError(seq uint64, m *wire.ErrorMsg) error {
+func (s *stream) callError(seq uint64, m *wire.ErrorMsg) *CallError {
 	return newCallError(s.name, s.c.label, seq, m)
 }
 
-func newCallError(name, label string, seq uint64, m *wire.ErrorMsg) error {
+func newCallError(name, label string, seq uint64, m *wire.ErrorMsg) *CallError {
 	e := pgerr.New(m.Code, "function %s: %s", name, m.Message)
 	e.Detail, e.Hint = m.Detail, m.Hint
 	if e.Class != pgerr.UDF && e.Class != pgerr.Resource {

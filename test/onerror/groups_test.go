@@ -166,3 +166,40 @@ func TestGroupMemory(t *testing.T) {
 		t.Errorf("%v; %s", err, pe.Detail)
 	}
 }
+
+// A group of an aggregate whose rows fail, or whose result does, has NULL: in every
+// plan that computes it, and over windows. What ends the process ends the statement.
+func TestAggregatesThatFail(t *testing.T) {
+	for _, workers := range []int{0, 2} {
+		_, s := start(t, workers)
+		must(t, s, "SET volley.rows_per_task = 500")
+		// Group 3 has a row that panics, group 5 an error, and the sum of group 13 is 13.
+		must(t, s, "CREATE TABLE a AS SELECT i % 20 AS k, CASE i WHEN 1003 THEN -1 WHEN 2005 THEN -5 ELSE CASE i % 20 WHEN 13 THEN CASE i WHEN 13 THEN 13 ELSE 0 END ELSE i END END AS x FROM generate_series(0, 3999) i")
+		want := text(must(t, s, "SELECT k, sum(x) FROM a WHERE k NOT IN (3, 5, 13) GROUP BY k ORDER BY k"))
+		if _, err := s.Run(context.Background(), "SELECT k, shaky_sum(x) FROM a GROUP BY k"); pgerr.Code(err) != "38000" {
+			t.Error(err)
+		}
+		must(t, s, "SET volley.on_error = 'null'")
+		if got := text(must(t, s, "SELECT * FROM (SELECT k, shaky_sum(x) AS v FROM a GROUP BY k) q WHERE v IS NOT NULL ORDER BY k")); got != want {
+			t.Errorf("workers=%d: %s, want %s", workers, got, want)
+		}
+		if got := text(must(t, s, "SELECT function, args, message LIKE '%no value%', message LIKE '%minus five%', message LIKE '%no result of 13%' FROM volley.udf_errors ORDER BY message LIKE '%no result%', message")); got !=
+			"shaky_sum x = -5 f t f|shaky_sum x = -1 t f f|shaky_sum NULL f f t" && got != "shaky_sum x = -5 f t f|shaky_sum x = -1 t f f|shaky_sum  f f t" {
+			t.Errorf("udf_errors: %s", got)
+		}
+		if got := text(must(t, s, "SELECT shaky_sum(x), shaky_sum(x) FILTER (WHERE x >= 0 AND k <> 13), shaky_sum(DISTINCT x) FILTER (WHERE x < 3) FROM a")); got != "NULL "+text(must(t, s, "SELECT sum(x) FILTER (WHERE x >= 0 AND k <> 13) FROM a"))+" NULL" {
+			t.Errorf("without groups: %s", got)
+		}
+		if got := text(must(t, s, "SELECT i, shaky_sum(CASE i WHEN 3 THEN -5 ELSE i END) OVER (ORDER BY i ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM generate_series(1, 6) i")); got != "1 1|2 3|3 NULL|4 NULL|5 9|6 11" {
+			t.Errorf("over a window: %s", got)
+		}
+		if _, err := s.Run(context.Background(), "SELECT shaky_sum(CASE x WHEN -1 THEN -2 ELSE x END) FROM a"); !strings.Contains(fmt.Sprint(err), "exit status 4") {
+			t.Error(err)
+		}
+		// A function's own setting goes before the session's.
+		must(t, s, "ALTER ROUTINE shaky_sum(bigint) SET volley.on_error = 'fail'")
+		if _, err := s.Run(context.Background(), "SELECT k, shaky_sum(x) FROM a GROUP BY k"); pgerr.Code(err) != "38000" {
+			t.Error(err)
+		}
+	}
+}

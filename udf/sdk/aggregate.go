@@ -18,6 +18,9 @@ type aggregate interface {
 	state(o *outCol, from, to int)
 	final(o *outCol, from, to int, row *int)
 	size() int64
+	// kill says that a group has failed: its rows are passed over, its result is NULL,
+	// also where its state is merged into another.
+	kill(g int)
 }
 
 // Aggregate declares an aggregate function with state S: init makes a state (nil:
@@ -94,6 +97,9 @@ func Aggregate1[S, A, R any](name string, init func() S, step func(*S, A) error,
 		x := decode[A](&c.args[0])
 		for c.block() {
 			for i := c.lo; i < c.hi; i++ {
+				if c.dead != nil && c.dead[g[i]] {
+					continue
+				}
 				c.row = i
 				check(step(&st[g[i]], x[i]))
 			}
@@ -109,6 +115,9 @@ func Aggregate2[S, A, B, R any](name string, init func() S, step func(*S, A, B) 
 		x, y := decode[A](&c.args[0]), decode[B](&c.args[1])
 		for c.block() {
 			for i := c.lo; i < c.hi; i++ {
+				if c.dead != nil && c.dead[g[i]] {
+					continue
+				}
 				c.row = i
 				check(step(&st[g[i]], x[i], y[i]))
 			}
@@ -124,6 +133,9 @@ func Aggregate3[S, A, B, C, R any](name string, init func() S, step func(*S, A, 
 		x, y, z := decode[A](&c.args[0]), decode[B](&c.args[1]), decode[C](&c.args[2])
 		for c.block() {
 			for i := c.lo; i < c.hi; i++ {
+				if c.dead != nil && c.dead[g[i]] {
+					continue
+				}
 				c.row = i
 				check(step(&st[g[i]], x[i], y[i], z[i]))
 			}
@@ -139,6 +151,9 @@ func Aggregate4[S, A, B, C, D, R any](name string, init func() S, step func(*S, 
 		x, y, z, w := decode[A](&c.args[0]), decode[B](&c.args[1]), decode[C](&c.args[2]), decode[D](&c.args[3])
 		for c.block() {
 			for i := c.lo; i < c.hi; i++ {
+				if c.dead != nil && c.dead[g[i]] {
+					continue
+				}
 				c.row = i
 				check(step(&st[g[i]], x[i], y[i], z[i], w[i]))
 			}
@@ -152,6 +167,9 @@ func step1[S, A any](f func(*S, A)) func(*call, []S, []int32) {
 		x := decode[A](&c.args[0])
 		for c.block() {
 			for i := c.lo; i < c.hi; i++ {
+				if c.dead != nil && c.dead[g[i]] {
+					continue
+				}
 				c.row = i
 				f(&st[g[i]], x[i])
 			}
@@ -195,15 +213,29 @@ func (a *aggDef[S]) declare(name string, args []Type, ret Type, opts []Option) D
 type aggStates[S any] struct {
 	def    *aggDef[S]
 	states []S
+	dead   []bool // groups that have failed; nil = none
 }
 
 func (a *aggStates[S]) grow(n int) {
 	for len(a.states) < n {
 		a.states = append(a.states, a.def.init())
 	}
+	for a.dead != nil && len(a.dead) < n {
+		a.dead = append(a.dead, false)
+	}
 }
 
-func (a *aggStates[S]) step(c *call, groups []int32) { a.def.step(c, a.states, groups) }
+func (a *aggStates[S]) kill(g int) {
+	if a.dead == nil {
+		a.dead = make([]bool, len(a.states))
+	}
+	a.dead[g] = true
+}
+
+func (a *aggStates[S]) step(c *call, groups []int32) {
+	c.dead = a.dead
+	a.def.step(c, a.states, groups)
+}
 
 func (a *aggStates[S]) merge(c *call, groups []int32) {
 	col := &c.args[0]
@@ -212,7 +244,11 @@ func (a *aggStates[S]) merge(c *call, groups []int32) {
 	for c.block() {
 		for i := c.lo; i < c.hi; i++ {
 			c.row = i
-			if col.isNull(i) {
+			if col.isNull(i) || a.dead != nil && a.dead[groups[i]] {
+				continue
+			}
+			if offs[i+1]-offs[i] == 1 && all[offs[i]] == stateDead {
+				a.kill(int(groups[i]))
 				continue
 			}
 			var s S
@@ -227,6 +263,10 @@ func (a *aggStates[S]) merge(c *call, groups []int32) {
 func (a *aggStates[S]) state(o *outCol, from, to int) {
 	for i := from; i < to; i++ {
 		o.room(0)
+		if a.dead != nil && a.dead[i] {
+			o.appendBytes([]byte{stateDead})
+			continue
+		}
 		b, err := a.def.codec.encode(o.bytes, &a.states[i])
 		if err != nil {
 			panic(Errorf("39000", "state of the aggregate cannot be encoded: %v", err))
@@ -239,7 +279,35 @@ func (a *aggStates[S]) state(o *outCol, from, to int) {
 }
 
 func (a *aggStates[S]) final(o *outCol, from, to int, row *int) {
-	a.def.finish(a.states[from:to], o, row)
+	if a.dead == nil {
+		a.def.finish(a.states[from:to], o, row)
+		return
+	}
+	for at := from; at < to; {
+		end := at
+		for end < to && !a.dead[end] {
+			end++
+		}
+		if end > at {
+			a.finishPart(o, at, end, at-from, row)
+		}
+		if end < to {
+			o.appendNull()
+			end++
+		}
+		at = end
+	}
+}
+
+// finishPart is finish for some of the states; row counts from before them.
+func (a *aggStates[S]) finishPart(o *outCol, from, to, before int, row *int) {
+	at := -1
+	defer func() {
+		if *row = -1; at >= 0 {
+			*row = before + at
+		}
+	}()
+	a.def.finish(a.states[from:to], o, &at)
 }
 
 func (a *aggStates[S]) size() int64 {
@@ -255,6 +323,7 @@ type codec[S any] struct {
 }
 
 const (
+	stateDead = 0 // of a group that has failed, alone
 	stateRaw  = 1
 	stateBin  = 2
 	stateGob  = 3

@@ -18,6 +18,7 @@ type call struct {
 	direct []byte  // … or, for fixed-width results, their place in the slot
 	row    int     // the row being worked on, -1 = unknown
 
+	dead     []bool // groups of an aggregate that have failed, nil for none
 	lo, hi   int
 	step     int       // rows of a block, 0 = blockRows
 	timed    time.Time // when the first row began, if the step is to be measured

@@ -48,6 +48,7 @@ type stream struct {
 	cols []column
 
 	describes bool // the stream asks for the output columns
+	goesOn    bool // groups of an aggregate may fail
 	outNames  []string
 
 	// Grouped map: position in the frame, and output not sent yet.
@@ -86,6 +87,7 @@ func newStream(srv *server, id uint32, fn *function, o *wire.OpenMsg) (*stream, 
 		grown: make(chan struct{}, 1),
 	}
 	s.describes, s.outNames = o.Kind == wire.DescribeKind, o.OutNames
+	s.goesOn = o.OnError == wire.OnErrorNull && o.Kind == kindAggregate
 	if s.describes && fn.describe == nil || !s.describes && o.Kind != fn.desc.Kind {
 		return nil, fmt.Errorf("function %q is %s, not %s", o.Function, fn.desc.Kind, o.Kind)
 	}
@@ -377,16 +379,21 @@ func (s *stream) runAggregate() {
 				groups = zeros[:c.n]
 			}
 			begin := time.Now()
-			if !s.user(c, func() {
-				agg.grow(int(f.msg.Base))
-				if f.h.Flags == wire.OpMerge {
-					c.args[0].typ = Bytes
-					agg.merge(c, groups)
-				} else {
-					agg.step(c, groups)
-				}
-			}) {
+			if !s.user(c, func() { agg.grow(int(f.msg.Base)) }) {
 				return
+			}
+			for again := true; again; {
+				var ok bool
+				if ok, again = s.userRows(c, agg, groups, func() {
+					if f.h.Flags == wire.OpMerge {
+						c.args[0].typ = Bytes
+						agg.merge(c, groups)
+					} else {
+						agg.step(c, groups)
+					}
+				}); !ok && !again {
+					return
+				}
 			}
 			s.done(wire.DoneMsg{Bytes: agg.size(), Nanos: int64(time.Since(begin))})
 		default:
@@ -403,17 +410,20 @@ func (s *stream) runAggregate() {
 				if f.h.Flags == wire.OpState {
 					o = state
 				}
-				o.reset()
-				row := -1
 				begin := time.Now()
-				if !s.userGroup(c, int64(from), &row, func() {
-					if f.h.Flags == wire.OpState {
-						agg.state(o, from, end)
-					} else {
-						agg.final(o, from, end, &row)
+				for again := true; again; {
+					o.reset()
+					row := -1
+					var ok bool
+					if ok, again = s.userGroup(c, agg, int64(from), &row, func() {
+						if f.h.Flags == wire.OpState {
+							agg.state(o, from, end)
+						} else {
+							agg.final(o, from, end, &row)
+						}
+					}); !ok && !again {
+						return
 					}
-				}) {
-					return
 				}
 				var flags uint8
 				if end == to {
@@ -427,8 +437,32 @@ func (s *stream) runAggregate() {
 	}
 }
 
+// userRows is user for the rows of an aggregate; again says that the group of a row
+// has failed and the others can go on.
+func (s *stream) userRows(c *call, agg aggregate, groups []int32, f func()) (ok, again bool) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if _, is := v.(cancelled); is {
+			panic(v)
+		}
+		if !s.goesOn || c.row < 0 || c.row >= len(groups) {
+			s.failAt(v, int64(c.row), -1, c.args, c.row)
+			return
+		}
+		g := int(groups[c.row])
+		agg.kill(g)
+		s.sendFailure(placed(v, int64(c.row), -1, c.args, c.row), int64(g))
+		c.hi, c.row, again = c.row+1, -1, true // on from the next row
+	}()
+	f()
+	return true, false
+}
+
 // userGroup is user for finish functions, whose place is a group.
-func (s *stream) userGroup(c *call, base int64, row *int, f func()) (ok bool) {
+func (s *stream) userGroup(c *call, agg aggregate, base int64, row *int, f func()) (ok, again bool) {
 	defer func() {
 		v := recover()
 		if v == nil {
@@ -438,10 +472,23 @@ func (s *stream) userGroup(c *call, base int64, row *int, f func()) (ok bool) {
 		if *row >= 0 {
 			group = base + int64(*row)
 		}
-		s.failAt(v, -1, group, nil, -1)
+		if !s.goesOn || group < 0 {
+			s.failAt(v, -1, group, nil, -1)
+			return
+		}
+		agg.kill(int(group))
+		s.sendFailure(placed(v, -1, group, nil, -1), group)
+		again = true
 	}()
 	f()
-	return true
+	return true, false
+}
+
+// sendFailure tells of a group that has failed while the stream goes on.
+func (s *stream) sendFailure(m *wire.ErrorMsg, group int64) {
+	m.Group = group
+	h := wire.Header{Type: wire.Error, Flags: wire.FlagGoesOn, Seq: s.cur.h.Seq}
+	s.sendJSON(h, m)
 }
 
 func (s *stream) done(m wire.DoneMsg) {

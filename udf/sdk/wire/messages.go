@@ -77,6 +77,10 @@ type OpenMsg struct {
 	Out  []string `json:"out"`
 	// OutNames are the columns of a function that describes its output.
 	OutNames []string `json:"out_names,omitempty"`
+	// OnError of an aggregate is null where a group whose rows fail has NULL as its
+	// result: each failure is an Error frame with FlagGoesOn. Plugins that do not know
+	// it end the stream with the first.
+	OnError string `json:"on_error,omitempty"`
 }
 
 // ErrorMsg is an error of user code or of its use.

@@ -72,6 +72,13 @@ const (
 // FlagLast on a Result frame: it also is the Done of its Seq.
 const FlagLast = 1
 
+// FlagGoesOn on an Error frame: the group has failed, the stream goes on; see
+// OpenMsg.OnError.
+const FlagGoesOn = 1
+
+// OnErrorNull is the OnError of streams whose groups may fail.
+const OnErrorNull = "null"
+
 // HeaderSize is the bytes of a frame header.
 const HeaderSize = 24
 
