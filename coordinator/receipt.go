@@ -272,10 +272,10 @@ func (r *recorder) called(f *function.Function) {
 		return
 	}
 	c := calledVersion{oid: f.OID}
-	if f.UDF != nil {
+	if f.UDF != nil && f.UDF.Version > 0 {
 		c.version = f.UDF.Version
-	} else if _, v, ok := strings.Cut(f.ID, "@"); ok { // sql/oid@version
-		c.version, _ = strconv.Atoi(v)
+	} else { // sql/oid@version and agg/oid@version
+		c.version, _ = strconv.Atoi(f.ID[strings.LastIndexByte(f.ID, '@')+1:])
 	}
 	if !slices.Contains(r.calls, c) {
 		r.calls = append(r.calls, c)

@@ -54,6 +54,7 @@ type receiptEntry struct {
 	raw  *recorder // nil once encoded
 	once sync.Once
 	json []byte
+	arts []string // digests of artifacts, once encoded
 	// What volley.query_receipts shows.
 	row pgcatalog.QueryReceipt
 }
@@ -69,7 +70,7 @@ func (e *receiptEntry) encode() []byte {
 		if err != nil {
 			b, _ = json.Marshal(receipt{ID: e.head.ID, Incomplete: err.Error()}) // strings only
 		}
-		e.json = b
+		e.json, e.arts = b, e.head.artifacts()
 		e.raw, e.head = nil, nil
 	})
 	return e.json
@@ -152,7 +153,7 @@ func (s *receiptStore) load(path string) error {
 			continue
 		}
 		s.lines++
-		s.insert(&receiptEntry{json: append([]byte(nil), lines.Bytes()...), row: receiptRow(&rc)})
+		s.insert(&receiptEntry{json: append([]byte(nil), lines.Bytes()...), arts: rc.artifacts(), row: receiptRow(&rc)})
 	}
 	return nil
 }
@@ -322,21 +323,20 @@ func (s *receiptStore) digests() map[string]bool {
 	s.mu.Unlock()
 	out := map[string]bool{}
 	for _, e := range list {
-		var rc struct {
-			Functions []struct {
-				Digest string `json:"digest"`
-				Canary string `json:"canary_digest"`
-			} `json:"functions"`
+		e.encode()
+		for _, d := range e.arts {
+			out[d] = true
 		}
-		if json.Unmarshal(e.encode(), &rc) != nil {
-			continue
-		}
-		for _, f := range rc.Functions {
-			if f.Digest != "" {
-				out[f.Digest] = true
-			}
-			if f.Canary != "" {
-				out[f.Canary] = true
+	}
+	return out
+}
+
+// artifacts are the digests of what the query called.
+func (rc *receipt) artifacts() (out []string) {
+	for _, f := range rc.Functions {
+		for _, d := range []string{f.Digest, f.CanaryDig} {
+			if d != "" {
+				out = append(out, d)
 			}
 		}
 	}

@@ -396,6 +396,17 @@ func (rp *replay) functions(n *names, schema, name string) []*function.Function 
 	return out
 }
 
+// part is the version of a function that an aggregate is made of, nil if the query
+// did not call it.
+func (rp *replay) part(n *names, oid uint32) *catalog.FunctionDef {
+	for _, f := range rp.rc.Functions {
+		if use := n.pinned(&catalog.FunctionDef{Schema: f.Schema, Name: f.Function}); f.OID == oid && (f.Version == use || use == 0 && f.Current) {
+			return n.snap.FunctionVersion(oid, f.Version)
+		}
+	}
+	return nil
+}
+
 // filesOf are the files of that time of one call of a file function, in the order
 // of the calls.
 func (rp *replay) filesOf(format, pattern string) ([]string, error) {
