@@ -82,11 +82,11 @@ func goField(name string, i int) string {
 func (in *Inline) columns(fs []vector.Field, result bool) (string, error) {
 	out := make([]string, len(fs))
 	for i, f := range fs {
-		t, err := goType(f.Type, result)
-		if err != nil {
-			return "", err
+		w, ok := typeSpec(f.Type, result)
+		if !ok {
+			return "", errType(f.Type)
 		}
-		t = "udf.TypeOf[" + t + "]()"
+		t := "udf.T(" + strconv.Quote(w.String()) + ")"
 		if result || in.NullInput {
 			t += " | udf.Nullable"
 		}
@@ -232,11 +232,18 @@ func (in *Inline) body() (map[string]string, error) {
 		if result, err = in.resultType(); err != nil {
 			return nil, err
 		}
+		if len(in.Args) > typedArgs {
+			call, err = in.registerWide("inlineFunction", result, returns == 2)
+		} else {
+			call = in.register("inlineFunction", returns == 2)
+		}
+		if err != nil {
+			return nil, err
+		}
 		if returns == 2 {
 			result = "(" + result + ", error)"
 		}
 		result, end = " "+result, "\n}\n"
-		call = in.register("inlineFunction", returns == 2)
 	}
 	text := "func inlineFunction(" + params + ")" + result + " {\n" + prelude + "//line " + inlineFile + ":1:1\n" + in.Source + end +
 		"\n//line generated.go:10\nfunc main() { udf.Main(" + call + ") }\n"
@@ -278,12 +285,35 @@ func (in *Inline) register(goName string, fails bool) string {
 	if fails {
 		f = "udf.ScalarErr"
 	}
-	if n := len(in.Args); n > 0 {
+	if n := len(in.Args); n > 0 && n <= typedArgs {
 		f += strconv.Itoa(n)
 	} else {
 		f = "udf.Scalar"
 	}
 	return f + "(" + strconv.Quote(in.Name) + ", " + goName + in.options() + ")"
+}
+
+// typedArgs is the largest N for which the SDK has a ScalarN.
+const typedArgs = 12
+
+// registerWide is register for a body with more arguments than ScalarN are there
+// for: a loop over columns, as calls by reflection cost a microsecond each.
+func (in *Inline) registerWide(goName, result string, fails bool) (string, error) {
+	var cols, row strings.Builder
+	for i := range in.Args {
+		t, err := in.argument(i)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&cols, "c%d []%s, ", i+1, t)
+		fmt.Fprintf(&row, "c%d[i], ", i+1)
+	}
+	call := "out[i] = " + goName + "(" + strings.TrimSuffix(row.String(), ", ") + ")"
+	if fails {
+		call = "var err error; if " + strings.Replace(call, "out[i] =", "out[i], err =", 1) + "; err != nil { return err }"
+	}
+	return "udf.Vector(" + strconv.Quote(in.Name) + ", func(" + cols.String() + "out []" + result + ") error { for i := range out { " +
+		call + " }; return nil }" + in.options() + ")", nil
 }
 
 // options are the trailing arguments of a declaration.
