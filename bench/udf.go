@@ -21,6 +21,7 @@ import (
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/udf"
 	"github.com/volleydb/volley/udf/remote"
+	sdk "github.com/volleydb/volley/udf/sdk"
 	"github.com/volleydb/volley/vector"
 )
 
@@ -85,6 +86,7 @@ const pythonHead = "import numpy as np\nimport pandas as pd\n"
 type udfRuntime struct {
 	name   string
 	create func(c *udfCase) string
+	digest string // instead of create: no SQL function, calls only
 	lacks  string // why it cannot be measured here, "" if it can
 	goal   map[string]float64
 }
@@ -202,7 +204,12 @@ func (b *udfBench) register(ctx context.Context, server string) error {
 			return "LANGUAGE " + r + " IMMUTABLE STRICT AS " + quote(digest[r]) + ", " + quote(c.name+suffix)
 		}
 	}
+	linked, _, err := b.host.Link(ctx, append(udffuncs.Decls(), sdk.Name("linked"), sdk.Version("1"))...)
+	if err != nil {
+		return err
+	}
 	b.runs = []*udfRuntime{
+		{name: "in process", digest: linked, goal: map[string]float64{"lin": 1.1, "score": 1.1, "norm": 1.1}},
 		{name: "native", create: plugin(udf.RuntimeGo, ""), goal: map[string]float64{"lin": 3, "score": 1.2}},
 		{name: "native, per row", create: plugin(udf.RuntimeGo, "_row")},
 		{name: "inline go", create: func(c *udfCase) string {
@@ -221,7 +228,7 @@ func (b *udfBench) register(ctx context.Context, server string) error {
 	for _, r := range b.runs {
 		for i := range udfCases {
 			c := &udfCases[i]
-			if r.lacks != "" {
+			if r.lacks != "" || r.digest != "" {
 				continue
 			}
 			if _, err := b.v.rows(ctx, "CREATE FUNCTION "+sqlName(r, c)+"("+c.params+") RETURNS "+c.ret+" "+r.create(c)); err != nil {
@@ -253,6 +260,9 @@ func (b *udfBench) pandas(ctx context.Context) *udfRuntime {
 
 // ref finds what a plan says of a function.
 func (b *udfBench) ref(ctx context.Context, r *udfRuntime, c *udfCase) (*function.Function, error) {
+	if r.digest != "" {
+		return c.function(r, r.digest, c.name), nil
+	}
 	rows, err := b.v.rows(ctx, "SELECT digest, symbol FROM volley.functions WHERE current AND function = "+quote(sqlName(r, c)))
 	if err == nil && len(rows) != 1 {
 		err = fmt.Errorf("%d functions %s", len(rows), sqlName(r, c))
@@ -260,15 +270,19 @@ func (b *udfBench) ref(ctx context.Context, r *udfRuntime, c *udfCase) (*functio
 	if err != nil {
 		return nil, err
 	}
+	return c.function(r, rows[0][0], rows[0][1]), nil
+}
+
+func (c *udfCase) function(r *udfRuntime, digest, symbol string) *function.Function {
 	f := &function.Function{Name: sqlName(r, c), Kind: function.Scalar, Volatility: function.Immutable, Strict: true, Returns: types.T(types.Float8),
-		UDF: &function.UDFRef{Digest: rows[0][0], Symbol: rows[0][1]}}
+		UDF: &function.UDFRef{Digest: digest, Symbol: symbol}}
 	for range strings.Split(c.params, ",") {
 		f.Args = append(f.Args, types.T(types.Float8))
 	}
 	if c.ret == "text" {
 		f.Args, f.Returns = []types.Type{types.T(types.Text)}, types.T(types.Text)
 	}
-	return f, nil
+	return f
 }
 
 // batches reads the arguments of c, at most a million rows, in batches.
@@ -476,7 +490,7 @@ func (b *udfBench) queries(ctx context.Context) error {
 			}},
 		}
 		for _, r := range b.runs {
-			if r.lacks == "" {
+			if r.lacks == "" && r.digest == "" {
 				all = append(all, &contestant{name: r.name, run: func() ([][]string, error) {
 					return b.v.rows(ctx, "SELECT "+fmt.Sprintf(c.rest, sqlName(r, c)+"("+c.args+")")+from)
 				}})
@@ -519,7 +533,9 @@ func (b *udfBench) queries(ctx context.Context) error {
 	}
 	order := []string{"no function"}
 	for _, r := range b.runs {
-		order = append(order, r.name)
+		if r.digest == "" {
+			order = append(order, r.name)
+		}
 	}
 	for _, name := range append(order, "DuckDB, Go function", "Spark, pandas") {
 		why := ""
