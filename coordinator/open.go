@@ -73,7 +73,7 @@ func Open(ctx context.Context, cfg OpenConfig) (s *Server, err error) {
 		return s, err
 	}
 	s.Worker, s.host, s.out = node.Worker, node.host, node.out
-	s.Cluster, err = cluster.New(cluster.Config{Embedded: s.Worker, RunLocally: cfg.RunLocally, ExchangeAddress: cfg.ExchangeAddress,
+	s.Cluster, err = cluster.New(cluster.Config{Embedded: s.Worker, Logs: s.host.AddLogs, RunLocally: cfg.RunLocally, ExchangeAddress: cfg.ExchangeAddress,
 		Artifacts: func(ctx context.Context, digest string) (io.ReadCloser, []byte, error) {
 			return openArtifact(s.Artifacts, digest)
 		}, Log: cfg.Log})
@@ -164,7 +164,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	}
 	n.Worker, err = worker.New(worker.Config{ID: cfg.ID, Slots: cfg.Slots, Memory: cfg.Memory, Store: n.out, Artifacts: cfg.Artifacts,
 		Runner:          worker.NewRunner(worker.RunnerConfig{UDF: physical.HostOf(n.host), SpillDir: spill, Memory: cfg.Memory / 2, Store: n.out, Collector: cfg.Collector, Check: cfg.Check}),
-		ExchangeAddress: cfg.ExchangeAddress, Version: Version, Log: cfg.Log})
+		ExchangeAddress: cfg.ExchangeAddress, Version: Version, Logs: n.host.LogsSince, Log: cfg.Log})
 	if err != nil {
 		_ = n.Close()
 		return nil, err

@@ -69,7 +69,7 @@ func (x TaskReport_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskReport_State.Descriptor instead.
 func (TaskReport_State) EnumDescriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{17, 0}
+	return file_control_proto_rawDescGZIP(), []int{19, 0}
 }
 
 type PingRequest struct {
@@ -264,6 +264,7 @@ type WorkerMessage struct {
 	//	*WorkerMessage_Report
 	//	*WorkerMessage_Dropped
 	//	*WorkerMessage_Draining
+	//	*WorkerMessage_Logs
 	Message       isWorkerMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -342,6 +343,15 @@ func (x *WorkerMessage) GetDraining() *Draining {
 	return nil
 }
 
+func (x *WorkerMessage) GetLogs() *LogLines {
+	if x != nil {
+		if x, ok := x.Message.(*WorkerMessage_Logs); ok {
+			return x.Logs
+		}
+	}
+	return nil
+}
+
 type isWorkerMessage_Message interface {
 	isWorkerMessage_Message()
 }
@@ -362,6 +372,10 @@ type WorkerMessage_Draining struct {
 	Draining *Draining `protobuf:"bytes,4,opt,name=draining,proto3,oneof"`
 }
 
+type WorkerMessage_Logs struct {
+	Logs *LogLines `protobuf:"bytes,5,opt,name=logs,proto3,oneof"`
+}
+
 func (*WorkerMessage_Register) isWorkerMessage_Message() {}
 
 func (*WorkerMessage_Report) isWorkerMessage_Message() {}
@@ -369,6 +383,137 @@ func (*WorkerMessage_Report) isWorkerMessage_Message() {}
 func (*WorkerMessage_Dropped) isWorkerMessage_Message() {}
 
 func (*WorkerMessage_Draining) isWorkerMessage_Message() {}
+
+func (*WorkerMessage_Logs) isWorkerMessage_Message() {}
+
+// LogLines are what user code has written on a worker since the last.
+type LogLines struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lines         []*LogLine             `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogLines) Reset() {
+	*x = LogLines{}
+	mi := &file_control_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogLines) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogLines) ProtoMessage() {}
+
+func (x *LogLines) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogLines.ProtoReflect.Descriptor instead.
+func (*LogLines) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LogLines) GetLines() []*LogLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+type LogLine struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AtUs          int64                  `protobuf:"varint,1,opt,name=at_us,json=atUs,proto3" json:"at_us,omitempty"`
+	Query         string                 `protobuf:"bytes,2,opt,name=query,proto3" json:"query,omitempty"`
+	Function      string                 `protobuf:"bytes,3,opt,name=function,proto3" json:"function,omitempty"`
+	Digest        string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Level         string                 `protobuf:"bytes,5,opt,name=level,proto3" json:"level,omitempty"`
+	Line          string                 `protobuf:"bytes,6,opt,name=line,proto3" json:"line,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogLine) Reset() {
+	*x = LogLine{}
+	mi := &file_control_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogLine) ProtoMessage() {}
+
+func (x *LogLine) ProtoReflect() protoreflect.Message {
+	mi := &file_control_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
+func (*LogLine) Descriptor() ([]byte, []int) {
+	return file_control_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LogLine) GetAtUs() int64 {
+	if x != nil {
+		return x.AtUs
+	}
+	return 0
+}
+
+func (x *LogLine) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *LogLine) GetFunction() string {
+	if x != nil {
+		return x.Function
+	}
+	return ""
+}
+
+func (x *LogLine) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *LogLine) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *LogLine) GetLine() string {
+	if x != nil {
+		return x.Line
+	}
+	return ""
+}
 
 // Dropped acknowledges a DropQuery: no task of the query runs here any more.
 type Dropped struct {
@@ -380,7 +525,7 @@ type Dropped struct {
 
 func (x *Dropped) Reset() {
 	*x = Dropped{}
-	mi := &file_control_proto_msgTypes[5]
+	mi := &file_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +537,7 @@ func (x *Dropped) String() string {
 func (*Dropped) ProtoMessage() {}
 
 func (x *Dropped) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[5]
+	mi := &file_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +550,7 @@ func (x *Dropped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dropped.ProtoReflect.Descriptor instead.
 func (*Dropped) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{5}
+	return file_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Dropped) GetQuery() string {
@@ -425,7 +570,7 @@ type Draining struct {
 
 func (x *Draining) Reset() {
 	*x = Draining{}
-	mi := &file_control_proto_msgTypes[6]
+	mi := &file_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -437,7 +582,7 @@ func (x *Draining) String() string {
 func (*Draining) ProtoMessage() {}
 
 func (x *Draining) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[6]
+	mi := &file_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -450,7 +595,7 @@ func (x *Draining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draining.ProtoReflect.Descriptor instead.
 func (*Draining) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{6}
+	return file_control_proto_rawDescGZIP(), []int{8}
 }
 
 type Register struct {
@@ -472,7 +617,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_control_proto_msgTypes[7]
+	mi := &file_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +629,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[7]
+	mi := &file_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +642,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{7}
+	return file_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Register) GetWorkerId() string {
@@ -579,7 +724,7 @@ type WorkerCommand struct {
 
 func (x *WorkerCommand) Reset() {
 	*x = WorkerCommand{}
-	mi := &file_control_proto_msgTypes[8]
+	mi := &file_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +736,7 @@ func (x *WorkerCommand) String() string {
 func (*WorkerCommand) ProtoMessage() {}
 
 func (x *WorkerCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[8]
+	mi := &file_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +749,7 @@ func (x *WorkerCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerCommand.ProtoReflect.Descriptor instead.
 func (*WorkerCommand) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{8}
+	return file_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WorkerCommand) GetCommand() isWorkerCommand_Command {
@@ -702,7 +847,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_control_proto_msgTypes[9]
+	mi := &file_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +859,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[9]
+	mi := &file_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +872,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{9}
+	return file_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Registered) GetEpoch() uint64 {
@@ -745,7 +890,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_control_proto_msgTypes[10]
+	mi := &file_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +902,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[10]
+	mi := &file_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +915,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{10}
+	return file_control_proto_rawDescGZIP(), []int{12}
 }
 
 // TaskID is the identity of a task's attempt.
@@ -787,7 +932,7 @@ type TaskID struct {
 
 func (x *TaskID) Reset() {
 	*x = TaskID{}
-	mi := &file_control_proto_msgTypes[11]
+	mi := &file_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +944,7 @@ func (x *TaskID) String() string {
 func (*TaskID) ProtoMessage() {}
 
 func (x *TaskID) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[11]
+	mi := &file_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +957,7 @@ func (x *TaskID) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskID.ProtoReflect.Descriptor instead.
 func (*TaskID) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{11}
+	return file_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TaskID) GetQuery() string {
@@ -865,7 +1010,7 @@ type RunTask struct {
 
 func (x *RunTask) Reset() {
 	*x = RunTask{}
-	mi := &file_control_proto_msgTypes[12]
+	mi := &file_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1022,7 @@ func (x *RunTask) String() string {
 func (*RunTask) ProtoMessage() {}
 
 func (x *RunTask) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[12]
+	mi := &file_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1035,7 @@ func (x *RunTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunTask.ProtoReflect.Descriptor instead.
 func (*RunTask) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{12}
+	return file_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RunTask) GetId() *TaskID {
@@ -951,7 +1096,7 @@ type TaskSource struct {
 
 func (x *TaskSource) Reset() {
 	*x = TaskSource{}
-	mi := &file_control_proto_msgTypes[13]
+	mi := &file_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1108,7 @@ func (x *TaskSource) String() string {
 func (*TaskSource) ProtoMessage() {}
 
 func (x *TaskSource) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[13]
+	mi := &file_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +1121,7 @@ func (x *TaskSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSource.ProtoReflect.Descriptor instead.
 func (*TaskSource) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{13}
+	return file_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TaskSource) GetProducer() *TaskID {
@@ -1031,7 +1176,7 @@ type PartitionStat struct {
 
 func (x *PartitionStat) Reset() {
 	*x = PartitionStat{}
-	mi := &file_control_proto_msgTypes[14]
+	mi := &file_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1188,7 @@ func (x *PartitionStat) String() string {
 func (*PartitionStat) ProtoMessage() {}
 
 func (x *PartitionStat) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[14]
+	mi := &file_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1201,7 @@ func (x *PartitionStat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionStat.ProtoReflect.Descriptor instead.
 func (*PartitionStat) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{14}
+	return file_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PartitionStat) GetRows() int64 {
@@ -1082,7 +1227,7 @@ type CancelTask struct {
 
 func (x *CancelTask) Reset() {
 	*x = CancelTask{}
-	mi := &file_control_proto_msgTypes[15]
+	mi := &file_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1239,7 @@ func (x *CancelTask) String() string {
 func (*CancelTask) ProtoMessage() {}
 
 func (x *CancelTask) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[15]
+	mi := &file_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1252,7 @@ func (x *CancelTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTask.ProtoReflect.Descriptor instead.
 func (*CancelTask) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{15}
+	return file_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelTask) GetId() *TaskID {
@@ -1127,7 +1272,7 @@ type DropQuery struct {
 
 func (x *DropQuery) Reset() {
 	*x = DropQuery{}
-	mi := &file_control_proto_msgTypes[16]
+	mi := &file_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1284,7 @@ func (x *DropQuery) String() string {
 func (*DropQuery) ProtoMessage() {}
 
 func (x *DropQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[16]
+	mi := &file_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1297,7 @@ func (x *DropQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropQuery.ProtoReflect.Descriptor instead.
 func (*DropQuery) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{16}
+	return file_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DropQuery) GetQuery() string {
@@ -1178,7 +1323,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_control_proto_msgTypes[17]
+	mi := &file_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1190,7 +1335,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[17]
+	mi := &file_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,7 +1348,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{17}
+	return file_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TaskReport) GetId() *TaskID {
@@ -1280,7 +1425,7 @@ type OperatorStats struct {
 
 func (x *OperatorStats) Reset() {
 	*x = OperatorStats{}
-	mi := &file_control_proto_msgTypes[18]
+	mi := &file_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1437,7 @@ func (x *OperatorStats) String() string {
 func (*OperatorStats) ProtoMessage() {}
 
 func (x *OperatorStats) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[18]
+	mi := &file_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1450,7 @@ func (x *OperatorStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorStats.ProtoReflect.Descriptor instead.
 func (*OperatorStats) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{18}
+	return file_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OperatorStats) GetId() uint32 {
@@ -1400,7 +1545,7 @@ type UDFStats struct {
 
 func (x *UDFStats) Reset() {
 	*x = UDFStats{}
-	mi := &file_control_proto_msgTypes[19]
+	mi := &file_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1557,7 @@ func (x *UDFStats) String() string {
 func (*UDFStats) ProtoMessage() {}
 
 func (x *UDFStats) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[19]
+	mi := &file_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1570,7 @@ func (x *UDFStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UDFStats.ProtoReflect.Descriptor instead.
 func (*UDFStats) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{19}
+	return file_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UDFStats) GetFunction() string {
@@ -1540,7 +1685,7 @@ type UDFError struct {
 
 func (x *UDFError) Reset() {
 	*x = UDFError{}
-	mi := &file_control_proto_msgTypes[20]
+	mi := &file_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1697,7 @@ func (x *UDFError) String() string {
 func (*UDFError) ProtoMessage() {}
 
 func (x *UDFError) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[20]
+	mi := &file_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +1710,7 @@ func (x *UDFError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UDFError.ProtoReflect.Descriptor instead.
 func (*UDFError) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{20}
+	return file_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UDFError) GetFunction() string {
@@ -1661,7 +1806,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_control_proto_msgTypes[21]
+	mi := &file_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1818,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[21]
+	mi := &file_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1831,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{21}
+	return file_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Error) GetCode() string {
@@ -1751,7 +1896,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_control_proto_msgTypes[22]
+	mi := &file_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1908,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[22]
+	mi := &file_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1921,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{22}
+	return file_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FetchRequest) GetTask() *TaskID {
@@ -1823,7 +1968,7 @@ type ArtifactRequest struct {
 
 func (x *ArtifactRequest) Reset() {
 	*x = ArtifactRequest{}
-	mi := &file_control_proto_msgTypes[23]
+	mi := &file_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +1980,7 @@ func (x *ArtifactRequest) String() string {
 func (*ArtifactRequest) ProtoMessage() {}
 
 func (x *ArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[23]
+	mi := &file_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +1993,7 @@ func (x *ArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactRequest.ProtoReflect.Descriptor instead.
 func (*ArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{23}
+	return file_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ArtifactRequest) GetDigest() string {
@@ -1869,7 +2014,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_control_proto_msgTypes[24]
+	mi := &file_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +2026,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_control_proto_msgTypes[24]
+	mi := &file_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +2039,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_control_proto_rawDescGZIP(), []int{24}
+	return file_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -1933,13 +2078,23 @@ const file_control_proto_rawDesc = "" +
 	"\n" +
 	"LeaseReply\x12\x14\n" +
 	"\x05known\x18\x01 \x01(\bR\x05known\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\xe1\x01\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\x8c\x02\n" +
 	"\rWorkerMessage\x121\n" +
 	"\bregister\x18\x01 \x01(\v2\x13.volley.v1.RegisterH\x00R\bregister\x12/\n" +
 	"\x06report\x18\x02 \x01(\v2\x15.volley.v1.TaskReportH\x00R\x06report\x12.\n" +
 	"\adropped\x18\x03 \x01(\v2\x12.volley.v1.DroppedH\x00R\adropped\x121\n" +
-	"\bdraining\x18\x04 \x01(\v2\x13.volley.v1.DrainingH\x00R\bdrainingB\t\n" +
-	"\amessage\"\x1f\n" +
+	"\bdraining\x18\x04 \x01(\v2\x13.volley.v1.DrainingH\x00R\bdraining\x12)\n" +
+	"\x04logs\x18\x05 \x01(\v2\x13.volley.v1.LogLinesH\x00R\x04logsB\t\n" +
+	"\amessage\"4\n" +
+	"\bLogLines\x12(\n" +
+	"\x05lines\x18\x01 \x03(\v2\x12.volley.v1.LogLineR\x05lines\"\x92\x01\n" +
+	"\aLogLine\x12\x13\n" +
+	"\x05at_us\x18\x01 \x01(\x03R\x04atUs\x12\x14\n" +
+	"\x05query\x18\x02 \x01(\tR\x05query\x12\x1a\n" +
+	"\bfunction\x18\x03 \x01(\tR\bfunction\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x14\n" +
+	"\x05level\x18\x05 \x01(\tR\x05level\x12\x12\n" +
+	"\x04line\x18\x06 \x01(\tR\x04line\"\x1f\n" +
 	"\aDropped\x12\x14\n" +
 	"\x05query\x18\x01 \x01(\tR\x05query\"\n" +
 	"\n" +
@@ -2109,7 +2264,7 @@ func file_control_proto_rawDescGZIP() []byte {
 }
 
 var file_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_control_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_control_proto_goTypes = []any{
 	(TaskReport_State)(0),   // 0: volley.v1.TaskReport.State
 	(*PingRequest)(nil),     // 1: volley.v1.PingRequest
@@ -2117,73 +2272,77 @@ var file_control_proto_goTypes = []any{
 	(*LeaseRequest)(nil),    // 3: volley.v1.LeaseRequest
 	(*LeaseReply)(nil),      // 4: volley.v1.LeaseReply
 	(*WorkerMessage)(nil),   // 5: volley.v1.WorkerMessage
-	(*Dropped)(nil),         // 6: volley.v1.Dropped
-	(*Draining)(nil),        // 7: volley.v1.Draining
-	(*Register)(nil),        // 8: volley.v1.Register
-	(*WorkerCommand)(nil),   // 9: volley.v1.WorkerCommand
-	(*Registered)(nil),      // 10: volley.v1.Registered
-	(*Drain)(nil),           // 11: volley.v1.Drain
-	(*TaskID)(nil),          // 12: volley.v1.TaskID
-	(*RunTask)(nil),         // 13: volley.v1.RunTask
-	(*TaskSource)(nil),      // 14: volley.v1.TaskSource
-	(*PartitionStat)(nil),   // 15: volley.v1.PartitionStat
-	(*CancelTask)(nil),      // 16: volley.v1.CancelTask
-	(*DropQuery)(nil),       // 17: volley.v1.DropQuery
-	(*TaskReport)(nil),      // 18: volley.v1.TaskReport
-	(*OperatorStats)(nil),   // 19: volley.v1.OperatorStats
-	(*UDFStats)(nil),        // 20: volley.v1.UDFStats
-	(*UDFError)(nil),        // 21: volley.v1.UDFError
-	(*Error)(nil),           // 22: volley.v1.Error
-	(*FetchRequest)(nil),    // 23: volley.v1.FetchRequest
-	(*ArtifactRequest)(nil), // 24: volley.v1.ArtifactRequest
-	(*Chunk)(nil),           // 25: volley.v1.Chunk
-	(*Stage)(nil),           // 26: volley.v1.Stage
-	(*QueryContext)(nil),    // 27: volley.v1.QueryContext
-	(*TaskSplits)(nil),      // 28: volley.v1.TaskSplits
+	(*LogLines)(nil),        // 6: volley.v1.LogLines
+	(*LogLine)(nil),         // 7: volley.v1.LogLine
+	(*Dropped)(nil),         // 8: volley.v1.Dropped
+	(*Draining)(nil),        // 9: volley.v1.Draining
+	(*Register)(nil),        // 10: volley.v1.Register
+	(*WorkerCommand)(nil),   // 11: volley.v1.WorkerCommand
+	(*Registered)(nil),      // 12: volley.v1.Registered
+	(*Drain)(nil),           // 13: volley.v1.Drain
+	(*TaskID)(nil),          // 14: volley.v1.TaskID
+	(*RunTask)(nil),         // 15: volley.v1.RunTask
+	(*TaskSource)(nil),      // 16: volley.v1.TaskSource
+	(*PartitionStat)(nil),   // 17: volley.v1.PartitionStat
+	(*CancelTask)(nil),      // 18: volley.v1.CancelTask
+	(*DropQuery)(nil),       // 19: volley.v1.DropQuery
+	(*TaskReport)(nil),      // 20: volley.v1.TaskReport
+	(*OperatorStats)(nil),   // 21: volley.v1.OperatorStats
+	(*UDFStats)(nil),        // 22: volley.v1.UDFStats
+	(*UDFError)(nil),        // 23: volley.v1.UDFError
+	(*Error)(nil),           // 24: volley.v1.Error
+	(*FetchRequest)(nil),    // 25: volley.v1.FetchRequest
+	(*ArtifactRequest)(nil), // 26: volley.v1.ArtifactRequest
+	(*Chunk)(nil),           // 27: volley.v1.Chunk
+	(*Stage)(nil),           // 28: volley.v1.Stage
+	(*QueryContext)(nil),    // 29: volley.v1.QueryContext
+	(*TaskSplits)(nil),      // 30: volley.v1.TaskSplits
 }
 var file_control_proto_depIdxs = []int32{
-	8,  // 0: volley.v1.WorkerMessage.register:type_name -> volley.v1.Register
-	18, // 1: volley.v1.WorkerMessage.report:type_name -> volley.v1.TaskReport
-	6,  // 2: volley.v1.WorkerMessage.dropped:type_name -> volley.v1.Dropped
-	7,  // 3: volley.v1.WorkerMessage.draining:type_name -> volley.v1.Draining
-	18, // 4: volley.v1.Register.tasks:type_name -> volley.v1.TaskReport
-	10, // 5: volley.v1.WorkerCommand.registered:type_name -> volley.v1.Registered
-	13, // 6: volley.v1.WorkerCommand.run:type_name -> volley.v1.RunTask
-	16, // 7: volley.v1.WorkerCommand.cancel:type_name -> volley.v1.CancelTask
-	17, // 8: volley.v1.WorkerCommand.drop:type_name -> volley.v1.DropQuery
-	11, // 9: volley.v1.WorkerCommand.drain:type_name -> volley.v1.Drain
-	12, // 10: volley.v1.RunTask.id:type_name -> volley.v1.TaskID
-	26, // 11: volley.v1.RunTask.stage:type_name -> volley.v1.Stage
-	27, // 12: volley.v1.RunTask.context:type_name -> volley.v1.QueryContext
-	28, // 13: volley.v1.RunTask.splits:type_name -> volley.v1.TaskSplits
-	14, // 14: volley.v1.RunTask.sources:type_name -> volley.v1.TaskSource
-	12, // 15: volley.v1.TaskSource.producer:type_name -> volley.v1.TaskID
-	15, // 16: volley.v1.TaskSource.partitions:type_name -> volley.v1.PartitionStat
-	12, // 17: volley.v1.CancelTask.id:type_name -> volley.v1.TaskID
-	12, // 18: volley.v1.TaskReport.id:type_name -> volley.v1.TaskID
-	0,  // 19: volley.v1.TaskReport.state:type_name -> volley.v1.TaskReport.State
-	15, // 20: volley.v1.TaskReport.partitions:type_name -> volley.v1.PartitionStat
-	22, // 21: volley.v1.TaskReport.error:type_name -> volley.v1.Error
-	12, // 22: volley.v1.TaskReport.lost_input:type_name -> volley.v1.TaskID
-	19, // 23: volley.v1.TaskReport.operators:type_name -> volley.v1.OperatorStats
-	20, // 24: volley.v1.OperatorStats.udfs:type_name -> volley.v1.UDFStats
-	21, // 25: volley.v1.OperatorStats.udf_errors:type_name -> volley.v1.UDFError
-	12, // 26: volley.v1.FetchRequest.task:type_name -> volley.v1.TaskID
-	5,  // 27: volley.v1.Control.Session:input_type -> volley.v1.WorkerMessage
-	3,  // 28: volley.v1.Control.Lease:input_type -> volley.v1.LeaseRequest
-	24, // 29: volley.v1.Control.FetchArtifact:input_type -> volley.v1.ArtifactRequest
-	23, // 30: volley.v1.Exchange.Fetch:input_type -> volley.v1.FetchRequest
-	1,  // 31: volley.v1.Exchange.Ping:input_type -> volley.v1.PingRequest
-	9,  // 32: volley.v1.Control.Session:output_type -> volley.v1.WorkerCommand
-	4,  // 33: volley.v1.Control.Lease:output_type -> volley.v1.LeaseReply
-	25, // 34: volley.v1.Control.FetchArtifact:output_type -> volley.v1.Chunk
-	25, // 35: volley.v1.Exchange.Fetch:output_type -> volley.v1.Chunk
-	2,  // 36: volley.v1.Exchange.Ping:output_type -> volley.v1.PingReply
-	32, // [32:37] is the sub-list for method output_type
-	27, // [27:32] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	10, // 0: volley.v1.WorkerMessage.register:type_name -> volley.v1.Register
+	20, // 1: volley.v1.WorkerMessage.report:type_name -> volley.v1.TaskReport
+	8,  // 2: volley.v1.WorkerMessage.dropped:type_name -> volley.v1.Dropped
+	9,  // 3: volley.v1.WorkerMessage.draining:type_name -> volley.v1.Draining
+	6,  // 4: volley.v1.WorkerMessage.logs:type_name -> volley.v1.LogLines
+	7,  // 5: volley.v1.LogLines.lines:type_name -> volley.v1.LogLine
+	20, // 6: volley.v1.Register.tasks:type_name -> volley.v1.TaskReport
+	12, // 7: volley.v1.WorkerCommand.registered:type_name -> volley.v1.Registered
+	15, // 8: volley.v1.WorkerCommand.run:type_name -> volley.v1.RunTask
+	18, // 9: volley.v1.WorkerCommand.cancel:type_name -> volley.v1.CancelTask
+	19, // 10: volley.v1.WorkerCommand.drop:type_name -> volley.v1.DropQuery
+	13, // 11: volley.v1.WorkerCommand.drain:type_name -> volley.v1.Drain
+	14, // 12: volley.v1.RunTask.id:type_name -> volley.v1.TaskID
+	28, // 13: volley.v1.RunTask.stage:type_name -> volley.v1.Stage
+	29, // 14: volley.v1.RunTask.context:type_name -> volley.v1.QueryContext
+	30, // 15: volley.v1.RunTask.splits:type_name -> volley.v1.TaskSplits
+	16, // 16: volley.v1.RunTask.sources:type_name -> volley.v1.TaskSource
+	14, // 17: volley.v1.TaskSource.producer:type_name -> volley.v1.TaskID
+	17, // 18: volley.v1.TaskSource.partitions:type_name -> volley.v1.PartitionStat
+	14, // 19: volley.v1.CancelTask.id:type_name -> volley.v1.TaskID
+	14, // 20: volley.v1.TaskReport.id:type_name -> volley.v1.TaskID
+	0,  // 21: volley.v1.TaskReport.state:type_name -> volley.v1.TaskReport.State
+	17, // 22: volley.v1.TaskReport.partitions:type_name -> volley.v1.PartitionStat
+	24, // 23: volley.v1.TaskReport.error:type_name -> volley.v1.Error
+	14, // 24: volley.v1.TaskReport.lost_input:type_name -> volley.v1.TaskID
+	21, // 25: volley.v1.TaskReport.operators:type_name -> volley.v1.OperatorStats
+	22, // 26: volley.v1.OperatorStats.udfs:type_name -> volley.v1.UDFStats
+	23, // 27: volley.v1.OperatorStats.udf_errors:type_name -> volley.v1.UDFError
+	14, // 28: volley.v1.FetchRequest.task:type_name -> volley.v1.TaskID
+	5,  // 29: volley.v1.Control.Session:input_type -> volley.v1.WorkerMessage
+	3,  // 30: volley.v1.Control.Lease:input_type -> volley.v1.LeaseRequest
+	26, // 31: volley.v1.Control.FetchArtifact:input_type -> volley.v1.ArtifactRequest
+	25, // 32: volley.v1.Exchange.Fetch:input_type -> volley.v1.FetchRequest
+	1,  // 33: volley.v1.Exchange.Ping:input_type -> volley.v1.PingRequest
+	11, // 34: volley.v1.Control.Session:output_type -> volley.v1.WorkerCommand
+	4,  // 35: volley.v1.Control.Lease:output_type -> volley.v1.LeaseReply
+	27, // 36: volley.v1.Control.FetchArtifact:output_type -> volley.v1.Chunk
+	27, // 37: volley.v1.Exchange.Fetch:output_type -> volley.v1.Chunk
+	2,  // 38: volley.v1.Exchange.Ping:output_type -> volley.v1.PingReply
+	34, // [34:39] is the sub-list for method output_type
+	29, // [29:34] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_control_proto_init() }
@@ -2197,8 +2356,9 @@ func file_control_proto_init() {
 		(*WorkerMessage_Report)(nil),
 		(*WorkerMessage_Dropped)(nil),
 		(*WorkerMessage_Draining)(nil),
+		(*WorkerMessage_Logs)(nil),
 	}
-	file_control_proto_msgTypes[8].OneofWrappers = []any{
+	file_control_proto_msgTypes[10].OneofWrappers = []any{
 		(*WorkerCommand_Registered)(nil),
 		(*WorkerCommand_Run)(nil),
 		(*WorkerCommand_Cancel)(nil),
@@ -2211,7 +2371,7 @@ func file_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_proto_rawDesc), len(file_control_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -2,6 +2,8 @@ package udf
 
 import (
 	"context"
+	"sort"
+	"strings"
 	"sync"
 	"time"
 )
@@ -28,15 +30,21 @@ type logRing struct {
 	mu    sync.Mutex
 	lines []LogLine
 	next  int
+	total uint64 // lines so far
 }
 
 func (r *logRing) add(l LogLine) {
 	if len(l.Line) > maxLogText {
 		l.Line = l.Line[:maxLogText]
 	}
-	l.At = time.Now()
+	// It goes to other processes and to clients, where text is text.
+	l.Line = strings.ReplaceAll(strings.ToValidUTF8(l.Line, "\uFFFD"), "\x00", "\uFFFD")
+	if l.At.IsZero() {
+		l.At = time.Now()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.total++
 	if len(r.lines) < maxLogLines {
 		r.lines = append(r.lines, l)
 		return
@@ -45,11 +53,41 @@ func (r *logRing) add(l LogLine) {
 	r.next = (r.next + 1) % maxLogLines
 }
 
-// Logs returns what user code has written lately, oldest first.
+// all returns the lines in the order in which they came; mu is held.
+func (r *logRing) all() []LogLine {
+	return append(append([]LogLine(nil), r.lines[r.next:]...), r.lines[:r.next]...)
+}
+
+// Logs returns what user code has written lately, oldest first: here, and what
+// AddLogs was given.
 func (h *Host) Logs() []LogLine {
 	h.logs.mu.Lock()
+	out := h.logs.all()
+	h.logs.mu.Unlock()
+	sort.SliceStable(out, func(i, j int) bool { return out[i].At.Before(out[j].At) })
+	return out
+}
+
+// AddLogs adds lines that user code has written on another worker.
+func (h *Host) AddLogs(lines []LogLine) {
+	for _, l := range lines {
+		h.logs.add(l)
+	}
+}
+
+// LogsSince returns up to most of the lines after the first n that there were, and
+// the number for the next call. What the host does not keep any more is passed over.
+func (h *Host) LogsSince(n uint64, most int) ([]LogLine, uint64) {
+	h.logs.mu.Lock()
 	defer h.logs.mu.Unlock()
-	return append(append([]LogLine(nil), h.logs.lines[h.logs.next:]...), h.logs.lines[:h.logs.next]...)
+	if n >= h.logs.total {
+		return nil, h.logs.total
+	}
+	out := h.logs.all()
+	n = max(n, h.logs.total-uint64(len(out)))
+	out = out[uint64(len(out))-(h.logs.total-n):]
+	out = out[:min(len(out), most)]
+	return out, n + uint64(len(out))
 }
 
 type queryKey struct{}

@@ -104,6 +104,7 @@ type link struct {
 	leases  proto.ControlClient
 	drops   sync.WaitGroup
 	epoch   uint64 // of the coordinator; 0 before the first session
+	logged  uint64 // lines of user code that were sent; of renew
 
 	mu   sync.Mutex
 	seen time.Time // last contact
@@ -142,6 +143,32 @@ func (l *link) send(m *proto.WorkerMessage) {
 	l.mu.Unlock()
 	if s != nil {
 		s.send(m)
+	}
+}
+
+// maxLogLines bounds the lines of user code that a message carries.
+const maxLogLines = 1000
+
+// sendLogs sends what user code has written since the last time. Without a session
+// it waits where it is.
+func (l *link) sendLogs() {
+	l.mu.Lock()
+	s := l.cur
+	l.mu.Unlock()
+	if s == nil || l.w.cfg.Logs == nil {
+		return
+	}
+	for {
+		lines, next := l.w.cfg.Logs(l.logged, maxLogLines)
+		l.logged = next
+		if len(lines) == 0 {
+			return
+		}
+		m := &proto.LogLines{}
+		for _, x := range lines {
+			m.Lines = append(m.Lines, &proto.LogLine{AtUs: x.At.UnixMicro(), Query: x.Query, Function: x.Function, Digest: x.Digest, Level: x.Level, Line: x.Line})
+		}
+		s.send(&proto.WorkerMessage{Message: &proto.WorkerMessage_Logs{Logs: m}})
 	}
 }
 
@@ -325,6 +352,7 @@ func (l *link) renew(ctx context.Context) {
 			return
 		case <-t.C:
 		}
+		l.sendLogs()
 		rctx, cancel := context.WithTimeout(ctx, 3*l.cfg.Renew)
 		r, err := l.leases.Lease(rctx, &proto.LeaseRequest{WorkerId: l.w.cfg.ID, Incarnation: l.w.Incarnation()})
 		cancel()

@@ -13,6 +13,7 @@ import (
 	"github.com/volleydb/volley/exchange"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/udf"
 	"github.com/volleydb/volley/vector"
 	"google.golang.org/grpc"
 )
@@ -41,7 +42,10 @@ type Config struct {
 	// means plaintext.
 	Dial    []grpc.DialOption
 	Version string
-	Log     *slog.Logger
+	// Logs returns lines that user code has written after the first n, and the next n;
+	// a connected worker sends them to its coordinator. nil = none.
+	Logs func(n uint64, most int) ([]udf.LogLine, uint64)
+	Log  *slog.Logger
 }
 
 // Worker runs tasks. All methods may be called concurrently.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/udf"
 	"github.com/volleydb/volley/worker"
 	"google.golang.org/grpc"
 )
@@ -29,6 +30,9 @@ type Config struct {
 	// Artifacts opens a UDF artifact for a worker that asks for it, with its
 	// signatures; may be nil.
 	Artifacts func(ctx context.Context, digest string) (r io.ReadCloser, signatures []byte, err error)
+
+	// Logs gets what user code has written on the workers; may be nil.
+	Logs func([]udf.LogLine)
 
 	SuspectAfter time.Duration // without a lease renewal: no new tasks, probe; 5 s
 	DeadAfter    time.Duration // without a lease renewal: gone; 15 s

@@ -10,6 +10,7 @@ import (
 	"github.com/volleydb/volley/exchange"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/udf"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -261,6 +262,15 @@ func (c *Cluster) message(m *member, msg *proto.WorkerMessage) {
 		c.report(m.id, x.Report)
 	case *proto.WorkerMessage_Dropped:
 		c.dropped(m.id, x.Dropped.Query)
+	case *proto.WorkerMessage_Logs:
+		if c.cfg.Logs == nil {
+			return
+		}
+		lines := make([]udf.LogLine, len(x.Logs.Lines))
+		for i, l := range x.Logs.Lines {
+			lines[i] = udf.LogLine{At: time.UnixMicro(l.AtUs), Query: l.Query, Function: l.Function, Digest: l.Digest, Worker: m.id.ID, Level: l.Level, Line: l.Line}
+		}
+		c.cfg.Logs(lines)
 	case *proto.WorkerMessage_Draining:
 		c.mu.Lock()
 		c.handle(scheduler.WorkerDraining{Worker: m.id})
