@@ -14,6 +14,7 @@ import (
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/udf"
+	"github.com/volleydb/volley/udf/sdk/wire"
 	"github.com/volleydb/volley/vector"
 )
 
@@ -119,12 +120,16 @@ func (b *build) functions() ([]catalog.FunctionDef, error) {
 			return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "function %s of artifact %s: volatility %q is not immutable, stable or volatile", mf.Name, m.Name, mf.Volatility)
 		}
 		d := catalog.FunctionDef{Name: strings.ToLower(mf.Name), Kind: catalog.FuncKind(kind), Language: manifestLanguage(m), Digest: b.digest,
-			Symbol: mf.Name, Source: m.Name + "@" + b.digest, Volatility: uint8(vol), Comment: mf.Doc}
+			Symbol: mf.Name, Source: m.Name + "@" + b.digest, Volatility: uint8(vol), Variadic: mf.Variadic, Comment: mf.Doc}
 		typeOf := func(p udf.ManifestParam) (types.Type, error) {
 			t, ok := udf.SQLType(p)
 			if !ok {
-				return t, pgerr.New(pgerr.FeatureNotSupported, "function %s of artifact %s has a parameter of type %s, which CREATE EXTENSION cannot declare", mf.Name, m.Name, p.Type).
+				e := pgerr.New(pgerr.FeatureNotSupported, "function %s of artifact %s has a parameter of type %s, which CREATE EXTENSION cannot declare", mf.Name, m.Name, p.Type).
 					WithHint("Declare the function with CREATE FUNCTION.")
+				if m.RuntimeName() == udf.RuntimePython {
+					e.Hint = "Declare the function with CREATE FUNCTION, or give it types in Python: @volley.scalar(args={…}, returns=…)."
+				}
+				return t, e
 			}
 			return t, nil
 		}
@@ -135,7 +140,7 @@ func (b *build) functions() ([]catalog.FunctionDef, error) {
 				return nil, err
 			}
 			args = append(args, t)
-			d.Args = append(d.Args, catalog.Arg{Name: p.Name, Type: t})
+			d.Args = append(d.Args, catalog.Arg{Name: p.Name, Type: t, Default: p.Default})
 		}
 		if mf.Returns != nil {
 			t, err := typeOf(*mf.Returns)
@@ -158,6 +163,12 @@ func (b *build) functions() ([]catalog.FunctionDef, error) {
 		}
 		if err := udf.CheckSignature(m, mf.Name, kind, args, d.Returns, cols); err != nil {
 			return nil, err
+		}
+		if kind == function.Table && len(cols) == 1 {
+			d.Returns = cols[0].Type
+		}
+		if mf.Contract == wire.ContractRows {
+			d.Settings = map[string]string{"volley.batch_rows": strconv.Itoa(max(mf.BatchRows, 1))}
 		}
 		out = append(out, d)
 	}

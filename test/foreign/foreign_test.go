@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -203,4 +205,113 @@ func TestGRPC(t *testing.T) {
 	c.fails(`SELECT fail(x) FROM generate_series(1, 5) x`, "38000", "three", "row 3")
 	c.fails(`CREATE FUNCTION other(x text) RETURNS text LANGUAGE grpc AS '`+lis.Addr().String()+`', 'Twice'`, "42P13", "double precision")
 	c.fails(`CREATE FUNCTION other(x text) RETURNS text LANGUAGE grpc AS 'nowhere', 'Twice'`, "22023", "host:port")
+}
+
+const kindsPython = `
+import volley
+from typing import Iterator
+
+@volley.table(args={"lo": "bigint", "hi": "bigint"}, columns={"n": "bigint"})
+def series(lo: int, hi: int):
+    "The numbers from lo to hi."
+    yield from range(lo, hi + 1)
+
+@volley.table(args={"s": "text"}, columns={"word": "text", "len": "int"})
+def words(s: str):
+    return [(w, len(w)) for w in s.split()]
+
+@volley.window(args={"x": "double precision"}, returns="float8")
+def smooth(x, frames):
+    return [sum(x[a:b]) / (b - a) for a, b in frames]
+
+@volley.grouped_map(args={"k": "bigint", "v": "numeric"}, columns={"k": "bigint", "total": "numeric", "pieces": "int"})
+def totals(pieces: Iterator[dict]):
+    k, total, n = None, 0, 0
+    for p in pieces:
+        k, total, n = p["k"][0], total + sum(p["v"]), n + 1
+    yield k, total, n
+
+@volley.grouped_map(args={"v": "int"}, columns={"rows": "int"}, contract="rows", batch_rows=100)
+def batches(g: dict):
+    return [(len(g["v"]),)]
+
+@volley.table(args={"names": "text"}, columns=lambda names: dict.fromkeys(names.split(","), "text"))
+def pick(names):
+    yield tuple(n.upper() for n in names.split(","))
+
+@volley.scalar(args={"x": "date"}, returns="date", volatility="immutable")
+def same_day(x):
+    return x
+`
+
+// TestPythonKinds has CREATE EXTENSION declare functions of every kind, whose types
+// are in the code.
+func TestPythonKinds(t *testing.T) {
+	python(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "kinds.py"), []byte(kindsPython), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	a, err := udf.BuildPython(ctx, dir, udf.BuildOptions{Name: "pykinds", Version: "1.0", Output: filepath.Join(t.TempDir(), "a.vudf")})
+	if err != nil {
+		t.Fatal(err, pgerr.From(err).Detail)
+	}
+	e := engine.Start(t, 0)
+	if _, err := e.Artifacts.PutFile(ctx, a.Path); err != nil {
+		t.Fatal(err)
+	}
+	c := client{t, e.Session()}
+	c.run(`CREATE EXTENSION pykinds`)
+	c.want(`SELECT * FROM series(2, 4)`, "2 3 4")
+	c.want(`SELECT count(*), max(n) FROM series(1, 100000) AS s(n)`, "100000|100000")
+	c.want(`SELECT n FROM series(1, 1000000000000) AS s(n) LIMIT 2`, "1 2")
+	c.want(`SELECT x, word, len FROM (VALUES ('a bb'), (NULL), ('ccc')) v(x), words(x) ORDER BY word`, "a bb|a|1 a bb|bb|2 ccc|ccc|3")
+	c.want(`SELECT x, smooth(x) OVER (ORDER BY x ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) FROM generate_series(1, 4) x ORDER BY x`, "1|1.5 2|2 3|3 4|3.5")
+	c.want(`SELECT k, total FROM (SELECT x % 2 AS k, x / 10.0 AS v FROM generate_series(1, 10) x) s GROUP BY k AS g APPLY totals(k, v) ORDER BY k`, "0|3.00000000000000000000 1|2.50000000000000000000")
+	c.want(`SELECT total, pieces > 1 FROM (SELECT 0::bigint AS k, 1::numeric AS v FROM generate_series(1, 300000) x) s GROUP BY () APPLY totals(k, v)`, "300000|t")
+	c.want(`SELECT count(*), sum(rows), max(rows) FROM (SELECT rows FROM (SELECT x AS v FROM generate_series(1, 1050) x) s GROUP BY () APPLY batches(v)) q`, "11|1050|100")
+	c.want(`SELECT b, a FROM pick('a,b')`, "B|A")
+	c.want(`SELECT same_day(d) FROM (VALUES ('infinity'::date), ('0044-03-15 BC'), ('2024-02-29')) v(d)`, "infinity 0044-03-15 BC 2024-02-29")
+	c.want(`SELECT obj_description(oid) FROM pg_proc WHERE proname = 'series'`, "The numbers from lo to hi.")
+	c.fails(`CREATE FUNCTION days(x timestamp) RETURNS date LANGUAGE python AS 'pykinds', 'same_day'`, "42P13", "Argument 1 is date")
+
+	// The same from source in SQL.
+	c.run(`CREATE FUNCTION upto(n int) RETURNS TABLE (i int, sq numeric) LANGUAGE python AS $$
+import volley
+@volley.table
+def upto(n: int):
+    for i in range(n):
+        yield i, i * i
+$$`)
+	c.want(`SELECT * FROM upto(3)`, "0|0 1|1 2|4")
+	c.run(`CREATE FUNCTION pylag(x text) RETURNS text LANGUAGE python WINDOW AS $$ return [None] + x[:-1] $$`)
+	c.want(`SELECT pylag(x::text) OVER (ORDER BY x) FROM generate_series(1, 3) x ORDER BY x`, "NULL 1 2")
+	c.run(`CREATE FUNCTION cols(n int) RETURNS SETOF record LANGUAGE python AS $$
+import volley
+@volley.table(columns=lambda n: {"c%d" % i: "int" for i in range(n)})
+def cols(n: int):
+    yield tuple(range(n))
+$$`)
+	c.want(`SELECT c2, c0 FROM cols(3)`, "2|0")
+	c.fails(`CREATE FUNCTION bare(n int) RETURNS SETOF record LANGUAGE python AS $$
+import volley
+@volley.table
+def bare(n: int):
+    yield n
+$$`, "42P13", "output columns of bare must be specified")
+
+	// An artifact whose code does not know its types.
+	if err := os.WriteFile(filepath.Join(dir, "kinds.py"), []byte("def twice(x):\n    return x * 2\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if a, err = udf.BuildPython(ctx, dir, udf.BuildOptions{Name: "pyplain", Output: filepath.Join(t.TempDir(), "b.vudf")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Artifacts.PutFile(ctx, a.Path); err != nil {
+		t.Fatal(err)
+	}
+	c.fails(`CREATE EXTENSION pyplain`, "0A000", "function twice of artifact pyplain has a parameter of type any", "CREATE FUNCTION", "@volley.scalar")
+	c.run(`CREATE FUNCTION twice(x numeric) RETURNS numeric LANGUAGE python AS 'pyplain', 'twice'`)
+	c.want(`SELECT twice(1.50)`, "3.00")
 }

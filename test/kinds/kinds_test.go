@@ -231,3 +231,41 @@ func TestLimitEndsCall(t *testing.T) {
 		t.Errorf("three rows of an endless function took %s", d)
 	}
 }
+
+// TestExtension has CREATE EXTENSION declare all functions of the artifact, of every
+// kind, and runs the same statements.
+func TestExtension(t *testing.T) {
+	e := engine.Start(t, 0)
+	if _, err := e.Artifacts.PutFile(context.Background(), artifact); err != nil {
+		t.Fatal(err)
+	}
+	s := e.Session()
+	run(t, s, "CREATE EXTENSION kinds")
+	for _, d := range strings.Split(strings.TrimSpace(definitions), ";\n") {
+		if !strings.HasPrefix(d, "CREATE FUNCTION") && !strings.HasPrefix(d, "CREATE AGGREGATE") {
+			run(t, s, d)
+		}
+	}
+	for _, x := range tests {
+		if strings.Contains(x.sql, "small_whole") || strings.Contains(x.sql, "sum(ticks)") {
+			continue // what this declaration sets, and what it calls its column
+		}
+		r, err := s.Run(context.Background(), x.sql)
+		if err != nil {
+			e := pgerr.From(err)
+			t.Errorf("%s\n%s: %s (%s; %s; %s)", x.sql, e.Code, e.Message, e.Detail, e.Hint, e.Where)
+		} else if got := text(r); got != x.want {
+			t.Errorf("%s\ngot:\n%s\nwant:\n%s", x.sql, got, x.want)
+		}
+	}
+	if got := text(run(t, s, "SELECT joined('-', 'a', 'b', 'c'), plus(1), plus(y => 2, x => 3)")); got != "a-b-c|11|5" {
+		t.Errorf("arguments: %s", got)
+	}
+	if got := text(run(t, s, "SELECT count(*), count(*) FILTER (WHERE prokind = 'w') FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid JOIN pg_extension x ON x.oid = d.refobjid WHERE extname = 'kinds'")); got != "15|2" {
+		t.Errorf("functions of the extension: %s", got)
+	}
+	run(t, s, "DROP EXTENSION kinds")
+	if _, err := s.Run(context.Background(), "SELECT * FROM words('a')"); pgerr.Code(err) != pgerr.UndefinedFunction {
+		t.Errorf("after DROP EXTENSION: %v", err)
+	}
+}

@@ -23,6 +23,9 @@ func main() {
 	udf.Main(
 		udf.Name("kinds"),
 
+		udf.Scalar("joined", func(sep string, words ...string) string { return strings.Join(words, sep) }, udf.Immutable, udf.Args("sep", "words")),
+		udf.Scalar2("plus", func(x, y int64) int64 { return x + y }, udf.Immutable, udf.Args("x", "y"), udf.Default(1, "4 + 6")),
+
 		udf.Table("words", udf.Columns{{"s", udf.String}}, udf.Columns{{"word", udf.String}},
 			func(_ *udf.Context, c *udf.TableCall) error {
 				for _, w := range strings.Fields(udf.Arg[string](c, 0)) {
