@@ -224,7 +224,7 @@ func (x *statement) run(ctx context.Context, plan *proto.Plan) (*cluster.Running
 		x.view.Settings = settings.rows
 		x.fc.Setting = x.settingsOf(settings)
 	}
-	return x.s.c.cfg.Cluster.Run(ctx, plan, cluster.Options{Local: &worker.Local{Virtual: x.virtual, Functions: x.fc},
+	return x.s.c.cfg.Cluster.Run(ctx, plan, cluster.Options{Local: &worker.Local{Virtual: x.virtual, Functions: x.fc}, ForceEmbedded: x.s.c.callsLinked(plan),
 		Ended: func(stats []*proto.OperatorStats, failed bool) { x.s.c.udfs.ended(x.id, stats, failed) }})
 }
 

@@ -133,6 +133,9 @@ func (b *build) functions() ([]catalog.FunctionDef, error) {
 			}
 			return t, nil
 		}
+		if err := declaredOptions(&d, mf); err != nil {
+			return nil, err
+		}
 		var args []types.Type
 		for _, p := range mf.Args {
 			t, err := typeOf(p)

@@ -97,6 +97,17 @@ func newLinkedServer(decls []sdk.Decl) (s *sdk.Server, err error) {
 	return sdk.NewServer(decls...), nil
 }
 
+// HasLinked reports whether the host has any functions of this program, Linked
+// whether those of an artifact are.
+func (h *Host) HasLinked() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.linked) > 0
+}
+
+// Linked is true for the digests that Link returned.
+func (h *Host) Linked(digest string) bool { return h.linkedPlugin(digest) != nil }
+
 // linkedPlugin returns functions of this program, nil if the digest is another's.
 func (h *Host) linkedPlugin(digest string) *linkedPlugin {
 	h.mu.Lock()
