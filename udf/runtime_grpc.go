@@ -18,6 +18,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -153,7 +154,13 @@ func (a *serverAddress) dial(ctx context.Context) (net.Conn, *wire.HelloMsg, err
 	} else {
 		pe = pgerr.New(cannotConnect, "could not connect to function server %s", a.Address).WithClass(pgerr.Transient)
 		pe.Detail = status.Convert(err).Message()
-		if life.Err() != nil {
+		switch {
+		case handshakeFailed(err):
+			pe.Class = pgerr.User
+			pe.Hint = "Check that the address has tls:// if and only if the server has a certificate, and the options ca, name, cert and key."
+		case life.Err() != nil && status.Code(err) == codes.Unavailable:
+			pe.Detail = "It did not answer within " + connectTimeout.String() + ": " + pe.Detail
+		case life.Err() != nil:
 			pe.Detail = "It did not answer within " + connectTimeout.String() + "."
 		}
 	}
@@ -161,9 +168,22 @@ func (a *serverAddress) dial(ctx context.Context) (net.Conn, *wire.HelloMsg, err
 }
 
 func (a *serverAddress) hello(ctx context.Context, cc *grpc.ClientConn, closeAll func()) (net.Conn, *wire.HelloMsg, error) {
-	s, err := proto.NewFunctionsClient(cc).Run(ctx, grpc.WaitForReady(true))
-	if err != nil {
-		return nil, nil, err
+	var s grpc.BidiStreamingClient[proto.Frames, proto.Frames]
+	for {
+		var err error
+		if s, err = proto.NewFunctionsClient(cc).Run(ctx); err == nil {
+			break
+		}
+		// A server that is away may come back; one that does not trust us, or we it,
+		// stays what it is.
+		if handshakeFailed(err) || status.Code(err) != codes.Unavailable {
+			return nil, nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, err // which says more
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 	conn := wiregrpc.NewConn(s, closeAll)
 	var read bytes.Buffer
@@ -179,6 +199,13 @@ func (a *serverAddress) hello(ctx context.Context, cc *grpc.ClientConn, closeAll
 		return nil, nil, errABI(a.Address, m.ABI)
 	}
 	return &replayConn{Conn: conn, head: read.Bytes()}, &m, nil
+}
+
+// handshakeFailed reports whether a connection was refused for its certificates, or
+// for speaking TLS, or not.
+func handshakeFailed(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "handshake failed") || strings.Contains(text, "error reading server preface") || strings.Contains(text, "tls: ")
 }
 
 // replayConn is a connection of which the beginning was read already.

@@ -31,6 +31,11 @@ type server struct {
 
 func serve(t testing.TB, addr, version string) *server {
 	t.Helper()
+	return serveWith(t, addr, version, Options{})
+}
+
+func serveWith(t testing.TB, addr, version string, o Options) *server {
+	t.Helper()
 	var lis net.Listener
 	var err error
 	for range 50 {
@@ -56,7 +61,7 @@ func serve(t testing.TB, addr, version string) *server {
 		sdk.Scalar("Sleep", func(x float64) float64 { time.Sleep(time.Duration(x) * time.Millisecond); return x }),
 		sdk.Aggregate("Sum", nil, func(s *float64, x float64) { *s += x }, func(a, b *float64) { *a += *b }, func(s *float64) float64 { return *s }),
 	}
-	go func() { done <- Serve(ctx, lis, Options{}, decls...) }()
+	go func() { done <- Serve(ctx, lis, o, decls...) }()
 	s := &server{addr: lis.Addr().String()}
 	s.stop = func() {
 		cancel()
