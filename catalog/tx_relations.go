@@ -32,6 +32,17 @@ func (tx *Tx) CreateSchema(name, owner string) (*Schema, error) {
 	})
 }
 
+// CreateTempSchema adds the schema of a session's functions, whose name is reserved.
+func (tx *Tx) CreateTempSchema(name, owner string) (*Schema, error) {
+	sc := &Schema{OID: tx.store.newOID(), Name: name, Owner: owner}
+	return sc, tx.do(func(d *Snapshot) error {
+		if d.schemas[name] == nil {
+			d.putSchema(sc)
+		}
+		return nil
+	})
+}
+
 // DropSchema removes a schema; 3F000, 2BP01 when it is not empty.
 func (tx *Tx) DropSchema(name string, cascade bool) (gone Dropped, err error) {
 	err = tx.do(func(d *Snapshot) error {

@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -40,7 +39,7 @@ func (x *statement) define(ctx context.Context, n *pg.DefineStmt) (*Result, erro
 		d.schema = names[len(names)-2].GetString_().GetSval()
 	}
 	var err error
-	if d.schema, err = x.newSchema(d.schema, 0); err != nil {
+	if d.schema, err = x.functionSchema(ctx, d.schema); err != nil {
 		return nil, err
 	}
 	if err := x.aggregateArgs(ctx, d, n); err != nil {
@@ -334,6 +333,17 @@ func (x *statement) aggregateOfFunctions(ctx context.Context, d *definition, p *
 			}
 		}
 	}
+	if !strings.HasPrefix(d.schema, tempPrefix) {
+		x.uses = map[uint32]bool{}
+		for _, r := range []*catalog.FuncRef{&agg.Step, agg.Final, agg.Combine} {
+			if r != nil && r.OID != 0 {
+				x.uses[r.OID] = true
+			}
+		}
+		if err := x.noTemporary("a lasting aggregate"); err != nil {
+			return nil, err
+		}
+	}
 	def := catalog.FunctionDef{Schema: d.schema, Name: d.name, Kind: catalog.FuncAggregate, Args: d.args, Returns: result, Language: "internal",
 		Source: "aggregate_dummy", Variadic: d.inline.variadic, Volatility: uint8(function.Immutable), Agg: agg, Owner: x.s.o.User}
 	if old := x.snap.Function(d.schema, d.name, args); old != nil && d.replace {
@@ -383,13 +393,10 @@ func (n *names) parts(f *function.Function, d *catalog.FunctionDef) {
 		if def == nil {
 			return nil
 		}
-		v := n.snap.FunctionVersion(r.OID, n.pinned(def))
-		if n.rp != nil {
-			v = n.rp.part(n, r.OID)
+		if v := n.snap.FunctionVersion(r.OID, n.pinned(def)); v != nil {
+			def = v
 		}
-		part := n.arm(cmp.Or(v, def))
-		n.rec.candidate(def.Schema, def.Name, cmp.Or(v, def), part, nil, v == nil)
-		return part
+		return n.arm(def)
 	}
 	f.Parts = &function.AggParts{Step: find(&d.Agg.Step), Combine: find(d.Agg.Combine), Final: find(d.Agg.Final), State: d.Agg.State,
 		Init: d.Agg.Init, Extra: d.Agg.Extra}

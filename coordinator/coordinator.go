@@ -81,6 +81,11 @@ func New(cfg Config) (*Coordinator, error) {
 			return nil, err
 		}
 	}
+	if cfg.Store != nil {
+		if err := dropSchemas(context.Background(), cfg.Store, func(string) bool { return true }); err != nil {
+			return nil, err
+		}
+	}
 	return c, c.openReceipts()
 }
 

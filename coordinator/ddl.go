@@ -118,6 +118,9 @@ func (x *statement) column(ctx context.Context, d *pg.ColumnDef) (catalog.Column
 			if err := planner.CheckDefault(ctx, text, t, x.options()); err != nil {
 				return c, err
 			}
+			if err := x.noTemporary("a default"); err != nil {
+				return c, err
+			}
 			c.Default = text
 			for _, oid := range slices.Sorted(maps.Keys(x.uses)) {
 				c.DefaultUses += fmt.Sprintf(" %d ", oid)
@@ -197,6 +200,9 @@ func (x *statement) createView(ctx context.Context, n *pg.ViewStmt) (*Result, er
 	}
 	if len(q.Params()) > 0 {
 		return nil, pgerr.New(pgerr.UndefinedParameter, "there is no parameter $1")
+	}
+	if err := x.noTemporary("a view"); err != nil {
+		return nil, err
 	}
 	text, err := parser.Deparse(n.Query)
 	if err != nil {
@@ -546,6 +552,7 @@ func (x *statement) findFunction(snap *catalog.Snapshot, o *pg.ObjectWithArgs, k
 	if len(items) > 1 {
 		schemas = []string{items[len(items)-2].GetString_().GetSval()}
 		shown = schemas[0] + "." + name
+		schemas[0] = x.s.schema(schemas[0])
 	}
 	var args []types.Type
 	for _, a := range o.Objargs {

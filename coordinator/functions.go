@@ -56,7 +56,7 @@ func (x *statement) createFunction(ctx context.Context, n *pg.CreateFunctionStmt
 		d.schema = names[len(names)-2].GetString_().GetSval()
 	}
 	var err error
-	if d.schema, err = x.newSchema(d.schema, 0); err != nil {
+	if d.schema, err = x.functionSchema(ctx, d.schema); err != nil {
 		return nil, err
 	}
 	if err := x.functionParameters(ctx, d, n); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/volleydb/volley/catalog"
 	"github.com/volleydb/volley/catalog/pgcatalog"
@@ -107,6 +108,9 @@ func (n *names) RelationNames() []string {
 func (n *names) FunctionNames() []string {
 	var out []string
 	for _, f := range n.snap.AllFunctions() {
+		if strings.HasPrefix(f.Schema, tempPrefix) {
+			continue
+		}
 		out = append(out, f.Name)
 	}
 	return out

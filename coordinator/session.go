@@ -117,6 +117,7 @@ func (s *Session) EndImplicit(failed bool) {
 func (s *Session) Close() {
 	s.rollback()
 	s.closeCursors(func(*cursor) bool { return true })
+	s.dropTemporary()
 	s.c.forget(s)
 }
 

@@ -107,6 +107,8 @@ func (n *names) Functions(schema, name string) []*function.Function {
 	schemas := []string{schema}
 	if schema == "" {
 		schemas = n.view.SearchPath
+	} else {
+		schemas[0] = n.s.schema(schema)
 	}
 	base, version, versioned := catalog.SplitVersion(name)
 	var out []*function.Function
@@ -192,6 +194,8 @@ func (n *names) FunctionHint(schema, name string) string {
 	schemas := []string{schema}
 	if schema == "" {
 		schemas = n.view.SearchPath
+	} else {
+		schemas[0] = n.s.schema(schema)
 	}
 	base, _, versioned := catalog.SplitVersion(name)
 	for _, sc := range schemas {
@@ -467,6 +471,9 @@ func (x *statement) alterSchema(ctx context.Context, n *pg.AlterObjectSchemaStmt
 	}
 	if err := x.mustOwnFunction(f); err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(f.Schema, tempPrefix) || n.Newschema == tempAlias {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "cannot move objects into or out of temporary schemas")
 	}
 	schema, err := x.newSchema(n.Newschema, 0)
 	if err != nil {

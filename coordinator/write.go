@@ -225,6 +225,9 @@ func (x *statement) newSchema(schema string, pos int) (string, error) {
 		}
 		return x.view.SearchPath[0], nil
 	}
+	if schema == tempAlias {
+		return "", pgerr.New(pgerr.FeatureNotSupported, "only functions can be temporary").At(pos)
+	}
 	if x.snap.Schema(schema) == nil {
 		return "", pgerr.New(pgerr.InvalidSchemaName, "schema %q does not exist", schema).At(pos)
 	}
