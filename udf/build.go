@@ -45,6 +45,9 @@ type BuildOptions struct {
 	TempDir       string
 	// Offline keeps the go tool from the network.
 	Offline bool
+	// Debug builds for a debugger: without optimisations, with symbols and the paths
+	// of the source. Of RuntimeGo only.
+	Debug bool
 }
 
 const (
@@ -108,7 +111,7 @@ func Build(ctx context.Context, dir string, o BuildOptions) (*Artifact, error) {
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not build a plugin")
 	}
 	defer os.RemoveAll(tmp)
-	b := &builder{tool: tool, dir: dir, tmp: tmp, offline: o.Offline}
+	b := &builder{tool: tool, dir: dir, tmp: tmp, offline: o.Offline, debug: o.Debug}
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -226,6 +229,7 @@ type builder struct {
 	tool, dir, tmp string
 	overlay        string // file
 	offline        bool
+	debug          bool
 }
 
 // prepare writes the overlay: the SDK's source and a go.mod that knows it, on
@@ -351,8 +355,13 @@ func (b *builder) run(ctx context.Context, env []string, args ...string) ([]byte
 func (b *builder) compile(ctx context.Context, platform string) (string, error) {
 	goos, arch, _ := strings.Cut(platform, "/")
 	file := filepath.Join(b.tmp, "out", goos+"-"+arch)
-	out, err := b.run(ctx, []string{"GOOS=" + goos, "GOARCH=" + arch, "GOAMD64=v1", "GOARM64=v8.0", "GOWASM="},
-		"build", "-overlay="+b.overlay, "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", file, ".")
+	args := []string{"build", "-overlay=" + b.overlay, "-mod=readonly", "-buildvcs=false", "-o", file}
+	if b.debug {
+		args = append(args, "-gcflags=all=-N -l")
+	} else {
+		args = append(args, "-trimpath", "-ldflags=-s -w -buildid=")
+	}
+	out, err := b.run(ctx, []string{"GOOS=" + goos, "GOARCH=" + arch, "GOAMD64=v1", "GOARM64=v8.0", "GOWASM="}, append(args, ".")...)
 	if err != nil {
 		return "", b.failed(ctx, err, out)
 	}

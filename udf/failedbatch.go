@@ -8,6 +8,8 @@ import (
 	"sort"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
+
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/vector"
@@ -29,6 +31,11 @@ type FailedCall struct {
 	Message  string    `json:"message"`
 	Detail   string    `json:"detail,omitempty"`
 	At       time.Time `json:"at"`
+	Names    []string  `json:"names,omitempty"` // of the arguments
+	// Reference is the plan's reference to the function, as JSON of its message.
+	Reference json.RawMessage `json:"reference,omitempty"`
+
+	Dir string `json:"-"` // where it was read from
 }
 
 // Bounds of what is recorded: calls that are kept, and bytes of a batch of which
@@ -62,6 +69,10 @@ func (h *Host) recordFailed(ref *proto.UDF, query string, names []string, args [
 		Rows: n, Row: row, Values: argText(names, args, row), Code: e.Code, Message: e.Message, Detail: e.Detail, At: time.Now().UTC()}
 	for _, a := range args {
 		c.Args = append(c.Args, a.Type.String())
+	}
+	c.Names = names
+	if b, err := protojson.Marshal(ref); err == nil { // without it the call can be looked at, not replayed
+		c.Reference = b
 	}
 	if err := h.writeFailed(&c, vector.NewBatch(args, n)); err != nil {
 		h.log.Warn("a failed call could not be recorded", "function", c.Function, "err", err)

@@ -231,6 +231,11 @@ func DecodeBatch(want []types.Type, data []byte) (b *Batch, err error) {
 	if crc32.Checksum(data, castagnoli) != sum {
 		return nil, corrupt("checksum mismatch")
 	}
+	return DecodeStream(want, data)
+}
+
+// DecodeStream is DecodeBatch for the first batch of a bare Arrow IPC stream.
+func DecodeStream(want []types.Type, data []byte) (b *Batch, err error) {
 	defer func() {
 		// arrow-go panics on some malformed input.
 		if p := recover(); p != nil {

@@ -24,7 +24,7 @@ func newUDF() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newUDFNew(), newUDFBuild(), newUDFTest(), newUDFDev(), newUDFPush(), newUDFList())
+	cmd.AddCommand(newUDFNew(), newUDFBuild(), newUDFTest(), newUDFDev(), newUDFPush(), newUDFList(), newUDFDebug())
 	return cmd
 }
 
