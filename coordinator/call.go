@@ -15,9 +15,7 @@ import (
 
 // procedure is what CALL calls.
 type procedure struct {
-	schema, name string
-	args         []types.ID
-	argNames     []string
+	function.Procedure
 	// fields are the columns of the rows it returns, nil when it returns none. They
 	// may depend on the arguments.
 	fields func(x *statement, args []*vector.Vector) ([]vector.Field, error)
@@ -28,22 +26,25 @@ type procedure struct {
 var procedures []procedure
 
 func init() {
-	procedures = []procedure{
-		{schema: "volley", name: "replay", args: []types.ID{types.Text}, argNames: []string{"query_id"},
-			fields: func(x *statement, args []*vector.Vector) ([]vector.Field, error) {
-				rp, err := x.findReplay(args[0])
-				if err != nil {
-					return nil, err
-				}
-				return rp.fields(), nil
-			},
-			run: func(ctx context.Context, x *statement, args []*vector.Vector) (*Result, error) {
-				rp, err := x.findReplay(args[0])
-				if err != nil {
-					return nil, err
-				}
-				return rp.run(ctx)
-			}},
+	for _, p := range function.Procedures() {
+		switch p.Name {
+		case "replay":
+			procedures = append(procedures, procedure{p,
+				func(x *statement, args []*vector.Vector) ([]vector.Field, error) {
+					rp, err := x.findReplay(args[0])
+					if err != nil {
+						return nil, err
+					}
+					return rp.fields(), nil
+				},
+				func(ctx context.Context, x *statement, args []*vector.Vector) (*Result, error) {
+					rp, err := x.findReplay(args[0])
+					if err != nil {
+						return nil, err
+					}
+					return rp.run(ctx)
+				}})
+		}
 	}
 }
 
@@ -58,12 +59,12 @@ func proceduresOf(n *names, schema, name string) []*procedure {
 	var out []*procedure
 	for i := range procedures {
 		p := &procedures[i]
-		if p.name != name {
+		if p.Name != name {
 			continue
 		}
-		found := p.schema == schema
+		found := p.Schema == schema
 		for _, s := range n.view.SearchPath {
-			found = found || schema == "" && s == p.schema
+			found = found || schema == "" && s == p.Schema
 		}
 		if found {
 			out = append(out, p)
@@ -85,16 +86,16 @@ func (x *statement) calledProcedure(ctx context.Context, fc *pg.FuncCall) (*proc
 	pos := x.st.Pos(fc.Location)
 	n := x.names()
 	for _, p := range proceduresOf(n, schema, name) {
-		if len(fc.Args) != len(p.args) || fc.AggStar || fc.AggDistinct || len(fc.AggOrder) > 0 || fc.FuncVariadic {
+		if len(fc.Args) != len(p.Args) || fc.AggStar || fc.AggDistinct || len(fc.AggOrder) > 0 || fc.FuncVariadic {
 			continue
 		}
-		args := make([]*pg.Node, len(p.args))
+		args := make([]*pg.Node, len(p.Args))
 		ok := true
 		for i, a := range fc.Args {
 			at := i
 			if na := a.GetNamedArgExpr(); na != nil {
 				at, a = -1, na.Arg
-				for k, name := range p.argNames {
+				for k, name := range p.ArgNames {
 					if name == na.Name {
 						at = k
 					}
@@ -156,7 +157,7 @@ func (x *statement) callTypes(ctx context.Context, fc *pg.FuncCall) ([]types.Typ
 func (x *statement) callArgs(ctx context.Context, p *procedure, nodes []*pg.Node) ([]*vector.Vector, error) {
 	out := make([]*vector.Vector, len(nodes))
 	for i, a := range nodes {
-		v, _, err := planner.Constant(ctx, x.st, a, types.T(p.args[i]), x.options())
+		v, _, err := planner.Constant(ctx, x.st, a, p.Args[i], x.options())
 		if err != nil {
 			return nil, err
 		}
@@ -178,7 +179,7 @@ func (x *statement) describeCall(ctx context.Context, n *pg.CallStmt, p *Prepare
 				p.Params = append(p.Params, types.T(types.Unknown))
 			}
 			if p.Params[k-1].ID == types.Unknown {
-				p.Params[k-1] = types.T(proc.args[i])
+				p.Params[k-1] = proc.Args[i]
 			}
 		}
 	}

@@ -1,6 +1,10 @@
 package function
 
-import "github.com/volleydb/volley/types"
+import (
+	"slices"
+
+	"github.com/volleydb/volley/types"
+)
 
 // VolleySchema is the schema of the functions that only Volley has.
 const VolleySchema = "volley"
@@ -32,4 +36,28 @@ func registerReceipts(r *registry) {
 		dst, err = types.AppendJSONB(dst, []byte(s))
 		return dst, true, err
 	}), inVolley, stable, argNames("query_id"), doc("what the rows of a query depended on"))
+}
+
+// Procedure is a built-in that CALL calls. The coordinator runs it.
+type Procedure struct {
+	OID          uint32
+	Schema, Name string
+	Args         []types.Type
+	ArgNames     []string
+	Doc          string
+}
+
+var procedures = []Procedure{
+	{Schema: VolleySchema, Name: "replay", Args: []types.Type{textType}, ArgNames: []string{"query_id"},
+		Doc: "run a query again as its receipt says, and give the same rows"},
+}
+
+// Procedures are all built-in procedures.
+func Procedures() []Procedure {
+	out := slices.Clone(procedures)
+	for i := range out {
+		p := &out[i]
+		p.OID = oidOf(p.Schema + "." + p.Name + "(" + argList(p.Args, false) + ")")
+	}
+	return out
 }

@@ -241,6 +241,15 @@ func builtinProcs() []procRow {
 			procRows = append(procRows, builtin(f))
 			have[f.OID] = true
 		}
+		for _, f := range function.Procedures() {
+			p := procRow{oid: f.OID, schemaOID: volleySchemaOID, ownerOID: catalog.BootstrapOID, schema: f.Schema, name: f.Name,
+				owner: catalog.BootstrapRole, lang: internalLang, language: "internal", kind: 'p', ret: types.T(types.Void).OID(),
+				volatility: 'v', parallel: 'r', source: f.Name, argNames: f.ArgNames, comment: f.Doc}
+			for _, a := range f.Args {
+				p.args = append(p.args, a.OID())
+			}
+			procRows = append(procRows, p)
+		}
 		fields(supportProcs, func(x []string) {
 			p := procRow{oid: number(x[0]), schemaOID: catalog.PgCatalogOID, ownerOID: catalog.BootstrapOID, schema: "pg_catalog",
 				name: x[1], owner: catalog.BootstrapRole, lang: internalLang, language: "internal", kind: 'f', args: numbers(x[6:]),
@@ -318,6 +327,9 @@ func (p *procRow) everyArgument() []uint32 {
 
 // result is the text of pg_get_function_result.
 func (p *procRow) result() string {
+	if p.kind == 'p' {
+		return "" // procedures have none
+	}
 	if n := len(p.args); n < len(p.modes) && p.modes[n] == "t" {
 		var cols []string
 		for i := n; i < len(p.all); i++ {
@@ -335,8 +347,12 @@ func (p *procRow) result() string {
 // function again.
 func (p *procRow) definition() string {
 	var b strings.Builder
-	b.WriteString("CREATE OR REPLACE FUNCTION " + function.QuoteIdent(p.schema) + "." + function.QuoteIdent(p.name) +
-		"(" + p.arguments() + ")\n RETURNS " + p.result() + "\n LANGUAGE " + function.QuoteIdent(p.language) + "\n")
+	kind, returns := "FUNCTION", "\n RETURNS "+p.result()
+	if p.kind == 'p' {
+		kind, returns = "PROCEDURE", ""
+	}
+	b.WriteString("CREATE OR REPLACE " + kind + " " + function.QuoteIdent(p.schema) + "." + function.QuoteIdent(p.name) +
+		"(" + p.arguments() + ")" + returns + "\n LANGUAGE " + function.QuoteIdent(p.language) + "\n")
 	var opts []string
 	if p.kind == 'w' {
 		opts = append(opts, "WINDOW")

@@ -110,6 +110,9 @@ func informationFunctions() map[string]source {
 				if r.kind == 'f' {
 					return "FUNCTION"
 				}
+				if r.kind == 'p' {
+					return "PROCEDURE"
+				}
 				return ""
 			}),
 			"data_type":        str(func(r *procRow) string { return oidDataType(r.ret) }),

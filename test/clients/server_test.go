@@ -28,7 +28,12 @@ type server struct {
 // start serves a new engine. conf, which may be nil, changes how.
 func start(t *testing.T, conf func(*pgwire.Config)) *server {
 	t.Helper()
-	e := engine.Start(t, 0)
+	return serve(t, engine.Start(t, 0), conf)
+}
+
+// serve is start with an engine that is there.
+func serve(t *testing.T, e *engine.Engine, conf func(*pgwire.Config)) *server {
+	t.Helper()
 	cfg := pgwire.Config{
 		NewSession: func(ctx context.Context, o coordinator.SessionOptions) (pgwire.Session, error) {
 			return e.NewSession(ctx, o)
