@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -393,10 +394,13 @@ func (n *names) parts(f *function.Function, d *catalog.FunctionDef) {
 		if def == nil {
 			return nil
 		}
-		if v := n.snap.FunctionVersion(r.OID, n.pinned(def)); v != nil {
-			def = v
+		v := n.snap.FunctionVersion(r.OID, n.pinned(def))
+		if n.rp != nil {
+			v = n.rp.part(n, r.OID)
 		}
-		return n.arm(def)
+		part := n.arm(cmp.Or(v, def))
+		n.rec.candidate(def.Schema, def.Name, cmp.Or(v, def), part, nil, v == nil)
+		return part
 	}
 	f.Parts = &function.AggParts{Step: find(&d.Agg.Step), Combine: find(d.Agg.Combine), Final: find(d.Agg.Final), State: d.Agg.State,
 		Init: d.Agg.Init, Extra: d.Agg.Extra}

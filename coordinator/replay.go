@@ -372,7 +372,7 @@ func (rp *replay) functions(n *names, schema, name string) []*function.Function 
 	var out []*function.Function
 	for _, sc := range schemas {
 		for _, f := range rp.rc.Functions {
-			if f.Schema != sc || f.Function != base {
+			if f.Function != base || f.Schema != sc && !(sc == tempAlias && strings.HasPrefix(f.Schema, tempPrefix)) {
 				continue
 			}
 			use := version
