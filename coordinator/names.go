@@ -122,7 +122,7 @@ func functionOf(d *catalog.FunctionDef) *function.Function {
 		ID: d.Digest + "/" + d.Symbol, Schema: d.Schema, Name: d.Name, Kind: function.Kind(d.Kind), Args: d.ArgTypes(), Returns: d.Returns,
 		Volatility: function.Volatility(d.Volatility), Strict: d.Strict, OID: d.OID, Doc: d.Comment,
 		UDF: &function.UDFRef{Digest: d.Digest, Symbol: d.Symbol, Display: d.Name, MemoryLimit: d.MemoryLimit, Timeout: d.Timeout,
-			Version: int(d.Version), OnError: d.Settings["volley.on_error"], Concurrency: concurrencyOf(d)},
+			Version: int(d.Version), OnError: d.Settings["volley.on_error"], Concurrency: concurrencyOf(d), Cost: d.Cost},
 	}
 	for _, a := range d.Args {
 		f.ArgNames = append(f.ArgNames, a.Name)

@@ -492,7 +492,7 @@ func (x *statement) close() {
 // options are what the planner gets.
 func (x *statement) options() *planner.Options {
 	return &planner.Options{Catalog: x.names(), Files: files{x.s.c.files, x.rec, x.rp}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params,
-		RowsPerTask: x.s.settings.int("volley.rows_per_task"), Describe: x.describeColumns}
+		RowsPerTask: x.s.settings.int("volley.rows_per_task"), Describe: x.describeColumns, MeasuredCost: x.s.c.udfs.rowCost}
 }
 
 // searchPath are the schemas that unqualified names are looked up in.

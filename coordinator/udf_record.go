@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/volleydb/volley/catalog/pgcatalog"
+	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/udf"
@@ -227,6 +228,19 @@ func (u *udfRecord) statRows() []pgcatalog.UDFStat {
 		return a.Digest < b.Digest
 	})
 	return out
+}
+
+// rowCost is the time that user code took for a row of f, in nanoseconds; 0 where too
+// few rows were measured.
+func (u *udfRecord) rowCost(f *function.Function) float64 {
+	const enough = 20
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s := u.stats[udfKey{f.UDF.Display, uint32(f.UDF.Version), f.UDF.Digest}]
+	if s == nil || s.Rows < enough {
+		return 0
+	}
+	return float64(s.UserNanos) / float64(s.Rows)
 }
 
 func (u *udfRecord) logRows() []pgcatalog.UDFLog {

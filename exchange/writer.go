@@ -17,6 +17,7 @@ type Writer struct {
 	parts []pending
 	rows  int // target per stored batch
 
+	chunk    int64 // CHUNK: rows of a chunk
 	chunkRow int64 // CHUNK: rows written so far
 	task     int   // CHUNK: where the rotation starts
 
@@ -43,7 +44,10 @@ func NewWriter(out *Output, p *proto.Partitioning, task, batchRows int) *Writer 
 		batchRows = vector.DefaultRows
 	}
 	n := Count(p)
-	w := &Writer{out: out, kind: p.GetKind(), parts: make([]pending, n), rows: batchRows, task: task}
+	w := &Writer{out: out, kind: p.GetKind(), parts: make([]pending, n), rows: batchRows, task: task, chunk: chunkRows}
+	if c := p.GetChunkRows(); c > 0 {
+		w.chunk = int64(c)
+	}
 	if n > 16 {
 		// Many partitions: smaller batches bound what is held back.
 		w.rows = max(min(batchRows, 16*batchRows/n), min(batchRows, 1024))
@@ -135,8 +139,8 @@ func (w *Writer) flush(part int) error {
 
 func (w *Writer) chunks(b *vector.Batch) error {
 	for from, n := 0, b.Rows(); from < n; {
-		part := int((int64(w.task) + w.chunkRow/chunkRows) % int64(len(w.parts)))
-		to := min(n, from+int(chunkRows-w.chunkRow%chunkRows))
+		part := int((int64(w.task) + w.chunkRow/w.chunk) % int64(len(w.parts)))
+		to := min(n, from+int(w.chunk-w.chunkRow%w.chunk))
 		if err := w.whole(part, b.Slice(from, to)); err != nil {
 			return err
 		}

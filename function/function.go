@@ -104,6 +104,7 @@ type UDFRef struct {
 	Version     int           // in the catalog, 0 = unknown
 	OnError     string        // fail, null or skip; "" is the session's volley.on_error
 	Concurrency int           // calls at once on a worker, 0 = no limit
+	Cost        float64       // COST, if it was declared
 	// MaxGroupBytes bounds the groups of a grouped map that wants them whole; 0 = default.
 	MaxGroupBytes int64
 	// BatchRows is set for a grouped map that takes that many rows at once, whatever

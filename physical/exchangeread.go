@@ -17,6 +17,7 @@ type exchangeRead struct {
 	opened  bool
 	at      int
 	merge   *merger // with merge keys
+	turns   *interleaver
 }
 
 func newExchangeRead(n *node, op *proto.ExchangeRead) (Operator, error) {
@@ -31,6 +32,9 @@ func (r *exchangeRead) open(ctx context.Context) error {
 	var err error
 	if r.sources, err = r.n.env.Exchange(ctx, r.op); err != nil {
 		return err
+	}
+	if r.op.ChunkRows > 0 {
+		r.turns = &interleaver{sources: r.sources, cur: make([]turn, len(r.sources)), chunk: int(r.op.ChunkRows), ts: r.n.types, rows: r.n.env.batchRows()}
 	}
 	if len(r.op.Merge) == 0 || len(r.sources) < 2 {
 		return nil
@@ -55,6 +59,9 @@ func (r *exchangeRead) Next(ctx context.Context) (*vector.Batch, error) {
 	}
 	if r.merge != nil {
 		return r.merge.Next(ctx)
+	}
+	if r.turns != nil {
+		return r.turns.Next(ctx)
 	}
 	for r.at < len(r.sources) {
 		b, err := r.sources[r.at].Next(ctx)

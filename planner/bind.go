@@ -91,6 +91,9 @@ type Options struct {
 	// RowsPerTask replaces the constant of that name; 0 leaves it. Tests lower it
 	// so that small data is cut, shuffled and merged like large data.
 	RowsPerTask int64
+	// MeasuredCost is what a row of a function took in earlier queries, in nanoseconds;
+	// 0 = not known. It decides where rows are computed, never what a query gives.
+	MeasuredCost func(f *function.Function) float64
 	// Describe asks a function that computes its output columns for those of a call
 	// with the given arguments, one row: NULL stands for what is not constant.
 	Describe func(f *function.Function, args []*vector.Vector) ([]vector.Field, error)

@@ -18,6 +18,10 @@ type phys struct {
 	// per outer row, so nothing in it is cut.
 	serial int
 	outer  [][]Col // columns bound by the enclosing Dependents
+	// lazy nodes may not be asked for all their rows; steady plans must not depend on
+	// what functions were measured to cost: see spread.go.
+	lazy   map[Node]bool
+	steady bool
 }
 
 type sharedStage struct {
@@ -83,7 +87,7 @@ func (p *phys) lowerNode(n Node) (*stream, error) {
 	}
 	switch n := n.(type) {
 	case *Scan:
-		return p.scan(n)
+		return p.costlyScan(n)
 	case *Series:
 		return p.series(n)
 	case *VirtualScan:
@@ -97,13 +101,19 @@ func (p *phys) lowerNode(n Node) (*stream, error) {
 		if err != nil {
 			return nil, err
 		}
-		return p.filter(s, n.Cond)
+		if p.lazy[n] {
+			return p.filter(s, n.Cond)
+		}
+		return p.costlyFilter(s, n.Cond)
 	case *Project:
 		s, err := p.lower(n.In)
 		if err != nil {
 			return nil, err
 		}
-		return p.project(s, n.Exprs, n.Out)
+		if p.lazy[n] {
+			return p.project(s, n.Exprs, n.Out)
+		}
+		return p.costly(s, n.Exprs, n.Out)
 	case *ProjectSet:
 		return p.projectSet(n)
 	case *Limit:
@@ -111,7 +121,7 @@ func (p *phys) lowerNode(n Node) (*stream, error) {
 	case *Sort:
 		return p.sortNode(n, 0)
 	case *Aggregate:
-		return p.aggregate(n)
+		return p.aggregate(p.costlyArgs(n))
 	case *Join:
 		return p.join(n)
 	case *AsofJoin:

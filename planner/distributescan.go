@@ -180,6 +180,7 @@ func (p *phys) limit(n *Limit) (*stream, error) {
 	}
 	var s *stream
 	var err error
+	p.stopsEarly(n.In)
 	switch in := n.In.(type) {
 	case *Sort:
 		s, err = p.sortNode(in, top)

@@ -206,8 +206,13 @@ func (x *explainer) exchange(st *proto.Stage, op *proto.Operator, r *proto.Excha
 		how = fmt.Sprintf("hash (%s), %d partitions", from.list(src.Output.Keys), src.Output.Count)
 	case proto.Partitioning_BROADCAST:
 		how = fmt.Sprintf("broadcast to %d tasks", st.Tasks)
+	case proto.Partitioning_CHUNK:
+		how = fmt.Sprintf("deal over %d tasks, %d rows at a time", src.Output.Count, src.Output.ChunkRows)
 	default:
 		how = "gather"
+		if r.ChunkRows > 0 {
+			how = fmt.Sprintf("collect in order, %d rows at a time", r.ChunkRows)
+		}
 		if len(r.Merge) > 0 {
 			how = "gather, merging by " + exprPrinter{op.Fields}.keys(r.Merge)
 		}

@@ -54,6 +54,7 @@ func (q *Query) Plan(ctx context.Context, w *Write) (*proto.Plan, error) {
 		return nil, err
 	}
 	p := &phys{b: b, est: newEstimator(), shared: map[*SharedPlan]*sharedStage{}}
+	p.steady = steady(root)
 	s, err := p.lower(root)
 	if err != nil {
 		return nil, err

@@ -3935,7 +3935,10 @@ type ExchangeRead struct {
 	Stage uint32                 `protobuf:"varint,1,opt,name=stage,proto3" json:"stage,omitempty"`
 	// Merge keys: every producer's output is sorted by them and the read keeps
 	// that order. Without, producers are read one after the other.
-	Merge         []*SortKey `protobuf:"bytes,2,rep,name=merge,proto3" json:"merge,omitempty"`
+	Merge []*SortKey `protobuf:"bytes,2,rep,name=merge,proto3" json:"merge,omitempty"`
+	// With chunk_rows the producers' rows are taken in turns of that many, from the first
+	// on, until they end: the inverse of CHUNK of one task, by tasks that keep every row.
+	ChunkRows     uint32 `protobuf:"varint,3,opt,name=chunk_rows,json=chunkRows,proto3" json:"chunk_rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3982,6 +3985,13 @@ func (x *ExchangeRead) GetMerge() []*SortKey {
 		return x.Merge
 	}
 	return nil
+}
+
+func (x *ExchangeRead) GetChunkRows() uint32 {
+	if x != nil {
+		return x.ChunkRows
+	}
+	return 0
 }
 
 // SingleRow passes one row, gives a row of NULLs for none and fails with 21000
@@ -4535,6 +4545,7 @@ type Partitioning struct {
 	Kind          Partitioning_Kind      `protobuf:"varint,1,opt,name=kind,proto3,enum=volley.v1.Partitioning_Kind" json:"kind,omitempty"`
 	Keys          []*Expr                `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
 	Count         uint32                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	ChunkRows     uint32                 `protobuf:"varint,4,opt,name=chunk_rows,json=chunkRows,proto3" json:"chunk_rows,omitempty"` // of CHUNK: rows of a chunk; 0 = 16384
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4586,6 +4597,13 @@ func (x *Partitioning) GetKeys() []*Expr {
 func (x *Partitioning) GetCount() uint32 {
 	if x != nil {
 		return x.Count
+	}
+	return 0
+}
+
+func (x *Partitioning) GetChunkRows() uint32 {
+	if x != nil {
+		return x.ChunkRows
 	}
 	return 0
 }
@@ -5103,10 +5121,12 @@ const file_plan_proto_rawDesc = "" +
 	"\x04args\x18\x03 \x03(\v2\x0f.volley.v1.ExprR\x04args\x12\x1e\n" +
 	"\n" +
 	"ordinality\x18\x04 \x01(\bR\n" +
-	"ordinality\"N\n" +
+	"ordinality\"m\n" +
 	"\fExchangeRead\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\rR\x05stage\x12(\n" +
-	"\x05merge\x18\x02 \x03(\v2\x12.volley.v1.SortKeyR\x05merge\"\v\n" +
+	"\x05merge\x18\x02 \x03(\v2\x12.volley.v1.SortKeyR\x05merge\x12\x1d\n" +
+	"\n" +
+	"chunk_rows\x18\x03 \x01(\rR\tchunkRows\"\v\n" +
 	"\tSingleRow\"\xbd\x01\n" +
 	"\rDependentJoin\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.volley.v1.DependentJoin.KindR\x04kind\x12#\n" +
@@ -5151,11 +5171,13 @@ const file_plan_proto_rawDesc = "" +
 	"\n" +
 	"TaskSplits\x12(\n" +
 	"\x06splits\x18\x01 \x03(\v2\x10.volley.v1.SplitR\x06splits\x12\x12\n" +
-	"\x04task\x18\x02 \x03(\rR\x04task\"\xbf\x01\n" +
+	"\x04task\x18\x02 \x03(\rR\x04task\"\xde\x01\n" +
 	"\fPartitioning\x120\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1c.volley.v1.Partitioning.KindR\x04kind\x12#\n" +
 	"\x04keys\x18\x02 \x03(\v2\x0f.volley.v1.ExprR\x04keys\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\rR\x05count\"B\n" +
+	"\x05count\x18\x03 \x01(\rR\x05count\x12\x1d\n" +
+	"\n" +
+	"chunk_rows\x18\x04 \x01(\rR\tchunkRows\"B\n" +
 	"\x04Kind\x12\n" +
 	"\n" +
 	"\x06SINGLE\x10\x00\x12\b\n" +
