@@ -46,8 +46,8 @@ func signedText(digest string) []byte {
 	return []byte("Volley artifact signature 1\n" + digest + "\n")
 }
 
-// check verifies a signature of an artifact.
-func (g *ArtifactSignature) check(digest string) error {
+// Check verifies a signature of an artifact.
+func (g *ArtifactSignature) Check(digest string) error {
 	key, err1 := base64.StdEncoding.DecodeString(g.Key)
 	sig, err2 := base64.StdEncoding.DecodeString(g.Signature)
 	switch {
@@ -266,7 +266,7 @@ func (t *TrustedKeys) Signer(digest string, list []ArtifactSignature) (name stri
 			e = e.WithDetail("It is signed by the key %s, which is not trusted.", KeyID(g.Key))
 			continue
 		}
-		if err := g.check(digest); err != nil {
+		if err := g.Check(digest); err != nil {
 			e = e.WithDetail("%s.", capital(pgerr.From(err).Message))
 			continue
 		}
@@ -339,19 +339,25 @@ func (s *Store) AddSignatures(digest string, list []ArtifactSignature) error {
 	}
 	subject := all[i].desc
 	subject.Annotations, subject.ArtifactType = nil, ""
+	have := s.signaturesOf(all[i])
 	for _, g := range list {
-		if err := g.check(digest); err != nil {
+		if err := g.Check(digest); err != nil {
 			return err
 		}
+		if slices.Contains(have, g) {
+			continue
+		}
 		blob := FormatSignatures([]ArtifactSignature{g})
-		o := oci.Manifest{MediaType: oci.MediaTypeImageManifest, ArtifactType: SignatureType, Config: oci.DescriptorEmptyJSON,
+		empty := []byte("{}")
+		// Registries of before OCI 1.1 take the config's type for the artifact's.
+		o := oci.Manifest{MediaType: oci.MediaTypeImageManifest, ArtifactType: SignatureType, Config: descriptor(SignatureType, empty),
 			Layers: []oci.Descriptor{descriptor(SignatureMediaType, blob)}, Subject: &subject}
-		o.SchemaVersion, o.Config.Data = 2, nil
+		o.SchemaVersion = 2
 		b, err := json.Marshal(&o)
 		if err != nil {
 			return pgerr.Wrap(err, pgerr.InternalError, "could not keep a signature")
 		}
-		for _, small := range [][]byte{oci.DescriptorEmptyJSON.Data, blob} {
+		for _, small := range [][]byte{empty, blob} {
 			if err := s.putBlob(small); err != nil {
 				return err
 			}
@@ -414,7 +420,7 @@ func (s *Store) signedBy(l listed) []string {
 		}
 	}
 	for _, g := range s.signaturesOf(l) {
-		if g.check(l.digest) != nil {
+		if g.Check(l.digest) != nil {
 			continue
 		}
 		n := names[g.Key]

@@ -157,22 +157,30 @@ func (s *Store) runDir(digest string) string {
 // Put verifies that r is an artifact, keeps it with its signatures and returns its
 // digest. Putting what is there already changes nothing but adds signatures.
 func (s *Store) Put(ctx context.Context, r io.Reader, signatures ...ArtifactSignature) (digest string, err error) {
-	return s.write(ctx, "", func(ctx context.Context, w io.Writer) ([]byte, error) {
+	return s.write(ctx, "", copied(r, signatures), false)
+}
+
+// PutAs is Put of an artifact whose digest is known; XX001 if r has other bytes.
+func (s *Store) PutAs(ctx context.Context, digest string, r io.Reader, signatures ...ArtifactSignature) error {
+	_, err := s.write(ctx, digest, copied(r, signatures), false)
+	return err
+}
+
+// copied is what write gets of a reader.
+func copied(r io.Reader, signatures []ArtifactSignature) Fetch {
+	return func(ctx context.Context, w io.Writer) ([]byte, error) {
 		n, err := io.Copy(w, io.LimitReader(r, maxArtifact+1))
 		if err == nil && n > maxArtifact {
 			err = pgerr.New(pgerr.ProgramLimitExceeded, "the artifact is larger than %d bytes", int64(maxArtifact))
 		}
 		return FormatSignatures(signatures), err
-	}, false)
+	}
 }
 
 // PutOwn is Put of what this server has made itself: it has its signature, if it
 // has a key.
 func (s *Store) PutOwn(ctx context.Context, r io.Reader) (digest string, err error) {
-	return s.write(ctx, "", func(ctx context.Context, w io.Writer) ([]byte, error) {
-		_, err := io.Copy(w, r)
-		return nil, err
-	}, true)
+	return s.write(ctx, "", copied(r, nil), true)
 }
 
 // PutFile is Put of a file. The signatures are those in the file of this name with
@@ -272,7 +280,7 @@ func (s *Store) admit(digest string, sigs []byte, own bool) ([]ArtifactSignature
 		list = append(list, s.own.Sign(digest))
 	}
 	for _, g := range list {
-		if err := g.check(digest); err != nil {
+		if err := g.Check(digest); err != nil {
 			return nil, err
 		}
 	}
