@@ -172,6 +172,19 @@ func (s *Store) Acquire() *Snapshot {
 	return s.current
 }
 
+// Pinned returns the current snapshot and all others that are pinned.
+func (s *Store) Pinned() []*Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []*Snapshot{s.current}
+	for p := range s.pins {
+		if p != s.current {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // Acquire pins a snapshot that is pinned already (or is a transaction's), once
 // more.
 func (s *Snapshot) Acquire() {

@@ -58,6 +58,10 @@ type Coordinator struct {
 	writers  tableLocks
 	udfs     *udfRecord
 	receipts *receiptStore
+
+	gcMu sync.Mutex     // one collection at a time
+	wg   sync.WaitGroup // of what runs in the background, until stop
+	stop context.CancelFunc
 }
 
 // New makes a Coordinator; 42704 or 22023 for a bad default setting.
@@ -86,7 +90,11 @@ func New(cfg Config) (*Coordinator, error) {
 			return nil, err
 		}
 	}
-	return c, c.openReceipts()
+	if err := c.openReceipts(); err != nil {
+		return nil, err
+	}
+	c.openArtifacts()
+	return c, nil
 }
 
 // NewSession starts a session for a client that has been authenticated.
@@ -173,6 +181,10 @@ func (c *Coordinator) Close() {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
+	if c.stop != nil {
+		c.stop()
+	}
+	c.wg.Wait()
 	c.udfs.close()
 	c.receipts.close()
 }

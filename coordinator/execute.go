@@ -224,8 +224,16 @@ func (x *statement) run(ctx context.Context, plan *proto.Plan) (*cluster.Running
 		x.view.Settings = settings.rows
 		x.fc.Setting = x.settingsOf(settings)
 	}
-	return x.s.c.cfg.Cluster.Run(ctx, plan, cluster.Options{Local: &worker.Local{Virtual: x.virtual, Functions: x.fc}, ForceEmbedded: x.s.c.callsLinked(plan),
-		Ended: func(stats []*proto.OperatorStats, failed bool) { x.s.c.udfs.ended(x.id, stats, failed) }})
+	release := x.s.c.pinPlan(plan)
+	r, err := x.s.c.cfg.Cluster.Run(ctx, plan, cluster.Options{Local: &worker.Local{Virtual: x.virtual, Functions: x.fc}, ForceEmbedded: x.s.c.callsLinked(plan),
+		Ended: func(stats []*proto.OperatorStats, failed bool) {
+			release()
+			x.s.c.udfs.ended(x.id, stats, failed)
+		}})
+	if err != nil {
+		release()
+	}
+	return r, err
 }
 
 // virtual opens a catalog table for a task of this process.
@@ -281,7 +289,13 @@ var specials = []special{
 		return shown, nil
 	}},
 	{"volley", "put_artifact", []types.ID{types.Bytea}, types.Text, func(ctx context.Context, x *statement, args []*vector.Vector) (string, error) {
-		return x.putArtifact(ctx, args[0].BytesAt(0))
+		return x.putArtifact(ctx, args[0].BytesAt(0), "")
+	}},
+	{"volley", "put_artifact", []types.ID{types.Bytea, types.Text}, types.Text, func(ctx context.Context, x *statement, args []*vector.Vector) (string, error) {
+		return x.putArtifact(ctx, args[0].BytesAt(0), args[1].StringAt(0))
+	}},
+	{"volley", "gc", nil, types.JSON, func(ctx context.Context, x *statement, _ []*vector.Vector) (string, error) {
+		return x.collect(ctx)
 	}},
 }
 

@@ -59,6 +59,10 @@ func (x *statement) extensionBuild(name, version string) (*build, error) {
 		return nil, pgerr.New(pgerr.AmbiguousFunction, "there are %d artifacts of extension %q with version %q", len(found), name, found[0].Manifest.Version).
 			WithHint("Build it under a version of its own: volley udf build -version ….")
 	}
+	x.keepArtifact(found[0].Digest)
+	if _, err := x.s.c.cfg.Artifacts.Get(found[0].Digest); err != nil {
+		return nil, err // not signed, for one
+	}
 	b := &build{digest: found[0].Digest, manifest: found[0].Manifest}
 	if b.json, err = json.Marshal(b.manifest); err != nil {
 		return nil, pgerr.Wrap(err, pgerr.InternalError, "manifest")

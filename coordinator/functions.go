@@ -194,6 +194,7 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 		return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "no artifact specified").WithHint("AS 'name@sha256:…', 'Symbol' names a build that volley udf push has uploaded.")
 	}
 	store := x.s.c.cfg.Artifacts
+	x.hold(store.Hold())
 	if d.inline.source = ""; d.language != "python" && udf.IsSource(d.artifact) {
 		if err := x.buildInline(ctx, d); err != nil {
 			return nil, err
@@ -203,6 +204,7 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	if err != nil {
 		return nil, pgerr.From(err).At(d.pos)
 	}
+	x.keepArtifact(digest)
 	m, err := store.Manifest(digest)
 	if err != nil {
 		return nil, pgerr.From(err).At(d.pos)
@@ -351,10 +353,16 @@ func sameTypes(a, b []types.Type) bool {
 	return true
 }
 
-// putArtifact stores an uploaded artifact and returns name@digest.
-func (x *statement) putArtifact(ctx context.Context, data []byte) (string, error) {
+// putArtifact stores an uploaded artifact with its signatures, as volley udf sign
+// writes them, and returns name@digest.
+func (x *statement) putArtifact(ctx context.Context, data []byte, signatures string) (string, error) {
 	store := x.s.c.cfg.Artifacts
-	digest, err := store.Put(ctx, bytes.NewReader(data))
+	list, err := udf.ParseSignatures([]byte(signatures))
+	if err != nil {
+		return "", err
+	}
+	x.hold(store.Hold())
+	digest, err := store.Put(ctx, bytes.NewReader(data), list...)
 	if err != nil {
 		return "", err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/udf"
+	"github.com/volleydb/volley/udf/registry"
 	"github.com/volleydb/volley/vector"
 )
 
@@ -34,12 +35,16 @@ func (d *definition) declaration(symbol string) udf.Declaration {
 // function server says of itself.
 func (x *statement) artifactOf(ctx context.Context, d *definition) (digest string, err error) {
 	store := x.s.c.cfg.Artifacts
+	named := store.Resolve
+	if registry.IsReference(d.artifact) {
+		named = func(ref string) (string, error) { return x.pull(ctx, ref) }
+	}
 	switch d.language {
 	case "python":
 		if d.symbol == "" && udf.IsSource(d.artifact) {
 			return store.PutPythonSource(ctx, d.artifact, d.declaration(d.name))
 		}
-		from, err := store.Resolve(d.artifact)
+		from, err := named(d.artifact)
 		if err != nil {
 			return "", err
 		}
@@ -58,5 +63,5 @@ func (x *statement) artifactOf(ctx context.Context, d *definition) (digest strin
 	case "grpc":
 		return store.PutServer(ctx, d.artifact)
 	}
-	return store.Resolve(d.artifact)
+	return named(d.artifact)
 }

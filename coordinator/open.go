@@ -33,6 +33,10 @@ type OpenConfig struct {
 	// Collector lets work_mem govern the garbage collector, which is the process'.
 	Collector bool
 	Log       *slog.Logger
+	// TrustedKeys is the file of the keys one of which must have signed an artifact,
+	// see udf.TrustedKeys; "" takes all. SigningKey is the file of the key with which
+	// the server signs the artifacts that it makes itself.
+	TrustedKeys, SigningKey string
 }
 
 // Server is a coordinator with everything it stands on: the catalog's store,
@@ -64,7 +68,7 @@ func Open(ctx context.Context, cfg OpenConfig) (s *Server, err error) {
 	if s.Store, err = catalog.Open(ctx, cfg.Dir); err != nil {
 		return s, err
 	}
-	if s.Artifacts, err = udf.OpenStore(filepath.Join(cfg.Dir, "artifacts")); err != nil {
+	if s.Artifacts, err = openStore(udf.StoreConfig{Dir: filepath.Join(cfg.Dir, "artifacts"), Log: cfg.Log}, cfg.TrustedKeys, cfg.SigningKey); err != nil {
 		return s, err
 	}
 	node, err := NewNode(NodeConfig{Dir: cfg.Dir, ID: "embedded", Slots: cfg.Slots, Memory: cfg.Memory, Artifacts: s.Artifacts,
@@ -117,14 +121,19 @@ type NodeConfig struct {
 	Check           bool
 	Collector       bool // see OpenConfig
 	Log             *slog.Logger
+	// Of the artifacts that the worker fetches, when Artifacts is nil: TrustedKeys as
+	// in OpenConfig, and the bytes that they may take, 0 = any number.
+	TrustedKeys   string
+	ArtifactCache int64
 }
 
 // Node is a worker with what it stands on: the exchange's store and the host of
 // user code. volley worker runs one, and every coordinator has one embedded.
 type Node struct {
-	Worker *worker.Worker
-	host   *udf.Host
-	out    *exchange.Store
+	Worker    *worker.Worker
+	Artifacts *udf.Store
+	host      *udf.Host
+	out       *exchange.Store
 }
 
 // NewNode starts a worker.
@@ -141,10 +150,12 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	n := &Node{}
 	if cfg.Artifacts == nil {
 		var err error
-		if cfg.Artifacts, err = udf.OpenStore(filepath.Join(cfg.Dir, "artifacts")); err != nil {
+		store := udf.StoreConfig{Dir: filepath.Join(cfg.Dir, "artifacts"), Limit: cfg.ArtifactCache, Log: cfg.Log}
+		if cfg.Artifacts, err = openStore(store, cfg.TrustedKeys, ""); err != nil {
 			return nil, err
 		}
 	}
+	n.Artifacts = cfg.Artifacts
 	spill, err := emptied(cfg.Dir, "spill")
 	if err != nil {
 		return nil, err
@@ -170,6 +181,22 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// openStore opens a store of artifacts with the keys in two files, either of which
+// may be "".
+func openStore(cfg udf.StoreConfig, trusted, own string) (_ *udf.Store, err error) {
+	if trusted != "" {
+		if cfg.Keys, err = udf.OpenTrustedKeys(trusted); err != nil {
+			return nil, err
+		}
+	}
+	if own != "" {
+		if cfg.Own, err = udf.ReadSigningKey(own); err != nil {
+			return nil, err
+		}
+	}
+	return udf.OpenStoreWith(cfg)
 }
 
 // emptied makes a folder of the data directory, without what a former process

@@ -45,6 +45,8 @@ type Session struct {
 	cursors  map[string]*cursor
 	prepared map[string]*named
 
+	held []func() // releases what the open block keeps of artifacts
+
 	seed     *uint64 // of setseed()
 	seedUses uint64
 
@@ -74,6 +76,7 @@ type statement struct {
 	rp      *replay   // what it repeats, nil otherwise
 	last    string    // the session's lastQuery when it began
 	cancel  context.CancelFunc
+	held    []func() // releases what the statement keeps of artifacts
 	closed  bool
 }
 
@@ -459,7 +462,7 @@ func (x *statement) pin(ctx context.Context) {
 	x.view = &pgcatalog.View{Snapshot: x.snap, SearchPath: s.searchPath(x.snap), User: s.o.User, Database: s.o.Database,
 		Settings: s.settings.rows, Activity: s.c.activity, Workers: s.c.workers, Prepared: s.preparedRows,
 		UDFErrors: s.c.udfs.errorRows, UDFStats: s.c.udfs.statRows, UDFLogs: s.c.udfs.logRows,
-		Receipts: x.receiptRows, Receipt: x.receiptJSON}
+		Artifacts: x.artifactRows, Receipts: x.receiptRows, Receipt: x.receiptJSON}
 	loc, err := loadZone(s.settings.get("TimeZone"))
 	if err != nil {
 		loc = time.UTC
@@ -486,6 +489,7 @@ func (x *statement) close() {
 	if x.cancel != nil {
 		x.cancel()
 	}
+	releaseAll(x.held)
 	x.snap.Release()
 }
 

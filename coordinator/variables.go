@@ -320,6 +320,8 @@ func (s *Session) rollback() {
 // were SET LOCAL.
 func (s *Session) endTx(restore bool) {
 	s.tx, s.txStatus = nil, TxIdle
+	releaseAll(s.held)
+	s.held = nil
 	s.endCursors(restore)
 	for _, id := range s.staged {
 		_ = s.c.cfg.Store.DropStaging(id) // a leftover is removed at the next start

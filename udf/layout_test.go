@@ -115,7 +115,7 @@ func age(t *testing.T, s *Store, d string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.touched, d)
+	delete(s.uses, d)
 }
 
 func TestCollect(t *testing.T) {
@@ -228,7 +228,7 @@ func TestCacheLimit(t *testing.T) {
 			}
 		}
 		s.mu.Lock()
-		delete(s.touched, ds[i])
+		delete(s.uses, ds[i])
 		s.mu.Unlock()
 		at = at.Add(time.Minute)
 	}

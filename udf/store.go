@@ -47,7 +47,7 @@ type Store struct {
 	sums      map[string]fileStamp      // by path
 	vouched   map[string]int            // digest → the contents of keys that trust it
 	pins      map[string]int            // uses by digest
-	touched   map[string]time.Time      // last write of used/HEX
+	uses      map[string]use            // the last by digest
 	holds     map[int]time.Time         // see Hold
 	lastHold  int
 	fetches   int64
@@ -129,12 +129,15 @@ func OpenStoreWith(c StoreConfig) (*Store, error) {
 	}
 	s := &Store{dir: abs, limit: c.Limit, keys: c.Keys, own: c.Own, log: c.Log,
 		manifests: map[string]cachedManifest{}, ocis: map[string]*oci.Manifest{}, flights: map[string]chan struct{}{}, sums: map[string]fileStamp{},
-		vouched: map[string]int{}, pins: map[string]int{}, touched: map[string]time.Time{}, holds: map[int]time.Time{}}
+		vouched: map[string]int{}, pins: map[string]int{}, uses: map[string]use{}, holds: map[int]time.Time{}}
 	if err := s.openLayout(); err != nil {
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not open the artifact store")
 	}
 	return s, nil
 }
+
+// Keys are those whose signature artifacts must have; nil for none.
+func (s *Store) Keys() *TrustedKeys { return s.keys }
 
 // Dir is the layout's directory.
 func (s *Store) Dir() string { return s.dir }

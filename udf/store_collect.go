@@ -50,6 +50,9 @@ func (s *Store) Hold() (release func()) {
 	}
 }
 
+// use is when an artifact was last used, and when that was last written down.
+type use struct{ at, written time.Time }
+
 // touchEvery bounds how often a use is written down.
 const touchEvery = time.Minute
 
@@ -60,10 +63,12 @@ func (s *Store) touch(digest string) {
 	}
 	now := time.Now()
 	s.mu.Lock()
-	late := now.Sub(s.touched[digest]) >= touchEvery
-	if late {
-		s.touched[digest] = now
+	u := s.uses[digest]
+	late := now.Sub(u.written) >= touchEvery
+	if u.at = now; late {
+		u.written = now
 	}
+	s.uses[digest] = u
 	s.mu.Unlock()
 	if !late {
 		return
@@ -88,7 +93,7 @@ func (s *Store) lastUse(digest string) time.Time {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := s.touched[digest]; m.After(t) {
+	if m := s.uses[digest].at; m.After(t) {
 		t = m
 	}
 	return t
@@ -115,7 +120,7 @@ type Removed struct {
 // have not been used for grace; what is unpacked and compiled of artifacts that
 // have not been used as long; and what crashes have left. referenced is asked again
 // before each removal: it must know of everything that became a reference while
-// the artifact was pinned.
+// the artifact was pinned. One that is used after the collection began stays.
 func (s *Store) Collect(grace time.Duration, referenced func() (map[string]bool, error)) ([]Removed, error) {
 	now := time.Now()
 	all, err := s.listed()
@@ -138,6 +143,9 @@ func (s *Store) Collect(grace time.Duration, referenced func() (map[string]bool,
 		}
 		ok := false
 		r.Bytes, ok, err = s.remove(l.digest, func() (bool, error) {
+			if s.lastTouch(l.digest).After(now) {
+				return false, nil
+			}
 			refs, err := referenced()
 			return !refs[l.digest], err
 		})
@@ -157,7 +165,7 @@ func (s *Store) Collect(grace time.Duration, referenced func() (map[string]bool,
 		if !validDigest(d) || s.Has(d) && !idle(d) {
 			continue
 		}
-		if n, ok := s.removeRun(d); ok {
+		if n, ok := s.removeRun(d, now); ok {
 			out = append(out, Removed{Kind: "cache", Digest: d, Bytes: n})
 		}
 	}
@@ -243,7 +251,7 @@ func (s *Store) remove(artifact string, sure func() (bool, error)) (bytes int64,
 	defer s.mu.Unlock()
 	delete(s.manifests, artifact)
 	delete(s.vouched, artifact)
-	delete(s.touched, artifact)
+	delete(s.uses, artifact)
 	for _, d := range gone {
 		delete(s.ocis, d)
 	}
@@ -268,11 +276,12 @@ func (s *Store) blobsOf(d oci.Descriptor, set map[string]bool) {
 	}
 }
 
-// removeRun removes what is unpacked and compiled of an artifact that nobody uses.
-func (s *Store) removeRun(digest string) (bytes int64, ok bool) {
+// removeRun removes what is unpacked and compiled of an artifact that nobody uses or
+// has used since.
+func (s *Store) removeRun(digest string, since time.Time) (bytes int64, ok bool) {
 	s.removal.Lock()
 	defer s.removal.Unlock()
-	if s.busy(digest) {
+	if s.busy(digest) || s.lastTouch(digest).After(since) {
 		return 0, false
 	}
 	dir := s.runDir(digest)

@@ -9,7 +9,8 @@ workers 15001 v
 function_versions 15004 v
 	function text, version int4, digest text?, created_by name?, created_at timestamptz?, active bool, canary float8?
 artifacts 15002 v
-	digest text, name text, size int8, owner name, created timestamptz?, manifest text?
+	digest text, name text, version text?, runtime text?, functions text[], platforms text[], size int8, owner name?,
+	created timestamptz?, last_used timestamptz?, signed_by text[], referenced_by text[], manifest text?
 functions 15003 v
 	oid oid, schema name, function name, arguments text, version int4, current bool, kind text, language name,
 	digest text?, symbol text?, volatility text, strict bool, memory_limit int8?, timeout interval?, owner name,

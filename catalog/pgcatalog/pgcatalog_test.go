@@ -102,6 +102,9 @@ func sampleView(t *testing.T) *View {
 			}
 		},
 		Workers: func() []Worker { return []Worker{{ID: "w1", Address: "h:1", State: "up", Slots: 2}} },
+		Artifacts: func() []Artifact {
+			return []Artifact{{Digest: "sha256:9f2c", Name: "score", Runtime: "go", Functions: []string{"score()"}, Size: 12, Created: time.UnixMicro(1_000_000).UTC(), Manifest: "{}"}}
+		},
 	}
 }
 
@@ -239,7 +242,7 @@ func TestRows(t *testing.T) {
 		{"information_schema.applicable_roles", "grantee role_name", []string{"ann|team"}},
 		{"information_schema.character_sets", "character_set_name default_collate_catalog", []string{"UTF8|volley"}},
 		{"volley.workers", "id slots memory_bytes", []string{"w1|2|∅"}},
-		{"volley.artifacts", "digest name size created manifest", []string{"sha256:9f2c|score|12|1000000|{}"}},
+		{"volley.artifacts", "digest name version runtime size owner created last_used manifest", []string{"sha256:9f2c|score|∅|go|12|∅|1000000|∅|{}"}},
 		{"volley.functions", "function arguments version digest symbol kind current", []string{
 			"score_udf|user_id bigint, \"G\" double precision|1|sha256:9f2c|Score|grouped map|false", "score_udf|user_id bigint, \"G\" double precision|2|sha256:aaaa|Score|grouped map|true"}},
 	} {

@@ -85,6 +85,16 @@ type QueryReceipt struct {
 	Rows                                                       int64 // -1 = unknown
 }
 
+// Artifact is a row of volley.artifacts.
+type Artifact struct {
+	Digest, Name, Version, Runtime               string
+	Owner                                        string // "" when it came to the store by itself
+	Functions, Platforms, SignedBy, ReferencedBy []string
+	Size                                         int64
+	Created, LastUsed                            time.Time // zero = NULL
+	Manifest                                     string
+}
+
 // View is what one statement sees. The functions are called at most once per
 // Scan and may be nil. A View may be used by several goroutines.
 type View struct {
@@ -100,7 +110,8 @@ type View struct {
 	UDFLogs        func() []UDFLog
 	Receipts       func() []QueryReceipt
 	// Receipt gives the receipt of a query as JSON.
-	Receipt func(id string) (string, error)
+	Receipt   func(id string) (string, error)
+	Artifacts func() []Artifact
 }
 
 // Tables returns all virtual tables by schema and name.

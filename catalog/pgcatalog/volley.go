@@ -14,8 +14,6 @@ func (v *View) workers() []Worker {
 	return v.Workers()
 }
 
-func (v *View) artifacts() []*catalog.Artifact { return v.Snapshot.Artifacts() }
-
 // versionRow is a version of a user's function.
 type versionRow struct {
 	*catalog.FunctionDef
@@ -60,7 +58,12 @@ func rowsOf[T any](of func(*View) func() []T) func(*View) []T {
 
 // volleySources are the tables of the schema volley.
 func volleySources() map[string]source {
-	type artifact = *catalog.Artifact
+	list := func(l []string) []string { // empty, not NULL
+		if l == nil {
+			return []string{}
+		}
+		return l
+	}
 	ms := func(nanos int64) float64 { return float64(nanos) / 1e6 }
 	some := func(n int64) (int64, bool) { return n, n != 0 }
 	version := func(n int32) (int32, bool) { return n, n != 0 }
@@ -128,13 +131,20 @@ func volleySources() map[string]source {
 			"started":      when(func(r *Worker) time.Time { return r.Started }),
 			"last_seen":    when(func(r *Worker) time.Time { return r.LastSeen }),
 		}},
-		"volley.artifacts": &table[artifact]{rows: (*View).artifacts, cols: columns[artifact]{
-			"digest":   str(func(r *artifact) string { return (*r).Digest }),
-			"name":     str(func(r *artifact) string { return (*r).Name }),
-			"size":     val(func(r *artifact) int64 { return (*r).Size }),
-			"owner":    str(func(r *artifact) string { return (*r).Owner }),
-			"created":  when(func(r *artifact) time.Time { return (*r).Created }),
-			"manifest": strOpt(func(r *artifact) string { return string((*r).Manifest) }),
+		"volley.artifacts": &table[Artifact]{rows: rowsOf(func(v *View) func() []Artifact { return v.Artifacts }), cols: columns[Artifact]{
+			"digest":        str(func(r *Artifact) string { return r.Digest }),
+			"name":          str(func(r *Artifact) string { return r.Name }),
+			"version":       strOpt(func(r *Artifact) string { return r.Version }),
+			"runtime":       strOpt(func(r *Artifact) string { return r.Runtime }),
+			"functions":     strs(func(r *Artifact) []string { return list(r.Functions) }),
+			"platforms":     strs(func(r *Artifact) []string { return list(r.Platforms) }),
+			"size":          val(func(r *Artifact) int64 { return r.Size }),
+			"owner":         strOpt(func(r *Artifact) string { return r.Owner }),
+			"created":       when(func(r *Artifact) time.Time { return r.Created }),
+			"last_used":     when(func(r *Artifact) time.Time { return r.LastUsed }),
+			"signed_by":     strs(func(r *Artifact) []string { return list(r.SignedBy) }),
+			"referenced_by": strs(func(r *Artifact) []string { return list(r.ReferencedBy) }),
+			"manifest":      strOpt(func(r *Artifact) string { return r.Manifest }),
 		}},
 		"volley.functions": &table[versionRow]{rows: (*View).versions, cols: columns[versionRow]{
 			"oid":          oid(func(r *versionRow) uint32 { return r.OID }),

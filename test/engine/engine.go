@@ -39,6 +39,7 @@ type Engine struct {
 	Dir     string
 	Workers []*Worker
 
+	node coordinator.NodeConfig
 	grpc *grpc.Server
 	wg   sync.WaitGroup
 	t    TB
@@ -47,6 +48,7 @@ type Engine struct {
 // Worker is a worker of the cluster in this process, with connections of its own.
 type Worker struct {
 	Node *coordinator.Node
+	Dir  string
 
 	cancel context.CancelFunc
 	grpc   *grpc.Server
@@ -61,8 +63,15 @@ func Start(t TB, workers int) *Engine {
 	return e
 }
 
-// Open is Start on a given directory; the caller stops it.
-func Open(t TB, dir string, workers int) *Engine {
+// Config is what a test may change of an engine.
+type Config struct {
+	Server coordinator.OpenConfig
+	Node   coordinator.NodeConfig // of every worker
+}
+
+// Open is Start on a given directory; the caller stops it. change may be given to
+// change the configuration.
+func Open(t TB, dir string, workers int, change ...func(*Config)) *Engine {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("VOLLEY_TEST_LOG") != "" {
@@ -73,8 +82,13 @@ func Open(t TB, dir string, workers int) *Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := coordinator.OpenConfig{Dir: dir, RunLocally: workers == 0, ExchangeAddress: lis.Addr().String(), Slots: 2, Check: true, Log: log}
-	if e.Server, err = coordinator.Open(context.Background(), cfg); err != nil {
+	cfg := Config{Server: coordinator.OpenConfig{Dir: dir, RunLocally: workers == 0, ExchangeAddress: lis.Addr().String(), Slots: 2, Check: true, Log: log},
+		Node: coordinator.NodeConfig{Slots: 2, Check: true, Log: log}}
+	for _, f := range change {
+		f(&cfg)
+	}
+	e.node = cfg.Node
+	if e.Server, err = coordinator.Open(context.Background(), cfg.Server); err != nil {
 		t.Fatal(err)
 	}
 	e.grpc = grpc.NewServer(exchange.ServerOptions()...)
@@ -83,7 +97,7 @@ func Open(t TB, dir string, workers int) *Engine {
 	e.wg.Add(1)
 	go func() { defer e.wg.Done(); _ = e.grpc.Serve(lis) }()
 	for i := 0; i < workers; i++ {
-		e.AddWorker(lis.Addr().String(), log)
+		e.AddWorker(lis.Addr().String())
 	}
 	deadline := time.Now().Add(20 * time.Second)
 	for {
@@ -104,19 +118,20 @@ func Open(t TB, dir string, workers int) *Engine {
 }
 
 // AddWorker starts one more worker.
-func (e *Engine) AddWorker(coordinatorAddr string, log *slog.Logger) {
+func (e *Engine) AddWorker(coordinatorAddr string) {
 	e.t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	n, err := coordinator.NewNode(coordinator.NodeConfig{Dir: e.t.TempDir(), ID: "w" + strconv.Itoa(len(e.Workers)+1), Slots: 2,
-		ExchangeAddress: lis.Addr().String(), Check: true, Log: log})
+	cfg := e.node
+	cfg.Dir, cfg.ID, cfg.ExchangeAddress = e.t.TempDir(), "w"+strconv.Itoa(len(e.Workers)+1), lis.Addr().String()
+	n, err := coordinator.NewNode(cfg)
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &Worker{Node: n, cancel: cancel, grpc: grpc.NewServer(exchange.ServerOptions()...), done: make(chan struct{})}
+	w := &Worker{Node: n, Dir: cfg.Dir, cancel: cancel, grpc: grpc.NewServer(exchange.ServerOptions()...), done: make(chan struct{})}
 	n.Worker.Serve(w.grpc)
 	e.wg.Add(1)
 	go func() { defer e.wg.Done(); _ = w.grpc.Serve(lis) }()
