@@ -62,6 +62,7 @@ func Run(t *testing.T, host *udf.Host, digest string, skip ...string) {
 	t.Run("describe", s.describe)
 	t.Run("errors", s.errors)
 	t.Run("on_error", s.onError)
+	t.Run("on_error of groups", s.onErrorGroups)
 	t.Run("streams", s.streams)
 	t.Logf("conformance: %d cases passed, %d skipped", s.passed, s.skipped)
 }

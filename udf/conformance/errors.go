@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -155,6 +156,108 @@ func (s *suite) onError(t *testing.T) {
 			}
 			if got := strings.Join(rows, ", "); got != "0 x = 7, 3 x = 7" {
 				t.Errorf("failed rows %s", got)
+			}
+		})
+	}
+}
+
+// onErrorGroups has groups fail alone: of aggregates, whose result is NULL, and of
+// what emits rows, of which nothing is left.
+func (s *suite) onErrorGroups(t *testing.T) {
+	bigint, record := types.T(types.Int8), types.T(types.Record)
+	failures := func(t *testing.T, st any, want ...int64) {
+		t.Helper()
+		var got []int64
+		for _, f := range st.(interface{ TakeFailures() []udf.GroupFailure }).TakeFailures() {
+			got = append(got, f.Group)
+			if !strings.Contains(f.Err.Message, "seven") {
+				t.Errorf("group %d: %s", f.Group, f.Err.Message)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("failed groups %v, want %v", got, want)
+		}
+	}
+	for symbol, want := range map[string][]string{"fail_step": {"1", "NULL", "8", "0"}, "fail_finish": {"1", "NULL", "8", "0"}} {
+		s.run(t, symbol, "on_error", func(t *testing.T) {
+			ctx := s.context(t)
+			ref := s.ref(symbol, function.Aggregate, []types.Type{bigint}, bigint)
+			ref.OnError = "null"
+			var as []function.Aggregator
+			for range 2 {
+				a, err := s.host.Aggregate(ctx, ref, []types.Type{bigint})
+				if err != nil {
+					t.Fatal(detail(err))
+				}
+				defer a.Close()
+				a.Grow(4)
+				as = append(as, a)
+			}
+			// 7 in group 1; what else comes to that group does not matter.
+			err := as[0].Update([]int32{0, 1, 2}, []*vector.Vector{int8s(1, 7, 3)}, 3)
+			if err == nil {
+				err = as[1].Update([]int32{2}, []*vector.Vector{int8s(5)}, 1)
+			}
+			var states []*vector.Vector
+			if err == nil {
+				states, err = as[0].State(0, 4)
+			}
+			if err == nil {
+				err = as[1].Merge([]int32{0, 1, 2, 3}, states, 4)
+			}
+			var v *vector.Vector
+			if err == nil {
+				v, err = as[1].Final(0, 4)
+			}
+			if err != nil {
+				t.Fatal(detail(err))
+			}
+			same(t, symbol, v, bigint, want)
+			// The failure is told where it happens.
+			if symbol == "fail_step" {
+				failures(t, as[0], 1)
+				failures(t, as[1])
+			} else {
+				failures(t, as[0])
+				failures(t, as[1], 1)
+			}
+		})
+	}
+	for _, c := range []struct {
+		symbol string
+		kind   function.Kind
+		fields []vector.Field
+		null   string
+		skip   string
+	}{
+		{"count_stream", function.GroupedMap, fieldsOf("rows", "sum"), "0=1 1=NULL 2=2", "0=1 2=2"},
+		{"count_whole", function.GroupedMap, fieldsOf("rows", "sum"), "0=1 1=NULL 2=2", "0=1 2=2"},
+		{"table_fails", function.Table, fieldsOf("x"), "0=1 1=NULL 2=3 3=NULL 4=4", "0=1 2=3 4=4"},
+	} {
+		s.run(t, c.symbol, "on_error", func(t *testing.T) {
+			for on, want := range map[udf.OnError]string{udf.OnErrorNull: c.null, udf.OnErrorSkip: c.skip} {
+				ctx := s.context(t)
+				g, err := s.host.TolerantGroupedMap(ctx, s.ref(c.symbol, c.kind, []types.Type{bigint}, record, c.fields...), udf.GroupOptions{OnError: on})
+				if err != nil {
+					t.Fatal(detail(err))
+				}
+				defer g.Close()
+				x, ends, bad := int8s(1, 2, 7, 3, 4), []int32{1, 3, 5}, []int64{1}
+				if c.kind == function.Table {
+					x, ends, bad = int8s(1, 7, 3, 7, 4), []int32{1, 2, 3, 4, 5}, []int64{1, 3}
+				}
+				st := &stream{groupStream: g}
+				if err := st.all(ctxcut(ctx, []*vector.Vector{x}, ends, 2)); err != nil {
+					t.Fatal(detail(err))
+				}
+				var got []string
+				for i, n := range st.groups {
+					got = append(got, fmt.Sprint(n, "=", st.rows[0][i]))
+				}
+				if strings.Join(got, " ") != want {
+					t.Errorf("%v: %v, want %s", on, got, want)
+				}
+				failures(t, g, bad...)
 			}
 		})
 	}

@@ -25,6 +25,7 @@ from .columns import Column, Fault, Type, article, encode, from_list, missing, m
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 STATE_PICKLE = 4  # the first byte of a state
+STATE_DEAD = b"\x00"  # that of a group that has failed
 MAIN = "main"
 
 
@@ -574,6 +575,7 @@ class States:
 
     def __init__(self, f):
         self.f, self.all = f, []
+        self.dead = set()  # groups that have failed, where that ends no stream
 
     def grow(self, n):
         while len(self.all) < n:
@@ -581,7 +583,10 @@ class States:
 
     def merge(self, cols, groups, n, stream):
         for i, (g, b) in enumerate(zip(groups, cols[0].list())):
-            if b is None:
+            if b is None or g in self.dead:
+                continue
+            if b == STATE_DEAD:
+                self.dead.add(g)
                 continue
             if b[:1] != bytes([STATE_PICKLE]):
                 raise Fault("39000", "state of the aggregate cannot be decoded: %d bytes of another format" % len(b))
@@ -592,15 +597,27 @@ class States:
     def state(self, a, b, stream):
         head = bytes([STATE_PICKLE])
         try:
-            return from_list(Type("bytes"), [head + pickle.dumps(s, 5) for s in self.all[a:b]])
+            return from_list(Type("bytes"), [STATE_DEAD if g in self.dead else head + pickle.dumps(self.all[g], 5) for g in range(a, b)])
         except (pickle.PicklingError, TypeError, AttributeError) as e:
             raise Fault("39000", "state of the aggregate cannot be pickled: %s" % e) from None
 
     def final(self, a, b, stream):
         out = []
         try:
-            for s in self.all[a:b]:
-                out.append(self.finish(s))
+            while len(out) < b - a:
+                g = a + len(out)
+                try:
+                    r = None if g in self.dead else self.finish(self.all[g])
+                    if stream.goes_on and r is not None:
+                        from_list(self.f.outs[0], [r])
+                except Exception as e:
+                    if not stream.goes_on:
+                        raise
+                    if isinstance(e, Fault):
+                        e.row = -1
+                    self.fail(e, g, -1, stream)
+                    r = None
+                out.append(r)
                 if len(out) & 255 == 0:
                     stream.advance()
             return from_list(self.f.outs[0], out)
@@ -611,6 +628,11 @@ class States:
             if row < b - a:
                 place(e, group=a + row)
             raise
+
+    def fail(self, e, group, row, stream):
+        self.dead.add(group)
+        place(e, row=row)
+        stream.send_failure(dict(message(e), group=group))
 
     def size(self):
         """An estimate by the first state."""
@@ -637,17 +659,23 @@ class ClassStates(States):
         f = self.f
         if f.style == "rows":
             lists = [c.list() for c in cols]
-            row, states = -1, self.all
-            try:
-                for row, (g, args) in enumerate(zip(groups, zip(*lists) if lists else itertools.repeat(()))):
-                    states[g].step(*args)
-                    if row & 255 == 0:
-                        stream.advance()
-            except Exception as e:
-                note_arguments(e, f.names, [v[row] for v in lists])
-                place(e, row=row)
-                raise
-            return
+            row, states, dead = -1, self.all, self.dead
+            rows = enumerate(zip(groups, zip(*lists) if lists else itertools.repeat(())))
+            while True:
+                try:
+                    for row, (g, args) in rows:
+                        if not dead or g not in dead:
+                            states[g].step(*args)
+                        if row & 255 == 0:
+                            stream.advance()
+                    return
+                except Exception as e:
+                    note_arguments(e, f.names, [v[row] for v in lists])
+                    if stream.goes_on:
+                        self.fail(e, g, row, stream)
+                        continue
+                    place(e, row=row)
+                    raise
         if n and min(groups) == max(groups):
             self.all[groups[0]].step(*[f.argument(c) for c in cols])
             return

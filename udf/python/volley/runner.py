@@ -26,7 +26,7 @@ FLUSH_BYTES, CHUNK_BYTES = 1 << 20, 8 << 20
 WELCOME, OPEN, SLOT, BATCH, CREDIT, CANCEL, END = 1, 2, 3, 4, 5, 6, 7
 HELLO, OPENED, RESULT, DONE, ERROR, CLOSED, GROW, LOG, PROGRESS, FINISHED = 64, 65, 66, 67, 68, 69, 70, 71, 72, 73
 ROWS, MERGE, STATE, FINAL = 0, 1, 2, 3
-LAST = 1
+LAST = GOES_ON = 1
 INFO = 8
 STATE_TYPE = Type("bytes")
 
@@ -34,7 +34,7 @@ HEADER = struct.Struct("<IBBHIIQ")
 BATCH_HEAD = struct.Struct("<IIIIqq")
 COLUMN = struct.Struct("<BBHIIII")
 SLOT_MSG = struct.Struct("<QQQ")
-DONE_MSG = struct.Struct("<qq")
+DONE_MSG = struct.Struct("<qqq")
 
 
 class Cancelled(BaseException):
@@ -131,6 +131,8 @@ class Stream:
         self.stop = False
         self.progress = self.reported = 0
         self.seq = self.slot = 0
+        self.waited = 0  # nanoseconds, for the host
+        self.goes_on = o["kind"] == "aggregate" and o.get("on_error") == "null"
         self.outs = [Type.parse(t) for t in o["out"]]
         self.args = [Type.parse(t) for t in o["args"]]
 
@@ -175,7 +177,7 @@ class Stream:
 
     def next(self):
         """The next Batch as (flags, message, columns), None at End."""
-        f = self.work.get()
+        f = self.wait(self.work)
         if f is None:
             raise Cancelled()
         self.progress += 1
@@ -193,6 +195,16 @@ class Stream:
                 cols.append(Column.load(name, t, mem, rows, places))
         g = mem[groups_at:groups_at + 4 * groups].cast("i") if groups else None
         return flags, msg, g, cols
+
+    def wait(self, q):
+        begin = time.perf_counter_ns()
+        v = q.get()
+        self.waited += time.perf_counter_ns() - begin
+        return v
+
+    def send_failure(self, message):
+        """Tells of a group of an aggregate that has failed while the stream goes on."""
+        self.server.send_json(ERROR, message, stream=self.id, seq=self.seq, flags=GOES_ON)
 
     def advance(self):
         """Called by loops over rows, every few milliseconds."""
@@ -257,12 +269,12 @@ class Stream:
             column(t, p)
         if at > MAX_SLOT:
             raise Fault("54000", "a result of %d bytes is larger than the limit of %d" % (at, MAX_SLOT))
-        slot = self.free.get()
+        slot = self.wait(self.free)
         if slot is None or self.stop:
             raise Cancelled()
         if len(self.slots[1][slot]) < at:
             self.send(GROW, payload=struct.pack("<Q", at), slot=slot)
-            if self.grown.get() is None:
+            if self.wait(self.grown) is None:
                 raise Cancelled()
         mem = self.slots[1][slot]
         for here, data in writes:
@@ -291,18 +303,21 @@ class Stream:
                 return self.send(FINISHED)
             op, msg, groups, cols = f
             n, base, done = msg[0], msg[4], msg[5]
+            begin = time.perf_counter_ns()
             if op in (ROWS, MERGE):
                 agg.grow(base)
                 groups = [0] * n if groups is None else groups.tolist()
                 (agg.merge if op == MERGE else agg.step)(cols, groups, n, self)
-                self.send(DONE, payload=DONE_MSG.pack(0, agg.size()), slot=self.slot, seq=self.seq)
+                nanos = time.perf_counter_ns() - begin
+                self.send(DONE, payload=DONE_MSG.pack(0, agg.size(), nanos), slot=self.slot, seq=self.seq)
                 continue
             agg.grow(done)
             typ = [STATE_TYPE] if op == STATE else self.outs
             while base < done:
                 end = min(base + 16384, done)
                 piece = agg.state(base, end, self) if op == STATE else agg.final(base, end, self)
-                self.send_pieces(typ, [piece], None, 0, 0, LAST if end == done else 0)
+                nanos = time.perf_counter_ns() - begin
+                self.send_pieces(typ, [piece], None, 0, nanos, LAST if end == done else 0)
                 base = end
 
     def grouped(self):
@@ -389,13 +404,15 @@ class Groups:
         if self.busy:
             self.out.flush()
             self.busy = False
-            self.stream.send(DONE, payload=DONE_MSG.pack(self.number, 0), slot=self.stream.slot, seq=self.stream.seq)
+            nanos = time.perf_counter_ns() - self.began - self.stream.waited
+            self.stream.send(DONE, payload=DONE_MSG.pack(self.number, 0, nanos), slot=self.stream.slot, seq=self.stream.seq)
         f = self.stream.next()
         if f is None:
             self.over = True
             return False
         _, msg, ends, self.frame = f
         self.busy, self.rows, self.at, self.k, self.lists = True, msg[0], 0, 0, None
+        self.began, self.stream.waited = time.perf_counter_ns(), 0
         self.ends = () if ends is None else ends.tolist()
         return True
 
