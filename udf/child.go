@@ -217,8 +217,12 @@ func (c *child) serve(hello chan<- error, exited <-chan error) {
 	c.conn.Close()
 	c.wg.Wait()
 	if err != nil {
-		if isEnd(err) {
+		var pe *pgerr.Error
+		switch {
+		case isEnd(err):
 			err = c.exitError(exit)
+		case !errors.As(err, &pe):
+			err = pgerr.New(pgerr.ExternalRoutineInvocationError, "plugin %s broke the protocol: %v", c.label, err)
 		}
 		hello <- err
 	}
