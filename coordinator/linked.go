@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"encoding/json"
-	"strconv"
 
 	"github.com/volleydb/volley/catalog"
 	"github.com/volleydb/volley/parser"
@@ -11,7 +10,6 @@ import (
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/udf"
 	sdk "github.com/volleydb/volley/udf/sdk"
-	"github.com/volleydb/volley/udf/sdk/wire"
 	"github.com/volleydb/volley/worker"
 )
 
@@ -66,9 +64,8 @@ func register(tx *catalog.Tx, b *build, schema string, fns []catalog.FunctionDef
 	return nil
 }
 
-// declaredOptions takes what a declaration says besides types from the manifest.
+// declaredOptions takes STRICT from the manifest and checks the defaults.
 func declaredOptions(d *catalog.FunctionDef, mf *udf.ManifestFunction) error {
-	d.Variadic = mf.Variadic
 	d.Strict = mf.Kind == "scalar" // if it cannot take NULL in any argument
 	defaults := false
 	for i, p := range mf.Args {
@@ -83,9 +80,6 @@ func declaredOptions(d *catalog.FunctionDef, mf *udf.ManifestFunction) error {
 			return pgerr.New(pgerr.InvalidFunctionDefinition, "input parameters after one with a default value must also have defaults").
 				WithDetail("Function %s, argument %d.", mf.Name, i+1)
 		}
-	}
-	if mf.Contract == wire.ContractRows {
-		d.Settings = map[string]string{"volley.batch_rows": strconv.Itoa(max(mf.BatchRows, 1))}
 	}
 	return nil
 }
