@@ -207,37 +207,34 @@ var clientSettings = map[string]bool{"application_name": true, "client_min_messa
 	"idle_in_transaction_session_timeout": true, "idle_session_timeout": true, "transaction_isolation": true, "transaction_read_only": true,
 	"default_transaction_isolation": true, "default_transaction_read_only": true, "volley.receipts": true, "volley.dialect": true}
 
-// bootSettings are the defaults, by lower-case name.
-var bootSettings = func() map[string]string {
-	m := map[string]string{}
+// bootSettings are those that rows may depend on.
+var bootSettings = func() (list []struct{ key, def string }) {
 	for _, d := range settingsTable {
 		if k := strings.ToLower(d.name); !d.readonly && !d.server && !clientSettings[k] {
-			m[k] = d.def
+			list = append(list, struct{ key, def string }{k, d.def})
 		}
 	}
-	return m
+	return list
 }()
 
 // changed are the settings that rows may depend on and that are not the default,
 // and the search path.
 func (s *sessionSettings) changed() map[string]string {
 	out := map[string]string{"search_path": s.value["search_path"]}
-	for k, v := range s.value {
-		if def, known := bootSettings[k]; known && def != v || !known && findSettingKey[k] == nil {
-			out[k] = v
+	for _, b := range bootSettings {
+		if v := s.value[b.key]; v != b.def {
+			out[b.key] = v
+		}
+	}
+	if len(s.value) > len(settingsTable) { // the client has made some up
+		for k, v := range s.value {
+			if findSetting(k) == nil {
+				out[k] = v
+			}
 		}
 	}
 	return out
 }
-
-// findSettingKey finds what is in the table by lower-case name.
-var findSettingKey = func() map[string]*setting {
-	m := map[string]*setting{}
-	for i := range settingsTable {
-		m[strings.ToLower(settingsTable[i].name)] = &settingsTable[i]
-	}
-	return m
-}()
 
 func (r *recorder) relation(rel *catalog.Relation) {
 	if r != nil && !slices.Contains(r.relations, rel) {
@@ -309,7 +306,11 @@ func (r *recorder) end(state string, failure error, tag string) {
 	}
 	x := r.x
 	x.s.lastQuery = x.id
-	rc := &receipt{ID: x.id, Command: statementName(x.st), Statement: x.st.SQL, User: x.s.o.User, Database: x.s.o.Database, Settings: r.settings, Seed: r.seed,
+	command := "SELECT"
+	if x.st.Node.GetSelectStmt() == nil {
+		command = statementName(x.st)
+	}
+	rc := &receipt{ID: x.id, Command: command, Statement: x.st.SQL, User: x.s.o.User, Database: x.s.o.Database, Settings: r.settings, Seed: r.seed,
 		Now: time.UnixMicro(x.fc.Now).UTC(), Engine: Version, Workers: r.workers, Started: r.started.UTC(),
 		Millis: float64(time.Since(r.started).Microseconds()) / 1000, State: state, Tag: tag}
 	if state == stateFinished && r.fields != nil {
