@@ -35,6 +35,8 @@ type serveConfig struct {
 	runLocally            bool
 	values, sources       map[string]string
 	memory                int64
+	trustedKeys           string
+	signingKey            string
 	log                   *slog.Logger
 }
 
@@ -83,6 +85,8 @@ func addServeFlags(cmd *cobra.Command) {
 	f.Bool("require-tls", false, "refuse clients without TLS")
 	addMemoryFlag(f)
 	f.Int("slots", 0, "tasks that run at once in this process (default: one per CPU)")
+	f.String("udf-trusted-keys", "", "`file` of the keys one of which must have signed an artifact of functions (default: all artifacts are taken)")
+	f.String("udf-signing-key", "", "`file` of the private key with which this server signs the artifacts that it makes itself, of source in SQL")
 	f.Int("max-connections", 100, "clients that are connected at once")
 	f.Duration("grace", 10*time.Second, "how long running statements may go on at shutdown")
 }
@@ -114,6 +118,8 @@ func serveCommand(cmd *cobra.Command, runLocally bool) error {
 	c.tlsKey, _ = f.GetString("tls-key")
 	c.requireTLS, _ = f.GetBool("require-tls")
 	c.slots, _ = f.GetInt("slots")
+	c.trustedKeys, _ = f.GetString("udf-trusted-keys")
+	c.signingKey, _ = f.GetString("udf-signing-key")
 	c.maxConnections, _ = f.GetInt("max-connections")
 	c.grace, _ = f.GetDuration("grace")
 	ctx, force, stop := untilSignal(cmd.Context())
@@ -150,6 +156,7 @@ func serve(ctx, force context.Context, c serveConfig, stdout io.Writer) (err err
 	server, err := coordinator.Open(ctx, coordinator.OpenConfig{
 		Dir: c.data, RunLocally: c.runLocally, ExchangeAddress: exchangeAddr, Slots: c.slots, Memory: c.memory, Collector: true,
 		Defaults: c.values, Sources: c.sources, Log: c.log,
+		TrustedKeys: c.trustedKeys, SigningKey: c.signingKey,
 	})
 	if err != nil {
 		<-warm

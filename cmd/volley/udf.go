@@ -24,7 +24,7 @@ func newUDF() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newUDFNew(), newUDFBuild(), newUDFTest(), newUDFDev(), newUDFPush(), newUDFList(), newUDFDebug())
+	cmd.AddCommand(newUDFNew(), newUDFBuild(), newUDFTest(), newUDFDev(), newUDFPush(), newUDFPull(), newUDFSign(), newUDFKeygen(), newUDFList(), newUDFDebug())
 	return cmd
 }
 
@@ -93,6 +93,11 @@ func buildArtifact(ctx context.Context, dir string, o udf.BuildOptions) (*udf.Ar
 
 // declarations are statements that register all functions of an artifact.
 func declarations(m *udf.Manifest, digest string) string {
+	return declarationsAs(m, m.Name+"@"+digest)
+}
+
+// declarationsAs is declarations with another name of the artifact.
+func declarationsAs(m *udf.Manifest, artifact string) string {
 	var b strings.Builder
 	typed := func(ps []udf.ManifestParam, sep string) string {
 		var out []string
@@ -108,7 +113,7 @@ func declarations(m *udf.Manifest, digest string) string {
 		}
 		return strings.Join(out, sep)
 	}
-	ref := parser.QuoteLiteral(m.Name + "@" + digest)
+	ref := parser.QuoteLiteral(artifact)
 	for i := range m.Functions {
 		f := &m.Functions[i]
 		name, symbol := parser.QuoteIdent(strings.ToLower(f.Name)), parser.QuoteLiteral(f.Name)
@@ -136,13 +141,19 @@ func declarations(m *udf.Manifest, digest string) string {
 
 func newUDFPush() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "push ARTIFACT",
-		Short: "Upload an artifact to a server or into a data directory",
+		Use:   "push ARTIFACT [oci://REGISTRY/REPOSITORY:TAG]",
+		Short: "Send an artifact to a server, into a data directory or to a registry",
 		Long: `With --host the artifact goes to a server, as SELECT volley.put_artifact(…) would
 send it. Without, it goes straight into the data directory, where a server that
-runs on it finds it, too.`,
-		Args: cobra.ExactArgs(1),
+runs on it finds it, too. With an oci:// reference it goes to an OCI registry;
+ARTIFACT may then also be name@digest in the data directory. Credentials are
+those of Docker's configuration. Signatures in ARTIFACT.sig, which volley udf sign
+writes, travel along.`,
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				return pushToRegistry(cmd, args[0], args[1])
+			}
 			ref, m, digest, err := push(cmd, args[0])
 			if err != nil {
 				return err
@@ -152,54 +163,38 @@ runs on it finds it, too.`,
 		},
 	}
 	addClientFlags(cmd)
+	addRegistryFlags(cmd)
 	return cmd
 }
 
 func push(cmd *cobra.Command, path string) (ref string, m *udf.Manifest, digest string, err error) {
 	host, _ := cmd.Flags().GetString("host")
-	if host == "" {
-		store, err := openArtifacts(cmd)
-		if err != nil {
-			return "", nil, "", err
-		}
-		if digest, err = store.PutFile(cmd.Context(), path); err != nil {
-			return "", nil, "", err
-		}
-		m, err = store.Manifest(digest)
-		if err != nil {
-			return "", nil, "", err
-		}
-		return m.Name + "@" + digest, m, digest, nil
+	open := func() (*udf.Store, func(), error) {
+		s, err := openArtifacts(cmd)
+		return s, func() {}, err
 	}
-	// A store of our own checks the file before it travels, and reads its manifest.
-	tmp, err := os.MkdirTemp("", "volley-push-")
+	if host != "" { // a store of our own checks the file before it travels, and reads its manifest
+		open = temporaryStore
+	}
+	store, remove, err := open()
 	if err != nil {
 		return "", nil, "", err
 	}
-	defer os.RemoveAll(tmp)
-	store, err := udf.OpenStore(tmp)
-	if err != nil {
-		return "", nil, "", err
-	}
+	defer remove()
 	if digest, err = store.PutFile(cmd.Context(), path); err != nil {
 		return "", nil, "", err
 	}
 	if m, err = store.Manifest(digest); err != nil {
 		return "", nil, "", err
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return "", nil, "", err
-	}
-	c, err := connect(cmd.Context(), cmd)
-	if err != nil {
-		return "", nil, "", err
-	}
-	defer func() { err = errors.Join(err, c.close()) }()
-	const byteaOID, binary = 17, 1
-	r := c.conn.ExecParams(cmd.Context(), "SELECT volley.put_artifact($1)", [][]byte{data}, []uint32{byteaOID}, []int16{binary}, nil).Read()
-	if r.Err != nil {
-		return "", nil, "", reported(cmd, r.Err)
+	if host != "" {
+		list, err := store.Signatures(digest)
+		if err != nil {
+			return "", nil, "", err
+		}
+		if err := putArtifact(cmd.Context(), cmd, path, list); err != nil {
+			return "", nil, "", err
+		}
 	}
 	return m.Name + "@" + digest, m, digest, nil
 }
@@ -239,7 +234,7 @@ func newUDFList() *cobra.Command {
 					return err
 				}
 				for _, e := range list {
-					printArtifact(cmd.OutOrStdout(), e.Digest, e.Manifest)
+					printArtifact(cmd.OutOrStdout(), e.Digest, e.Manifest, e.SignedBy)
 				}
 				return nil
 			}
@@ -247,7 +242,7 @@ func newUDFList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, rows, err := c.query(cmd.Context(), "SELECT digest, manifest FROM volley.artifacts ORDER BY name, digest")
+			_, rows, err := c.query(cmd.Context(), "SELECT digest, manifest, array_to_string(signed_by, '\n') FROM volley.artifacts ORDER BY name, digest")
 			if err != nil {
 				return errors.Join(reported(cmd, err), c.close())
 			}
@@ -256,7 +251,7 @@ func newUDFList() *cobra.Command {
 				if err := json.Unmarshal(r[1], &m); err != nil {
 					return errors.Join(fmt.Errorf("manifest of %s: %w", r[0], err), c.close())
 				}
-				printArtifact(cmd.OutOrStdout(), string(r[0]), &m)
+				printArtifact(cmd.OutOrStdout(), string(r[0]), &m, strings.FieldsFunc(string(r[2]), func(c rune) bool { return c == '\n' }))
 			}
 			return c.close()
 		},
@@ -266,12 +261,13 @@ func newUDFList() *cobra.Command {
 }
 
 // printArtifact writes name@digest and, below, what is in it.
-func printArtifact(w io.Writer, digest string, m *udf.Manifest) {
+func printArtifact(w io.Writer, digest string, m *udf.Manifest, signers []string) {
 	fmt.Fprintf(w, "%s@%s", m.Name, digest)
 	if m.Version != "" {
 		fmt.Fprintf(w, "  version %s", m.Version)
 	}
 	fmt.Fprintln(w)
+	fmt.Fprint(w, signedBy(signers))
 	for i := range m.Functions {
 		fmt.Fprintf(w, "  %-11s %s\n", strings.ReplaceAll(m.Functions[i].Kind, "_", " "), udf.Signature(&m.Functions[i]))
 	}

@@ -28,6 +28,8 @@ type workerConfig struct {
 	grpc, http, advertise string
 	slots                 int
 	memory                int64
+	cache                 int64
+	trustedKeys           string
 	grace                 time.Duration
 	log                   *slog.Logger
 }
@@ -67,6 +69,11 @@ or after --grace.`,
 			c.http, _ = f.GetString("http-listen")
 			c.advertise, _ = f.GetString("advertise")
 			c.slots, _ = f.GetInt("slots")
+			c.trustedKeys, _ = f.GetString("udf-trusted-keys")
+			cache, _ := f.GetString("artifact-cache")
+			if c.cache, err = coordinator.ParseBytes(cache); err != nil || c.cache < 0 {
+				return fmt.Errorf("--artifact-cache %q: bytes are expected, such as 10GB, or 0 for any number", cache)
+			}
 			c.grace, _ = f.GetDuration("grace")
 			ctx, force, stop := untilSignal(cmd.Context())
 			defer stop()
@@ -82,6 +89,8 @@ or after --grace.`,
 	f.String("advertise", "", "`host:port` at which others reach --grpc-listen, when that is not an address of one interface")
 	addMemoryFlag(f)
 	f.Int("slots", 0, "tasks that run at once (default: one per CPU)")
+	f.String("artifact-cache", "10GB", "`bytes` that fetched artifacts of functions may take; those used longest ago go first, 0 keeps all")
+	f.String("udf-trusted-keys", "", "`file` of the keys one of which must have signed an artifact of functions (default: all artifacts are taken)")
 	f.Duration("grace", 5*time.Minute, "how long queries may go on using this worker at shutdown")
 	return cmd
 }
@@ -116,7 +125,7 @@ func runWorker(ctx, force context.Context, c workerConfig, stdout io.Writer) (er
 		}
 	}
 	node, err := coordinator.NewNode(coordinator.NodeConfig{Dir: dir, ID: c.id, Slots: c.slots, Memory: c.memory, Collector: true,
-		ExchangeAddress: c.advertise, Log: c.log})
+		ExchangeAddress: c.advertise, Log: c.log, TrustedKeys: c.trustedKeys, ArtifactCache: c.cache})
 	if err != nil {
 		return err
 	}
