@@ -30,7 +30,7 @@ const (
 //
 // Functions is served by whoever has functions, in any language.
 type FunctionsClient interface {
-	// Run is the control socket of udf/PROTOCOL.md: the same frames, Hello first,
+	// Run is the control socket of docs/udf/protocol.md: the same frames, Hello first,
 	// in a stream of bytes that messages cut anywhere. There is no shared memory:
 	// the columns follow their frames. A stream is one connection; a worker keeps
 	// one as long as it uses the functions.
@@ -64,7 +64,7 @@ type Functions_RunClient = grpc.BidiStreamingClient[Frames, Frames]
 //
 // Functions is served by whoever has functions, in any language.
 type FunctionsServer interface {
-	// Run is the control socket of udf/PROTOCOL.md: the same frames, Hello first,
+	// Run is the control socket of docs/udf/protocol.md: the same frames, Hello first,
 	// in a stream of bytes that messages cut anywhere. There is no shared memory:
 	// the columns follow their frames. A stream is one connection; a worker keeps
 	// one as long as it uses the functions.

@@ -5,7 +5,7 @@
 // An artifact is a deterministic tar of manifest.json and one static binary per
 // platform, named by the sha256 of its bytes. The binary is an ordinary Go
 // program over package udf/sdk. A Host starts it once per digest and worker and
-// talks to it as PROTOCOL.md says: control frames over a socket pair, columns in
+// talks to it as docs/udf/protocol.md says: control frames over a socket pair, columns in
 // shared memory. Results are copied out of the shared memory before they are
 // validated and used, so a plugin can give wrong values but not corrupt memory.
 package udf

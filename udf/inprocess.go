@@ -23,7 +23,7 @@ import (
 
 // Functions of the program itself: declared with the SDK, linked into the program
 // that embeds the engine, and called without a hop. Scalar functions work on the
-// engine's vectors (see localCalls); all other kinds speak PROTOCOL.md over a pipe
+// engine's vectors (see localCalls); all other kinds speak docs/udf/protocol.md over a pipe
 // in memory, so that they are the same code as elsewhere.
 //
 // What a process of its own gives is missing here, and documented in

@@ -16,7 +16,7 @@ import (
 )
 
 // The runtimes of artifacts: Manifest.Runtime, "" being RuntimeGo. All of them
-// speak PROTOCOL.md; nothing above a Host knows which one a function has.
+// speak docs/udf/protocol.md; nothing above a Host knows which one a function has.
 const (
 	RuntimeGo        = "go"        // a native binary per platform
 	RuntimeWasm      = "wasm"      // a WebAssembly module, run by this program started again

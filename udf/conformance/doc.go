@@ -4,7 +4,7 @@
 // package decls (as source: Source), in whatever language; a runtime that cannot do something names the
 // functions it lacks.
 //
-// For every type X (the names of PROTOCOL.md, "struct" for the composite type
+// For every type X (the names of docs/udf/protocol.md, "struct" for the composite type
 // struct{a int64, b string, c []float64, "d d" numeric}, and list_ before it for
 // arrays of it) there are
 //

@@ -1,5 +1,5 @@
 // Package wasmhost is the child process of artifacts whose runtime is wasm: it
-// loads the module with wazero and speaks udf/PROTOCOL.md for it.
+// loads the module with wazero and speaks docs/udf/protocol.md for it.
 //
 // A program that links this package becomes such a child when package udf starts
 // it again with EnvRuntime set: init then serves and never returns.

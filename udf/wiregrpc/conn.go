@@ -1,4 +1,4 @@
-// Package wiregrpc carries the byte stream of udf/PROTOCOL.md in the messages of
+// Package wiregrpc carries the byte stream of docs/udf/protocol.md in the messages of
 // a gRPC stream, for both of its ends.
 package wiregrpc
 

@@ -1,5 +1,5 @@
 """Runs functions in Python for a Volley host: the plugin's side of
-udf/PROTOCOL.md, on file descriptor 3, with columns in the memory of descriptor 4.
+docs/udf/protocol.md, on file descriptor 3, with columns in the memory of descriptor 4.
 
 The thread that starts reads frames; each stream has a thread of its own for user
 code. Everything here is of the standard library."""

@@ -1,6 +1,6 @@
 // Package wire is the protocol between a Volley host and a plugin process: the
 // frames on the control socket and the layout of columns in a slot. Both sides
-// use this package; authors of functions do not. ../../PROTOCOL.md is the text.
+// use this package; authors of functions do not. docs/udf/protocol.md is the text.
 package wire
 
 import (
