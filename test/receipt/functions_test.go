@@ -108,7 +108,7 @@ func TestAltered(t *testing.T) {
 	c := connect(t, e, "volley")
 	c.run(`CREATE FUNCTION plus(x bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT x + 1'`)
 	rows, id := c.query(`SELECT plus(1)`)
-	c.run(`COMMENT ON FUNCTION plus(bigint) IS 'one more'; ALTER FUNCTION plus(bigint) COST 5; CREATE ROLE ann LOGIN; ALTER FUNCTION plus(bigint) OWNER TO ann`)
+	c.run(`COMMENT ON FUNCTION plus(bigint) IS 'one more'; ALTER FUNCTION plus(bigint) COST 5; REVOKE ALL ON FUNCTION plus(bigint) FROM PUBLIC; CREATE ROLE ann LOGIN; ALTER FUNCTION plus(bigint) OWNER TO ann`)
 	c.again(id, rows)
 	c.run(`ALTER FUNCTION plus(bigint) STRICT`)
 	c.fails(`CALL volley.replay('`+id+`')`, "55000", "Version 1 of function public.plus(bigint) has been altered.")
