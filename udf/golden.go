@@ -32,9 +32,11 @@ type GoldenCase struct {
 	In []string `json:"in,omitempty"`
 	// Out is also the result of an aggregate.
 	Out string `json:"out,omitempty"`
-	// Rows are the rows of one group: of a grouped map, or of an aggregate.
+	// Rows are the rows of one group: of a grouped map, an aggregate, or a partition
+	// of a window function, whose frames are those of ORDER BY.
 	Rows [][]string `json:"rows,omitempty"`
-	// OutRows are what a grouped map emits for them, in order.
+	// OutRows are what a grouped map emits for them, in order, a table function for
+	// In, and a window function: a row of one value for each of Rows.
 	OutRows [][]string `json:"out_rows,omitempty"`
 	// Tolerance is how far a float may be from what is expected, as a share of it;
 	// 0 = not at all.
@@ -120,10 +122,8 @@ func RunGolden(ctx context.Context, store *Store, digest, symbol string) (int, e
 		err = g.scalar(ctx, cases)
 	case kindAggregate:
 		err = g.aggregate(ctx, cases)
-	case kindGroupedMap:
-		err = g.grouped(ctx, cases)
 	default:
-		err = pgerr.New(pgerr.FeatureNotSupported, "golden cases of %s are not supported", kindText(f.Kind))
+		err = g.grouped(ctx, cases)
 	}
 	return len(cases), err
 }
@@ -156,8 +156,10 @@ func (g *goldenRun) prepare(digest string) error {
 	}
 	fn.Args = g.args
 	switch {
-	case g.f.Kind == kindGroupedMap:
-		fn.Kind = function.GroupedMap
+	case g.f.Kind == kindGroupedMap || g.f.Kind == kindTable:
+		if fn.Kind = function.GroupedMap; g.f.Kind == kindTable {
+			fn.Kind = function.Table
+		}
 		for _, c := range g.f.Columns {
 			t, err := sql(c)
 			if err != nil {
@@ -167,8 +169,11 @@ func (g *goldenRun) prepare(digest string) error {
 			fn.Columns = append(fn.Columns, vector.Field{Name: c.Name, Type: t})
 		}
 	case g.f.Returns != nil:
-		if g.f.Kind == kindAggregate {
+		switch g.f.Kind {
+		case kindAggregate:
 			fn.Kind = function.Aggregate
+		case kindWindow:
+			fn.Kind = function.Window
 		}
 		t, err := sql(*g.f.Returns)
 		if err != nil {
@@ -322,9 +327,20 @@ func (g *goldenRun) aggregate(ctx context.Context, cases []GoldenCase) error {
 func (g *goldenRun) grouped(ctx context.Context, cases []GoldenCase) error {
 	for i, c := range cases {
 		place := func(r int) string { return fmt.Sprintf("row %d of golden case %d", r+1, i+1) }
+		if g.f.Kind == kindTable {
+			c.Rows = [][]string{c.In}
+		}
 		in, err := g.columns(c.Rows, g.args, place)
 		if err != nil {
 			return err
+		}
+		if g.f.Kind == kindWindow {
+			from, to := make([]int64, len(c.Rows)), make([]int64, len(c.Rows))
+			for r := range to {
+				to[r] = int64(r + 1)
+			}
+			int8 := types.T(types.Int8)
+			in = append(in, vector.FromSlice(int8, from), vector.FromSlice(int8, to))
 		}
 		want, err := g.columns(c.OutRows, g.outs, place)
 		if err != nil {

@@ -35,6 +35,11 @@ type shell struct {
 	interactive bool
 	depth       int // of \i
 
+	// shared says that turn is held while the connection is used: another goroutine
+	// uses it, too.
+	shared bool
+	turn   sync.Mutex
+
 	mu      sync.Mutex // guards what follows
 	running bool       // a statement that Ctrl-C cancels
 }
@@ -47,6 +52,10 @@ type statementBuffer struct{ text string }
 // feed takes a line, or several, and runs what they complete; with last also
 // what lacks its semicolon. data is where COPY … FROM STDIN finds its lines.
 func (s *shell) feed(b *statementBuffer, line string, last bool, prefix string, data *copyData) error {
+	if s.shared && s.depth == 0 {
+		s.turn.Lock()
+		defer s.turn.Unlock()
+	}
 	if blank(b.text) && strings.HasPrefix(strings.TrimSpace(line), `\`) {
 		b.text = ""
 		return s.failed(s.meta(strings.TrimSpace(line)))
