@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/volleydb/volley/catalog"
 	"github.com/volleydb/volley/catalog/pgcatalog"
 	"github.com/volleydb/volley/coordinator/cluster"
@@ -40,6 +42,8 @@ type Config struct {
 	UDFErrors string
 	// UDFLogs gives what user code has logged lately; may be nil.
 	UDFLogs func() []udf.LogLine
+	// Tracer gets the spans of plans that have ended; nil = nothing.
+	Tracer trace.Tracer
 	// Receipts is the folder of the journal of receipts; "" keeps them in memory.
 	Receipts string
 }

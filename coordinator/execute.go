@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
@@ -225,10 +226,15 @@ func (x *statement) run(ctx context.Context, plan *proto.Plan) (*cluster.Running
 		x.fc.Setting = x.settingsOf(settings)
 	}
 	release := x.s.c.pinPlan(plan)
-	r, err := x.s.c.cfg.Cluster.Run(ctx, plan, cluster.Options{Local: &worker.Local{Virtual: x.virtual, Functions: x.fc}, ForceEmbedded: x.s.c.callsLinked(plan),
+	started := time.Now()
+	var r *cluster.Running // what ends before it is known leaves no spans
+	var err error
+	r, err = x.s.c.cfg.Cluster.Run(ctx, plan, cluster.Options{Local: &worker.Local{Virtual: x.virtual, Functions: x.fc}, ForceEmbedded: x.s.c.callsLinked(plan),
+		Timed: x.s.c.cfg.Tracer != nil,
 		Ended: func(stats []*proto.OperatorStats, failed bool) {
 			release()
 			x.s.c.udfs.ended(x.id, stats, failed)
+			x.tracePlan(r, started, failed)
 		}})
 	if err != nil {
 		release()

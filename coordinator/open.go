@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/volleydb/volley/catalog"
 	"github.com/volleydb/volley/coordinator/cluster"
 	"github.com/volleydb/volley/exchange"
@@ -32,6 +34,7 @@ type OpenConfig struct {
 	Check           bool // run operators under the invariants checker (tests)
 	// Collector lets work_mem govern the garbage collector, which is the process'.
 	Collector bool
+	Tracer    trace.Tracer // gets the spans of queries; nil = nothing
 	Log       *slog.Logger
 	// TrustedKeys is the file of the keys one of which must have signed an artifact,
 	// see udf.TrustedKeys; "" takes all. SigningKey is the file of the key with which
@@ -85,7 +88,7 @@ func Open(ctx context.Context, cfg OpenConfig) (s *Server, err error) {
 		return s, err
 	}
 	s.Coordinator, err = New(Config{Store: s.Store, Cluster: s.Cluster, Artifacts: s.Artifacts, Plugins: node.host, Defaults: cfg.Defaults, Sources: cfg.Sources, Log: cfg.Log,
-		UDFErrors: filepath.Join(cfg.Dir, "udf"), UDFLogs: s.host.Logs, Receipts: filepath.Join(cfg.Dir, "receipts")})
+		UDFErrors: filepath.Join(cfg.Dir, "udf"), UDFLogs: s.host.Logs, Tracer: cfg.Tracer, Receipts: filepath.Join(cfg.Dir, "receipts")})
 	return s, err
 }
 

@@ -151,11 +151,17 @@ func serve(ctx, force context.Context, c serveConfig, stdout io.Writer) (err err
 	}
 	warnOpen(c.log, grpcLn.Addr())
 
+	tracer, stopTracer, err := newTracer(ctx)
+	if err != nil {
+		return err
+	}
+	defer keep(stopTracer)
+
 	warm := make(chan struct{})
 	go func() { defer close(warm); parser.Warm(runtime.GOMAXPROCS(0)) }()
 	server, err := coordinator.Open(ctx, coordinator.OpenConfig{
 		Dir: c.data, RunLocally: c.runLocally, ExchangeAddress: exchangeAddr, Slots: c.slots, Memory: c.memory, Collector: true,
-		Defaults: c.values, Sources: c.sources, Log: c.log,
+		Defaults: c.values, Sources: c.sources, Tracer: tracer, Log: c.log,
 		TrustedKeys: c.trustedKeys, SigningKey: c.signingKey,
 	})
 	if err != nil {

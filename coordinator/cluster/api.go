@@ -51,6 +51,8 @@ type Options struct {
 	// Ended is called once, when the rows have been read or the query is closed,
 	// with the figures of its operators. failed says that it ended with an error.
 	Ended func(stats []*proto.OperatorStats, failed bool)
+	// Timed keeps the times of tasks for Running.Tasks.
+	Timed bool
 	// NoWorkerWait overrides Config.NoWorkerWait when positive.
 	NoWorkerWait time.Duration
 }

@@ -155,6 +155,7 @@ func (c *Cluster) runTask(x scheduler.RunTask) {
 	if r == nil || m == nil {
 		return
 	}
+	r.launched(x.Task, x.Worker)
 	st := r.stages[x.Task.Stage]
 	run := &proto.RunTask{
 		Id: x.Task.Proto(), CoordinatorEpoch: c.epoch, Stage: st.wire, Context: r.plan.Context,
@@ -183,6 +184,7 @@ func (c *Cluster) takeReport(from scheduler.Worker, rep *proto.TaskReport) {
 	if len(rep.Operators) > 0 {
 		r.noteStats(key, rep.Operators, rep.State != proto.TaskReport_STARTED, rep.State == proto.TaskReport_FAILED)
 	}
+	r.reported(key, rep)
 	switch rep.State {
 	case proto.TaskReport_STARTED:
 		c.handle(scheduler.TaskProgress{Task: key, Progress: rep.Progress})
