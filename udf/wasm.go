@@ -21,8 +21,12 @@ func launchWasm(_ context.Context, r LaunchRequest) (Launch, error) {
 		return Launch{}, err
 	}
 	// Machine code is kept with the unpacked artifact, whose directory nobody but
-	// this server writes to.
-	cache := filepath.Join(r.Dir, "machine-code")
+	// this server writes to, unless the server's environment names another place: one
+	// for all artifacts, and workers of a machine.
+	cache := os.Getenv(wasmhost.EnvCache)
+	if cache == "" {
+		cache = filepath.Join(r.Dir, "machine-code")
+	}
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return Launch{}, pgerr.Wrap(err, pgerr.IOError, "could not make a directory for a module's machine code")
 	}

@@ -4,8 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -14,9 +19,28 @@ import (
 	"github.com/volleydb/volley/udf/conformance/decls"
 	"github.com/volleydb/volley/udf/remote"
 	sdk "github.com/volleydb/volley/udf/sdk"
+	"github.com/volleydb/volley/udf/sdk/wire"
+	"github.com/volleydb/volley/udf/wasmhost"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The module takes seconds to compile: its machine code is kept for the next run,
+	// as the go tool keeps what it builds.
+	// The name has the compiler's version, which a test does not know of itself.
+	mod, _ := os.ReadFile("../../go.mod")
+	compiler := regexp.MustCompile(`wazero v\S+`).Find(mod)
+	if dir, err := os.UserCacheDir(); err == nil && compiler != nil && os.Getenv(wasmhost.EnvCache) == "" && os.Getenv(wire.EnvCookie) == "" {
+		dir = filepath.Join(dir, "volley-test", strings.ReplaceAll(string(compiler), " ", "-"))
+		old, _ := filepath.Glob(filepath.Join(dir, "*", "*"))
+		for _, f := range old {
+			if info, err := os.Stat(f); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+				_ = os.Remove(f) // of another version of the SDK
+			}
+		}
+		os.Setenv(wasmhost.EnvCache, dir)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func needGo(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {

@@ -19,8 +19,8 @@ import (
 )
 
 // The environment of a child. EnvRuntime is "wasm"; the others are the module's
-// file, the directory of the machine code cache, the bytes of memory of an
-// instance, how many may compute at a time, and "1" for frozen clocks.
+// file, the directory of the machine code cache (in a server's environment: the one
+// for all artifacts), the bytes of memory of an instance, how many may compute at a time, and "1" for frozen clocks.
 const (
 	EnvRuntime = "VOLLEY_UDF_RUNTIME"
 	EnvModule  = "VOLLEY_WASM_MODULE"
