@@ -276,6 +276,35 @@ func TestWalk(t *testing.T) {
 	}
 }
 
+func TestSame(t *testing.T) {
+	const sql = "SELECT f(a, 1 + $1) FILTER (WHERE b) OVER (PARTITION BY c) AS x FROM t"
+	for other, want := range map[string]bool{
+		sql: true,
+		"SELECT  f(a,\n1 +  $1) FILTER (WHERE b) OVER (PARTITION BY c) AS x FROM t":      true,
+		"SELECT f(a, 1 + $2) FILTER (WHERE b) OVER (PARTITION BY c) AS x FROM t":         false,
+		"SELECT f(a, 1.0 + $1) FILTER (WHERE b) OVER (PARTITION BY c) AS x FROM t":       false,
+		"SELECT f(a, 1 + $1) OVER (PARTITION BY c) AS x FROM t":                          false,
+		"SELECT f(a, 1 + $1, 2) FILTER (WHERE b) OVER (PARTITION BY c) AS x FROM t":      false,
+		"SELECT f(a, 1 + $1) FILTER (WHERE b) OVER (PARTITION BY c, c) AS x FROM t":      false,
+		"SELECT f(a, 1 + $1) FILTER (WHERE b) OVER (PARTITION BY c) AS x FROM t LIMIT 1": false,
+	} {
+		a, err := ParseOne(sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := ParseOne(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if Same(a.Node, b.Node) != want || Same(b.Node, a.Node) != want {
+			t.Errorf("Same of %s is not %v", other, want)
+		}
+	}
+	if Same(nil, &pg_query.Node{}) || !Same(nil, nil) {
+		t.Error("Same of nil")
+	}
+}
+
 func TestPositionsInLongText(t *testing.T) {
 	sql := "SELECT '" + strings.Repeat("aé", 10_000) + "', 1 2"
 	_, err := Parse(sql)

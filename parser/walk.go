@@ -1,6 +1,8 @@
 package parser
 
 import (
+	"strings"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -67,4 +69,49 @@ func deeper(m protoreflect.Message, limit int) bool {
 		return !found
 	})
 	return found
+}
+
+// Same reports whether two trees are equal but for where they stand in the text.
+func Same(a, b *pg_query.Node) bool {
+	if a == nil || b == nil || a.Node == nil || b.Node == nil {
+		return a == b
+	}
+	return sameMessage(a.ProtoReflect(), b.ProtoReflect())
+}
+
+func sameMessage(a, b protoreflect.Message) bool {
+	if a.Descriptor() != b.Descriptor() {
+		return false
+	}
+	fields := a.Descriptor().Fields()
+	for i := range fields.Len() {
+		fd := fields.Get(i)
+		if strings.HasSuffix(string(fd.Name()), "location") {
+			continue
+		}
+		if a.Has(fd) != b.Has(fd) {
+			return false
+		}
+		x, y := a.Get(fd), b.Get(fd)
+		switch {
+		case !a.Has(fd):
+		case fd.IsList():
+			l, r := x.List(), y.List()
+			if l.Len() != r.Len() {
+				return false
+			}
+			for k := range l.Len() {
+				if fd.Message() != nil && !sameMessage(l.Get(k).Message(), r.Get(k).Message()) || fd.Message() == nil && !l.Get(k).Equal(r.Get(k)) {
+					return false
+				}
+			}
+		case fd.Message() != nil:
+			if !sameMessage(x.Message(), y.Message()) {
+				return false
+			}
+		case !x.Equal(y):
+			return false
+		}
+	}
+	return true
 }

@@ -50,6 +50,7 @@ type target struct {
 	name   string
 	col    Col
 	hidden bool
+	raw    *pg.Node // what a constant was folded from
 	// Of an item with subqueries that join above the Aggregate: what it was bound
 	// from, and which they are.
 	node            *pg.Node
@@ -103,6 +104,9 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 		if len(sc.post) > before && len(ts) == 1 {
 			ts[0].node = n.GetResTarget().Val
 			ts[0].posts, ts[0].compared = [2]int{before, len(sc.post)}, [2]int{compared, len(sc.compared)}
+		}
+		if len(ts) == 1 && isConst(ts[0].e) {
+			ts[0].raw = n.GetResTarget().Val
 		}
 		targets = append(targets, ts...)
 	}

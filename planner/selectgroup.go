@@ -4,6 +4,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/volleydb/volley/function"
+	"github.com/volleydb/volley/parser"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/types"
 )
@@ -83,6 +84,16 @@ func (sc *selectCtx) groupKey(n *pg.Node, targets []*target) ([]Expr, error) {
 	e, err := sc.expr(n)
 	if err != nil {
 		return nil, err
+	}
+	if isConst(e) {
+		// Not every equal constant is this key, but the first item that is written
+		// like it is: its value is NULL in sets without the key.
+		for _, tg := range targets {
+			if isConst(tg.e) && parser.Same(n, tg.raw) {
+				tg.e = e
+				break
+			}
+		}
 	}
 	return check(e)
 }
