@@ -31,6 +31,7 @@ type config struct {
 	// single also measures the UDF lines with one CPU, in a child process.
 	single bool
 	volley bool // skip the peers' repetitions
+	burn   time.Duration
 	// timeout ends a query of a suite.
 	timeout time.Duration
 	answers string // directory to write answers into
@@ -53,7 +54,9 @@ func main() {
 	scale := flag.Float64("sf", 0, "scale factor of TPC's suites, of the others millions of rows (default: 1 and 10)")
 	scaling := flag.Bool("scaling", false, "run the suite on one CPU and on all, Volley alone, and print the efficiency")
 	memory := flag.String("peak-of", "", "measure how operators keep to work_mem, running this volley `program`; -sf is millions of rows")
-	functions := flag.Bool("udf", false, "measure user-defined functions in every runtime, beside plain loops, DuckDB and Spark")
+	functions := flag.String("udf", "", "measure user-defined functions: `parts` of calls (every runtime, beside plain loops, DuckDB and Spark), groups (grouped maps), costly (a long function on several workers)")
+	flag.DurationVar(&c.burn, "burn", 3500*time.Microsecond, "`time` per row of the function of -udf costly")
+	program := flag.String("program", filepath.Join("..", "bin", "volley"), "volley `program` of -udf")
 	python := flag.String("python", "", "Python `interpreter` of -udf that has pandas, pyarrow and pyspark (default: $VOLLEY_PYTHON, or python3)")
 	flag.DurationVar(&c.timeout, "timeout", 2*time.Minute, "a suite's query fails after this `time`")
 	flag.StringVar(&c.answers, "answers", "", "write DuckDB's answers to the suite's queries, and the data, into this `directory` instead")
@@ -71,9 +74,9 @@ func main() {
 	if *scale == 0 && (*memory != "" || *scaling || c.answers != "") {
 		*scale = defaultScale(*suite)
 	}
-	if *functions {
+	if *functions != "" {
 		c.threads, c.reps, c.rows = max(c.threads, 1), max(c.reps, 1), max(c.rows, 10)
-		err = runUDF(ctx, c, *python, os.Stdout, os.Stderr)
+		err = runFunctions(ctx, c, strings.Split(*functions, ","), *program, *python, os.Stdout, os.Stderr)
 	} else if *memory != "" {
 		err = runMemory(ctx, c, *memory, *scale, os.Stdout, os.Stderr)
 	} else if *suite != "" && *scaling {

@@ -104,6 +104,25 @@ type udfBench struct {
 	out  io.Writer
 }
 
+// runFunctions runs the parts of the benchmark of functions.
+func runFunctions(ctx context.Context, c config, parts []string, program, python string, out, log io.Writer) error {
+	for _, p := range parts {
+		var err error
+		switch p {
+		case "calls":
+			err = runUDF(ctx, c, python, out, log)
+		case "costly":
+			err = runCostly(ctx, c, program, out, log)
+		default:
+			err = fmt.Errorf("there is no part %q", p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // runUDF measures functions by themselves and in queries.
 func runUDF(ctx context.Context, c config, python string, out, log io.Writer) (err error) {
 	say := func(format string, args ...any) { fmt.Fprintf(log, format, args...) }
@@ -190,14 +209,10 @@ func (b *udfBench) register(ctx context.Context, server string) error {
 	}
 	digest := map[string]string{}
 	for _, r := range []string{udf.RuntimeGo, udf.RuntimeWasm} {
-		a, err := udf.Build(ctx, src, udf.BuildOptions{Name: "bench_" + r, Runtime: r, Output: filepath.Join(b.tmp, r+".vudf")})
-		if err != nil {
+		var err error
+		if digest[r], err = b.v.putPlugin(ctx, src, "bench_"+r, r); err != nil {
 			return err
 		}
-		if _, err := b.v.server.Artifacts.PutFile(ctx, a.Path); err != nil {
-			return err
-		}
-		digest[r] = "bench_" + r + "@" + a.Digest
 	}
 	plugin := func(r, suffix string) func(*udfCase) string {
 		return func(c *udfCase) string {
@@ -237,6 +252,18 @@ func (b *udfBench) register(ctx context.Context, server string) error {
 		}
 	}
 	return nil
+}
+
+// putPlugin builds a directory and returns the artifact as CREATE FUNCTION names it.
+func (v *volley) putPlugin(ctx context.Context, dir, name, runtime string) (string, error) {
+	a, err := udf.Build(ctx, dir, udf.BuildOptions{Name: name, Runtime: runtime, Output: filepath.Join(dir, name+".vudf")})
+	if err != nil {
+		return "", err
+	}
+	if _, err := v.server.Artifacts.PutFile(ctx, a.Path); err != nil {
+		return "", err
+	}
+	return name + "@" + a.Digest, nil
 }
 
 func sqlName(r *udfRuntime, c *udfCase) string {
