@@ -390,14 +390,16 @@ func (n *names) parts(f *function.Function, d *catalog.FunctionDef) {
 			b, _ := function.ByID(r.Builtin)
 			return b
 		}
+		if n.rp != nil {
+			if d := n.rp.part(n, r.OID); d != nil {
+				return n.arm(d)
+			}
+		}
 		def := n.snap.FunctionByOID(r.OID)
 		if def == nil {
 			return nil
 		}
 		v := n.snap.FunctionVersion(r.OID, n.pinned(def))
-		if n.rp != nil {
-			v = n.rp.part(n, r.OID)
-		}
 		part := n.arm(cmp.Or(v, def))
 		n.rec.candidate(def.Schema, def.Name, cmp.Or(v, def), part, nil, v == nil)
 		return part

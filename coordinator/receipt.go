@@ -104,6 +104,10 @@ type receiptFunction struct {
 	// Fingerprint is of all that the version's results depend on besides.
 	Fingerprint string `json:"fingerprint"`
 	CanaryPrint string `json:"canary_fingerprint,omitempty"`
+	// Def and CanaryDef are the versions themselves, so that it does not matter what
+	// becomes of the function.
+	Def       *catalog.FunctionDef `json:"def,omitempty"`
+	CanaryDef *catalog.FunctionDef `json:"canary_def,omitempty"`
 }
 
 // The kinds of receiptInput.
@@ -397,7 +401,7 @@ func appendFunction(list []receiptFunction, c candidate) []receiptFunction {
 		}
 	}
 	f := receiptFunction{Name: c.schema + "." + d.Signature(), OID: d.OID, Schema: c.schema, Function: c.name, Version: d.Version, Language: d.Language,
-		Digest: d.Digest, Symbol: d.Symbol, Current: c.current, Fingerprint: fingerprint(d)}
+		Digest: d.Digest, Symbol: d.Symbol, Current: c.current, Fingerprint: fingerprint(d), Def: kept(d)}
 	if d.Language == "grpc" {
 		f.Source = d.Source
 	}
@@ -406,9 +410,33 @@ func appendFunction(list []receiptFunction, c candidate) []receiptFunction {
 	}
 	if c.canary != nil {
 		f.CanaryVer, f.CanaryDig, f.Share, f.CanaryPrint = c.canary.Version, c.canary.Digest, c.share, fingerprint(c.canary)
+		f.CanaryDef = kept(c.canary)
 		f.Canary = (&catalog.FunctionDef{CanaryVersion: c.canary.Version, CanaryShare: c.share}).Canary()
 	}
 	return append(list, f)
+}
+
+// kept is a version without what no call of it needs.
+func kept(d *catalog.FunctionDef) *catalog.FunctionDef {
+	c := *d
+	if c.Comment, c.CreatedBy = "", ""; c.Digest != "" || c.Body != "" {
+		c.Source = "" // long, and in the artifact
+	}
+	return &c
+}
+
+// version is a version of the function as it was.
+func (f *receiptFunction) version(canary bool) *catalog.FunctionDef {
+	d := f.Def
+	if canary {
+		d = f.CanaryDef
+	}
+	if d == nil {
+		return nil
+	}
+	c := *d
+	c.OID, c.Schema, c.Name = f.OID, f.Schema, f.Function
+	return &c
 }
 
 // fingerprint is of all of a version that its results depend on.

@@ -19,6 +19,7 @@ import (
 // which there are two, the current and the one before.
 const (
 	maxReceiptBytes   = 64 << 20
+	maxReceipt        = 4 << 20 // of one
 	maxReceiptJournal = 64 << 20
 	// receiptDelay is how long receipts wait to be written together.
 	receiptDelay = 100 * time.Millisecond
@@ -56,7 +57,8 @@ type receiptEntry struct {
 	json []byte
 	arts []string // digests of artifacts, once encoded
 	// What volley.query_receipts shows.
-	row pgcatalog.QueryReceipt
+	row  pgcatalog.QueryReceipt
+	size int // about what it takes, as counted in receiptStore.bytes
 }
 
 // encode makes the JSON, once.
@@ -67,8 +69,10 @@ func (e *receiptEntry) encode() []byte {
 		}
 		e.raw.complete(e.head)
 		b, err := json.Marshal(e.head)
-		if err != nil {
-			b, _ = json.Marshal(receipt{ID: e.head.ID, Incomplete: err.Error()}) // strings only
+		if err != nil || len(b) > maxReceipt {
+			short := *e.head
+			short.Params, short.Functions, short.Inputs, short.Columns, short.Incomplete = nil, nil, nil, nil, "it would be too long"
+			b, _ = json.Marshal(&short) // strings and numbers only
 		}
 		e.json, e.arts = b, e.head.artifacts()
 		e.raw, e.head = nil, nil
@@ -163,11 +167,17 @@ func (s *receiptStore) load(path string) error {
 func (s *receiptStore) insert(e *receiptEntry) {
 	s.list = append(s.list, e)
 	s.byID[e.row.ID] = e
-	s.bytes += e.weight()
+	e.size = entrySize + 2*len(e.row.Statement) + len(e.json)
+	s.bytes += e.size
+	s.trim()
+}
+
+// trim lets the oldest go; mu is held.
+func (s *receiptStore) trim() {
 	drop := 0
 	for len(s.list)-drop > s.keep || s.bytes > maxReceiptBytes && len(s.list)-drop > 1 {
 		old := s.list[drop]
-		s.bytes -= old.weight()
+		s.bytes -= old.size
 		delete(s.byID, old.row.ID)
 		s.list[drop] = nil
 		drop++
@@ -175,8 +185,8 @@ func (s *receiptStore) insert(e *receiptEntry) {
 	s.list = s.list[drop:]
 }
 
-// weight is about what an entry takes, by what does not change about it.
-func (e *receiptEntry) weight() int { return 2000 + 2*len(e.row.Statement) }
+// entrySize is about what a receipt takes besides texts.
+const entrySize = 1000
 
 // add takes the receipt of a statement that has ended.
 func (s *receiptStore) add(e *receiptEntry) {
@@ -239,6 +249,15 @@ func (s *receiptStore) flush() {
 	for _, e := range list {
 		b = append(append(b, e.encode()...), '\n')
 	}
+	s.mu.Lock()
+	for _, e := range list {
+		if s.byID[e.row.ID] == e {
+			e.size += len(e.json)
+			s.bytes += len(e.json)
+		}
+	}
+	s.trim()
+	s.mu.Unlock()
 	if err := s.write(b, len(list)); err != nil {
 		s.log.Error("receipts could not be written", "err", err)
 	}

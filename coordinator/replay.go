@@ -24,7 +24,10 @@ type replay struct {
 	rc     *receipt
 	caller string
 	tables map[uint32]*catalog.Relation // as they were, by OID
-	path   []string                     // search path of that time
+	// defs are the versions that the query called, and their canaries: one value for
+	// each, as in a snapshot.
+	defs, canaries []*catalog.FunctionDef
+	path           []string // search path of that time
 }
 
 // mayRead is 42501 unless the session's user may see the receipts of a user.
@@ -192,16 +195,22 @@ func (rp *replay) pin(snap *catalog.Snapshot) (release func(), err error) {
 	rc := rp.rc
 	var gone []string
 	var hint string
-	for _, f := range rc.Functions {
-		gone = append(gone, rp.checkFunction(snap, f)...)
-	}
-	rp.tables = map[uint32]*catalog.Relation{}
 	var releases []func()
 	release = func() {
 		for _, f := range releases {
 			f()
 		}
 	}
+	for _, f := range rc.Functions {
+		for _, d := range []string{f.Digest, f.CanaryDig} {
+			if d != "" {
+				releases = append(releases, rp.x.s.c.cfg.Artifacts.Pin(d))
+			}
+		}
+		gone = append(gone, rp.checkFunction(f)...)
+		rp.defs, rp.canaries = append(rp.defs, f.version(false)), append(rp.canaries, f.version(true))
+	}
+	rp.tables = map[uint32]*catalog.Relation{}
 	for _, in := range rc.Inputs {
 		switch in.Kind {
 		case inputCatalog:
@@ -232,28 +241,35 @@ func (rp *replay) pin(snap *catalog.Snapshot) (release func(), err error) {
 	return release, nil
 }
 
-func (rp *replay) checkFunction(snap *catalog.Snapshot, f receiptFunction) (gone []string) {
-	if snap.FunctionByOID(f.OID) == nil {
-		return []string{fmt.Sprintf("Function %s has been dropped.", f.Name)}
-	}
-	check := func(version int, print, digest string) {
-		d := snap.FunctionVersion(f.OID, version)
-		switch {
-		case d == nil:
-			gone = append(gone, fmt.Sprintf("Version %d of function %s is gone.", version, f.Name))
-		case fingerprint(d) != print:
-			gone = append(gone, fmt.Sprintf("Version %d of function %s has been altered.", version, f.Name))
-		case digest != "":
-			if _, err := rp.x.s.c.cfg.Artifacts.Get(digest); err != nil {
-				gone = append(gone, fmt.Sprintf("The artifact %s of version %d of function %s is gone.", digest, version, f.Name))
-			}
+// checkFunction looks for the artifacts of a function. The rights to call it are
+// checked when the query is planned.
+func (rp *replay) checkFunction(f receiptFunction) (gone []string) {
+	check := func(d *catalog.FunctionDef) {
+		if d == nil || d.Digest == "" {
+			return
+		}
+		if _, err := rp.x.s.c.cfg.Artifacts.Get(d.Digest); err != nil {
+			gone = append(gone, fmt.Sprintf("The artifact %s of version %d of function %s is gone.", d.Digest, d.Version, f.Name))
 		}
 	}
-	check(f.Version, f.Fingerprint, f.Digest)
-	if f.CanaryVer != 0 {
-		check(f.CanaryVer, f.CanaryPrint, f.CanaryDig)
+	if f.Def == nil {
+		return []string{fmt.Sprintf("The receipt does not have function %s.", f.Name)}
 	}
+	check(f.Def)
+	check(f.CanaryDef)
 	return gone
+}
+
+// mayCall checks that a role may call a function of the replay that has been dropped:
+// its owner of then may, and superusers.
+func (rp *replay) mayCall(n *names, f *function.Function, role string) error {
+	for _, d := range rp.defs {
+		if r := n.snap.Role(role); d.OID == f.OID && (d.Owner == role || r != nil && r.Superuser) {
+			return nil
+		}
+	}
+	return pgerr.New(pgerr.InsufficientPrivilege, "permission denied for function %s", f.Name).
+		WithDetail("It has been dropped: in a replay, only superusers and the role that owned it may call it.")
 }
 
 // table is a table with the files it had; release lets those go that it has no more.
@@ -371,7 +387,7 @@ func (rp *replay) functions(n *names, schema, name string) []*function.Function 
 	base, version, versioned := catalog.SplitVersion(name)
 	var out []*function.Function
 	for _, sc := range schemas {
-		for _, f := range rp.rc.Functions {
+		for i, f := range rp.rc.Functions {
 			if f.Function != base || f.Schema != sc && !(sc == tempAlias && strings.HasPrefix(f.Schema, tempPrefix)) {
 				continue
 			}
@@ -379,14 +395,14 @@ func (rp *replay) functions(n *names, schema, name string) []*function.Function 
 			if !versioned {
 				use = n.pinned(&catalog.FunctionDef{Schema: f.Schema, Name: f.Function})
 			}
-			d := n.snap.FunctionVersion(f.OID, f.Version)
+			d := rp.defs[i]
 			switch {
 			case d == nil || use != 0 && use != f.Version || use == 0 && !f.Current:
 			case use != 0:
 				out = append(out, n.arm(d))
 			default:
 				fn := n.function(d)
-				if c := n.snap.FunctionVersion(f.OID, f.CanaryVer); c != nil && f.CanaryVer != 0 && fn.Canary == nil {
+				if c := rp.canaries[i]; c != nil && fn.Canary == nil {
 					fn.Canary = &function.Canary{F: n.arm(c), Share: f.Share}
 				}
 				out = append(out, fn)
@@ -399,9 +415,9 @@ func (rp *replay) functions(n *names, schema, name string) []*function.Function 
 // part is the version of a function that an aggregate is made of, nil if the query
 // did not call it.
 func (rp *replay) part(n *names, oid uint32) *catalog.FunctionDef {
-	for _, f := range rp.rc.Functions {
+	for i, f := range rp.rc.Functions {
 		if use := n.pinned(&catalog.FunctionDef{Schema: f.Schema, Name: f.Function}); f.OID == oid && (f.Version == use || use == 0 && f.Current) {
-			return n.snap.FunctionVersion(oid, f.Version)
+			return rp.defs[i]
 		}
 	}
 	return nil
@@ -425,6 +441,9 @@ func (rp *replay) filesOf(format, pattern string) ([]string, error) {
 // public is a receipt as volley.query_receipt gives it: without what only a replay
 // understands.
 func (rc *receipt) public() *receiptView {
+	for i := range rc.Functions {
+		rc.Functions[i].Def, rc.Functions[i].CanaryDef = nil, nil
+	}
 	v := &receiptView{receipt: rc, Settings: rc.Settings, Params: []publicParam{}, Columns: []string{}, Inputs: []publicInput{}}
 	for _, p := range rc.Params {
 		v.Params = append(v.Params, publicParam{p.Type, p.Value})

@@ -176,6 +176,9 @@ func (n *names) UseFunction(f *function.Function, role string, direct bool) erro
 			role = n.rp.caller
 		}
 	}
+	if n.rp != nil && n.snap.FunctionByOID(f.OID) == nil {
+		return n.rp.mayCall(n, f, role)
+	}
 	if n.snap.HasPrivilege(role, f.OID, "EXECUTE") {
 		return nil
 	}

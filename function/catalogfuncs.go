@@ -340,7 +340,10 @@ func registerCatalog(r *registry) {
 	r.scalar("pg_get_function_arguments(oid) text", args, stable)
 	r.scalar("pg_get_function_identity_arguments(oid) text", args, stable)
 	r.scalar("pg_get_function_result(oid) text", functionText(func(f *Function) (string, bool) { return BuiltinResult(f), true },
-		func(cat CatalogLookup, oid uint32) (string, bool) { _, s, ok := cat.FunctionArgs(oid); return s, ok && s != "" }), stable)
+		func(cat CatalogLookup, oid uint32) (string, bool) {
+			_, s, ok := cat.FunctionArgs(oid)
+			return s, ok && s != ""
+		}), stable)
 	r.scalar("pg_get_functiondef(oid) text", lookup(types.Text, func(cat CatalogLookup, _ *row, oid uint32) (string, bool) { return cat.FunctionDef(oid) }), stable)
 	// There are no indexes, constraints, triggers, rules and partitions to define.
 	for _, sig := range []string{

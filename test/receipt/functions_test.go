@@ -69,7 +69,12 @@ func TestVersions(t *testing.T) {
 		for _, r := range all {
 			c.again(r.id, r.rows)
 		}
-		c.run(`ALTER FUNCTION wrapped(bigint) RENAME TO wrapped2`)
+		c.run(`ALTER FUNCTION wrapped(bigint) RENAME TO wrapped2; ALTER FUNCTION public.tag(bigint) VOLATILE; ALTER FUNCTION public.tag(bigint) STRICT`)
+		for _, r := range all {
+			c.again(r.id, r.rows)
+		}
+		c.run(`DROP AGGREGATE total(bigint); DROP FUNCTION add(bigint, bigint); DROP FUNCTION public.tag(bigint) CASCADE;
+			CREATE FUNCTION public.tag(x bigint) RETURNS text LANGUAGE sql AS $$SELECT 'new'$$; SELECT volley.gc()`)
 		for _, r := range all {
 			c.again(r.id, r.rows)
 		}
@@ -89,20 +94,10 @@ func TestVersions(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.fails(`CALL volley.replay('`+all[4].id+`')`, "55000", "The artifact "+digest+" of version 1 of function public.tag(bigint) is gone.")
-		c.run(`SET search_path = public`)
-		c.run(`DROP FUNCTION tag(bigint) CASCADE`)
-		c.fails(`CALL volley.replay('`+all[0].id+`')`, "55000", "Function public.tag(bigint) has been dropped.")
 	})
 }
 
-// idOf runs a query and returns its id.
-func (c client) idOf(sql string) string {
-	c.t.Helper()
-	_, id := c.query(sql)
-	return id
-}
-
-// TestAltered refuses a version that is not what it was.
+// TestAltered calls a version as it was.
 func TestAltered(t *testing.T) {
 	e := engine.Start(t, 0)
 	c := connect(t, e, "volley")
@@ -110,6 +105,6 @@ func TestAltered(t *testing.T) {
 	rows, id := c.query(`SELECT plus(1)`)
 	c.run(`COMMENT ON FUNCTION plus(bigint) IS 'one more'; ALTER FUNCTION plus(bigint) COST 5; REVOKE ALL ON FUNCTION plus(bigint) FROM PUBLIC; CREATE ROLE ann LOGIN; ALTER FUNCTION plus(bigint) OWNER TO ann`)
 	c.again(id, rows)
-	c.run(`ALTER FUNCTION plus(bigint) STRICT`)
-	c.fails(`CALL volley.replay('`+id+`')`, "55000", "Version 1 of function public.plus(bigint) has been altered.")
+	c.run(`ALTER FUNCTION plus(bigint) STRICT; ALTER FUNCTION plus(bigint) VOLATILE`)
+	c.again(id, rows)
 }

@@ -387,5 +387,37 @@ func TestRights(t *testing.T) {
 	ann.fails(`CALL volley.replay('`+id+`')`, "42501", "permission denied for function twice")
 	root.again(id, rows)
 	root.run(`DROP FUNCTION twice(bigint)`)
-	root.fails(`CALL volley.replay('`+id+`')`, "55000", "Function public.twice(bigint) has been dropped.")
+	root.again(id, rows)
+	ann.fails(`CALL volley.replay('`+id+`')`, "42501", "permission denied for function twice", "It has been dropped")
+
+	// A function of one's own, in pg_temp.
+	ann.run(`CREATE FUNCTION pg_temp.mine(x bigint) RETURNS bigint LANGUAGE sql AS 'SELECT x - 1'`)
+	rows, id = ann.query(`SELECT pg_temp.mine(9)`)
+	ann.run(`CREATE OR REPLACE FUNCTION pg_temp.mine(x bigint) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'`)
+	ann.again(id, rows)
+	ann2 := connect(t, e, "ann")
+	ann.Close()
+	ann2.again(id, rows)
+}
+
+// TestRestartDropped replays in another process what was over things that are gone.
+func TestRestartDropped(t *testing.T) {
+	dir := t.TempDir()
+	e := engine.Open(t, dir, 0)
+	c := connect(t, e, "volley")
+	c.run(`CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TYPE pair AS (a int, b text); CREATE SCHEMA other; SET search_path = other, public;
+		CREATE TABLE people (id int, m mood, p pair, l numeric[]);
+		INSERT INTO people SELECT i, CASE WHEN i % 2 = 0 THEN 'sad' ELSE 'ok' END::mood, ROW(i, 'x')::pair, ARRAY[i, 1.5] FROM generate_series(1, 10) i;
+		CREATE FUNCTION plus(x int, y int DEFAULT 5) RETURNS int LANGUAGE sql AS 'SELECT x + y';
+		CREATE VIEW folks AS SELECT id, m, p, l, plus(id) AS q FROM people WHERE id < 5`)
+	rows, id := c.query(`SELECT *, (p).b, m::text AS mt FROM folks ORDER BY m, id DESC`)
+	c.run(`DROP SCHEMA other CASCADE; DROP TYPE pair; DROP TYPE mood; RESET search_path`)
+	c.again(id, rows)
+	c.Close()
+	e.Stop()
+	e = engine.Open(t, dir, 2)
+	defer e.Stop()
+	c = connect(t, e, "volley")
+	defer c.Close()
+	c.again(id, rows)
 }
