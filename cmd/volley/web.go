@@ -78,12 +78,15 @@ var (
 	descUDFRows     = prometheus.NewDesc("volley_udf_rows_total", "Rows given to a user-defined function.", udfLabels, nil)
 	descUDFSeconds  = prometheus.NewDesc("volley_udf_seconds_total", "Time of calls of a user-defined function.", append(udfLabels[:2:2], "phase"), nil)
 	descUDFRestarts = prometheus.NewDesc("volley_udf_restarts_total", "Processes lost while they ran a user-defined function.", udfLabels, nil)
-	descUDFErrors   = prometheus.NewDesc("volley_udf_errors_total", "Rows on which a user-defined function failed.", udfLabels, nil)
+	descUDFErrors   = prometheus.NewDesc("volley_udf_errors_total", "Rows, or groups, on which a user-defined function failed.", udfLabels, nil)
+	descUDFCalls    = prometheus.NewDesc("volley_udf_calls_total", "Batches that operators gave to a user-defined function.", udfLabels, nil)
+	descUDFBatches  = prometheus.NewDesc("volley_udf_batches_total", "Batches that travelled to the process of a user-defined function.", udfLabels, nil)
+	descUDFHits     = prometheus.NewDesc("volley_udf_cache_hits_total", "Rows that were answered without a call of a user-defined function.", udfLabels, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (functions) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descUDFRows, descUDFSeconds, descUDFRestarts, descUDFErrors} {
+	for _, d := range []*prometheus.Desc{descUDFRows, descUDFSeconds, descUDFRestarts, descUDFErrors, descUDFCalls, descUDFBatches, descUDFHits} {
 		ch <- d
 	}
 }
@@ -92,13 +95,13 @@ func (functions) Describe(ch chan<- *prometheus.Desc) {
 // are one series.
 func (f functions) Collect(ch chan<- prometheus.Metric) {
 	type key struct{ function, version string }
-	sums := map[key]*[7]float64{}
+	sums := map[key]*[10]float64{}
 	for _, u := range f.s.UDFStats() {
 		k := key{u.Function, strconv.Itoa(int(u.Version))}
 		if sums[k] == nil {
-			sums[k] = new([7]float64)
+			sums[k] = new([10]float64)
 		}
-		for i, v := range [7]int64{u.Rows, u.Restarts, u.Errors, u.UserNanos, u.TransferNanos, u.QueueNanos, u.ColdStartNanos} {
+		for i, v := range [10]int64{u.Rows, u.Restarts, u.Errors, u.UserNanos, u.TransferNanos, u.QueueNanos, u.ColdStartNanos, u.Calls, u.Batches, u.CacheHits} {
 			sums[k][i] += float64(v)
 		}
 	}
@@ -109,6 +112,9 @@ func (f functions) Collect(ch chan<- prometheus.Metric) {
 		send(descUDFRows, v[0])
 		send(descUDFRestarts, v[1])
 		send(descUDFErrors, v[2])
+		send(descUDFCalls, v[7])
+		send(descUDFBatches, v[8])
+		send(descUDFHits, v[9])
 		for i, phase := range []string{"user", "transfer", "queue", "cold_start"} {
 			send(descUDFSeconds, v[3+i]/1e9, phase)
 		}

@@ -37,7 +37,7 @@ type Running struct {
 	finished bool
 	stats    map[[2]uint32]taskStats
 	runs     map[exchange.TaskKey]*TaskRun // nil unless Options.Timed
-	notify   chan struct{} // capacity 1
+	notify   chan struct{}                 // capacity 1
 
 	endOnce sync.Once // calls Options.Ended
 
