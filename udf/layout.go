@@ -255,8 +255,34 @@ type listed struct {
 	signatures []oci.Descriptor // manifests that refer to desc
 }
 
-// listed returns the artifacts in the index.
+// listing is what listed found in an index.
+type listing struct {
+	stamp os.FileInfo // of the index
+	all   []listed
+}
+
+// listed returns the artifacts in the index, which the caller does not change.
 func (s *Store) listed() ([]listed, error) {
+	stamp, err := os.Stat(filepath.Join(s.dir, oci.ImageIndexFile))
+	if err != nil {
+		return nil, pgerr.Wrap(err, pgerr.IOError, "could not read the artifact store's index")
+	}
+	s.mu.Lock()
+	have := s.last
+	s.mu.Unlock()
+	if have.stamp != nil && sameFile(have.stamp, stamp) {
+		return have.all, nil
+	}
+	all, err := s.readListed()
+	if err == nil {
+		s.mu.Lock()
+		s.last = listing{stamp, all}
+		s.mu.Unlock()
+	}
+	return all, err
+}
+
+func (s *Store) readListed() ([]listed, error) {
 	ix, err := s.index()
 	if err != nil {
 		return nil, err

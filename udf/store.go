@@ -43,6 +43,7 @@ type Store struct {
 	mu        sync.Mutex
 	manifests map[string]cachedManifest // by digest
 	ocis      map[string]*oci.Manifest  // by their own digests
+	last      listing                   // of the index
 	flights   map[string]chan struct{}  // locks of Ensure by digest
 	sums      map[string]fileStamp      // by path
 	vouched   map[string]int            // digest → the contents of keys that trust it
@@ -535,6 +536,11 @@ func (s *Store) Resolve(ref string) (digest string, err error) {
 	if byDigest && (len(prefix) < 4 || len(prefix) > 64 || !isHex(prefix)) {
 		return "", pgerr.New(pgerr.InvalidParameterValue, "invalid artifact digest: %q", tag).
 			WithHint("Give sha256: and 4 to 64 hexadecimal digits.")
+	}
+	if whole := digestPrefix + prefix; byDigest && validDigest(whole) {
+		if m, err := s.manifest(whole); err == nil && (name == "" || name == m.Name) {
+			return whole, nil
+		}
 	}
 	all, err := s.List()
 	if err != nil {

@@ -351,6 +351,7 @@ func (s *Store) shrink() {
 	for _, l := range all {
 		last[l.digest] = s.lastTouch(l.digest)
 	}
+	all = slices.Clone(all)
 	slices.SortFunc(all, func(a, b listed) int {
 		return cmp.Or(last[a.digest].Compare(last[b.digest]), strings.Compare(a.digest, b.digest))
 	})
