@@ -12,7 +12,7 @@ import (
 var declarations string
 
 //go:embed decls/decls.py
-var pythonDeclarations []byte
+var pythonDeclarations string
 
 // Source is the functions of the suite as a Go program: what udf.Build takes, and
 // CREATE FUNCTION … LANGUAGE go.
@@ -35,10 +35,12 @@ func SourceDir(t testing.TB) string {
 }
 
 // PythonDir writes the functions in Python to a directory that udf.BuildPython can be
-// given. They have their types in decorators.
-func PythonDir(t testing.TB) string {
+// given. They have their types in decorators. style is rows, numpy, pandas or arrow: how
+// vector_X and whole_X get their columns.
+func PythonDir(t testing.TB, style string) string {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "conformance.py"), pythonDeclarations, 0o644); err != nil {
+	code := strings.Replace(pythonDeclarations, `STYLE = "rows"`, `STYLE = "`+style+`"`, 1)
+	if err := os.WriteFile(filepath.Join(dir, "conformance.py"), []byte(code), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return dir

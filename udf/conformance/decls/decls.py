@@ -13,6 +13,13 @@ TYPES = {t: t for t in (
 TYPES["struct"] = POINT
 NUMBERS = ("int16", "int32", "int64", "float32", "float64", "numeric")
 BATCH_ROWS = 4
+# How vector_X and whole_X get their columns: rows, numpy, pandas or arrow. The suite
+# writes another word here to test the others.
+STYLE = "rows"
+BACKWARDS = {
+    "pandas": lambda g: g[::-1],
+    "arrow": lambda g: g.take(__import__("pyarrow").array(range(len(g))[::-1], "int64")),
+}.get(STYLE, lambda g: {c: v[::-1] for c, v in g.items()})
 
 
 def echo(g: dict):
@@ -53,14 +60,16 @@ def declare(name, t):
         "vector": volley.scalar(lambda x: x, args={"x": t}, returns=t),
         "first": volley.aggregate(First, args={"x": t}, returns=t, nullable=True),
         "echo": volley.grouped_map(lambda ps: echo_pieces(ps), args=cols, columns=cols, nullable=nullable, contract="group_stream"),
-        "whole": volley.grouped_map(lambda g: {c: v[::-1] for c, v in g.items()}, args=cols, columns=cols, nullable=nullable),
+        "whole": volley.grouped_map(lambda g: BACKWARDS(g), args=cols, columns=cols, nullable=nullable),
         "batch": volley.grouped_map(lambda g: [(len(g["x"]), x) for x in g["x"]], args=cols, columns=cols, nullable=nullable,
                                     contract="rows", batch_rows=BATCH_ROWS),
         "table": volley.table(lambda k, x: ((i, x) for i in range(k)), args=cols, columns=cols, nullable=nullable),
         "window": volley.window(lambda x, frames: [x[b - 1] if b > a else None for a, b in frames], args={"x": t}, returns=t),
     }
-    for n in ("echo", "whole", "batch"):
+    for n in ("echo", "batch"):
         volley.rows(fs[n])
+    for n in ("vector", "whole"):
+        getattr(volley, STYLE)(fs[n])
     for kind, f in fs.items():
         globals()["%s_%s" % (kind, name)] = f
     globals()["First_" + name] = None  # not a function of its own ...

@@ -373,7 +373,7 @@ class Function:
         if self.style == "pandas":
             return c.series()
         if self.style == "numpy":
-            return c.numpy()
+            return c.masked()
         if self.style == "arrow":
             return c.arrow()
         return c.list()

@@ -337,6 +337,12 @@ class Column:
             a = a.astype("int64").view("M8[D]")
         return a
 
+    def masked(self):
+        """An array; a masked one where there are NULLs that it could not show."""
+        a = self.numpy()
+        mask = None if a.dtype.kind == "O" else self.mask(need("numpy"))
+        return a if mask is None else need("numpy").ma.MaskedArray(a, mask)
+
     def mask(self, np):
         flags = self.valid()
         return None if flags is None else np.frombuffer(flags, "bool") == False  # noqa: E712
@@ -370,21 +376,43 @@ class Column:
         """A pyarrow Array on the same memory."""
         pa = need("pyarrow")
         t = arrow_type(pa, self.type)
-        if self.typ in RECORD or self.typ in ("[]", "struct"):
-            vals = self.list()
-            if self.typ == "uuid":
-                vals = [None if v is None else v.bytes for v in vals]
-            return pa.array(vals, t)
+        if self.typ == "numeric":
+            return arrow_decimals(pa, self.list())
+        if self.typ == "interval":
+            return pa.array(self.list(), t)
+        if self.typ == "struct":
+            kids = [k.slice(self.at, self.at + self.n).arrow() for k in self.kids]
+            flags = self.valid()
+            bits = None if flags is None else pa.py_buffer(pack_bits(flags))
+            t = pa.struct([(k.name, a.type) for k, a in zip(self.kids, kids)])
+            return pa.Array.from_buffers(t, self.n, [bits], children=kids)
         bits = self.bits
         if bits is None and self.flags is not None:
             bits = pack_bits(self.flags[:self.at + self.n])
         bits = None if bits is None else pa.py_buffer(bits)
         data = pa.py_buffer(self.data)
+        if self.typ == "[]":
+            kid = self.kids[0].arrow()
+            return pa.Array.from_buffers(pa.list_(kid.type), self.n, [bits, pa.py_buffer(memoryview(self.offs).cast("B"))], offset=self.at, children=[kid])
         if self.offs is not None:
             return pa.Array.from_buffers(t, self.n, [bits, pa.py_buffer(memoryview(self.offs).cast("B")), data], offset=self.at)
         if self.typ == "bool":
             return pa.Array.from_buffers(pa.uint8(), self.n, [bits, data], offset=self.at).cast(pa.bool_())
         return pa.Array.from_buffers(t, self.n, [bits, data], offset=self.at)
+
+
+def arrow_decimals(pa, vals):
+    """Decimals of one scale, which is what arrow has."""
+    scale = whole = 0
+    for i, v in enumerate(vals):
+        if v is not None:
+            _, digits, exp = v.as_tuple()
+            if isinstance(exp, str):
+                raise Fault("22003", "NaN has no value among the decimals of arrow", row=i)
+            scale, whole = max(scale, -exp), max(whole, len(digits) + exp)
+            if scale + whole > 38:
+                raise Fault("22003", "decimals of arrow have 38 digits, and one scale for all rows of a batch", row=i)
+    return pa.array(vals, pa.decimal128(38, scale))
 
 
 def objects(np, vals):
@@ -619,6 +647,8 @@ def convert(type_, v, row):
         return json.dumps(v)
     elif typ == "bytes" and isinstance(v, (bytes, bytearray, memoryview)):
         return bytes(v)
+    elif typ == "uuid" and isinstance(v, bytes) and len(v) == 16:
+        return uuid.UUID(bytes=v)
     elif typ in ("timestamp", "timestamptz") and isinstance(v, datetime.datetime):
         return v
     elif typ == "date" and isinstance(v, datetime.date) and not isinstance(v, datetime.datetime):
@@ -849,6 +879,8 @@ def from_series(type_, s):
     np = need("numpy")
     na = s.isna()
     na = na.to_numpy() if hasattr(na, "to_numpy") else na
+    if typ == "numeric" and na.any():  # NaN is a numeric
+        na = na & np.array([not isinstance(v, decimal.Decimal) for v in s.tolist()], dtype=bool)
     flags = (~na).tobytes() if na.any() else None
     kind = getattr(s.dtype, "kind", "O")
     if getattr(s.dtype, "tz", None) is not None:
@@ -887,14 +919,21 @@ def from_arrow(type_, a):
         a = a.dictionary_decode()
     want = arrow_type(pa, type_)
     t, ints, floats = a.type, pa.types.is_integer, pa.types.is_floating
-    if typ not in FIXED and typ not in TEXTS and typ != "bytes" or typ == "clock":
-        vals = a.to_pylist()
-        if typ == "uuid":
-            vals = [uuid.UUID(bytes=v) if isinstance(v, bytes) else v for v in vals]
-        return from_list(type_, vals)
+    if typ == "[]" and pa.types.is_list(t):
+        flags = a.is_valid().to_numpy(zero_copy_only=False).tobytes() if a.null_count else None
+        o = np.frombuffer(a.buffers()[1], "int32")[a.offset:a.offset + len(a) + 1] if len(a) else np.zeros(1, "int32")
+        kid = from_arrow(type_.elem, a.values.slice(int(o[0]), int(o[-1] - o[0])))
+        return Piece(len(a), flags, b"", memoryview(np.ascontiguousarray(o - o[0])), [kid])
+    if typ == "struct" and pa.types.is_struct(t) and set(f.name for f in t) == set(n for n, _ in type_.fields):
+        flags = a.is_valid().to_numpy(zero_copy_only=False).tobytes() if a.null_count else None
+        return Piece(len(a), flags, b"", None, [from_arrow(ft, a.field(n)) for n, ft in type_.fields])
+    if typ not in FIXED and typ not in TEXTS and typ not in ("bytes", "uuid"):
+        return from_list(type_, a.to_pylist())
+    if typ == "uuid" and t != want:
+        return from_list(type_, a.to_pylist())
     if t != want:
         same = (ints(t) and ints(want) or floats(t) and floats(want) and t.bit_width <= want.bit_width
-                or pa.types.is_timestamp(t) and pa.types.is_timestamp(want)
+                or pa.types.is_timestamp(t) and pa.types.is_timestamp(want) or pa.types.is_time(t) and pa.types.is_time(want)
                 or pa.types.is_large_string(t) and typ in TEXTS or pa.types.is_large_binary(t) and typ == "bytes"
                 or pa.types.is_null(t))
         if not same:
@@ -905,6 +944,8 @@ def from_arrow(type_, a):
             raise Fault("22003", "%s out of range" % type_.sql(), detail=str(e)) from None
     flags = a.is_valid().to_numpy(zero_copy_only=False).tobytes() if a.null_count else None
     n = len(a)
+    if typ == "uuid":
+        return Piece(n, flags, memoryview(a.buffers()[1]).cast("B")[16 * a.offset:16 * (a.offset + n)] if n else b"")
     if typ in FIXED:
         if typ == "bool":
             v = (a.fill_null(False) if flags else a).to_numpy(zero_copy_only=False)
@@ -915,7 +956,7 @@ def from_arrow(type_, a):
         return Piece(0, None, b"", array.array("i", [0]))
     _, offs, data = a.buffers()
     o = np.frombuffer(offs, "int32")[a.offset:a.offset + n + 1]
-    raw = b"" if data is None else memoryview(data)[int(o[0]):int(o[-1])]
+    raw = b"" if data is None else memoryview(data).cast("B")[int(o[0]):int(o[-1])]
     return Piece(n, flags, raw, memoryview(np.ascontiguousarray(o - o[0])))
 
 
