@@ -124,7 +124,8 @@ func (b *build) functions() ([]catalog.FunctionDef, error) {
 			return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "function %s of artifact %s: volatility %q is not immutable, stable or volatile", mf.Name, m.Name, mf.Volatility)
 		}
 		d := catalog.FunctionDef{Name: strings.ToLower(mf.Name), Kind: catalog.FuncKind(kind), Language: manifestLanguage(m), Digest: b.digest,
-			Symbol: mf.Name, Source: m.Name + "@" + b.digest, Volatility: uint8(vol), Variadic: mf.Variadic, Comment: mf.Doc}
+			Symbol: mf.Name, Source: m.Name + "@" + b.digest, Volatility: uint8(vol), Variadic: mf.Variadic, Comment: mf.Doc,
+			Strict: kind == function.Scalar && takesNoNull(mf)}
 		typeOf := func(p udf.ManifestParam) (types.Type, error) {
 			t, ok := udf.SQLType(p)
 			if !ok {

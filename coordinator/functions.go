@@ -257,6 +257,9 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	if err := udf.CheckSignature(m, mf.Name, kind, argTypes, d.returns, cols); err != nil {
 		return nil, pgerr.From(err).At(d.pos)
 	}
+	if err := d.nullInput(mf, kind); err != nil {
+		return nil, pgerr.From(err).At(d.pos)
+	}
 	if _, err := udf.RunGolden(ctx, store, digest, mf.Name); err != nil {
 		return nil, pgerr.From(err).At(d.pos)
 	}
@@ -309,6 +312,52 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 		return nil, err
 	}
 	return done(tag), nil
+}
+
+// nullInput settles whether a function is STRICT. One that cannot be given NULL in any
+// argument is, unless the definition says otherwise, which it may not: CALLED ON NULL
+// INPUT is for functions that take NULL in all arguments. Between the two, rows with
+// NULL where it is not taken give NULL without a call.
+func (d *definition) nullInput(mf *udf.ManifestFunction, kind function.Kind) error {
+	if kind != function.Scalar && kind != function.Table || len(mf.Args) == 0 {
+		return nil
+	}
+	if d.strict == nil {
+		strict := kind == function.Scalar && takesNoNull(mf)
+		d.strict = &strict
+		return nil
+	}
+	if *d.strict {
+		return nil
+	}
+	return takesNull(mf)
+}
+
+// takesNoNull reports functions that cannot be given NULL in any argument.
+func takesNoNull(mf *udf.ManifestFunction) bool {
+	for _, a := range mf.Args {
+		if a.Nullable {
+			return false
+		}
+	}
+	return len(mf.Args) > 0
+}
+
+// takesNull refuses CALLED ON NULL INPUT for a function that cannot be given NULL.
+func takesNull(mf *udf.ManifestFunction) error {
+	for i, a := range mf.Args {
+		if a.Nullable {
+			continue
+		}
+		name := ""
+		if a.Name != "" {
+			name = " (" + a.Name + ")"
+		}
+		return pgerr.New(pgerr.InvalidFunctionDefinition, "function %q cannot be CALLED ON NULL INPUT: its argument %d%s takes no NULL", mf.Name, i+1, name).
+			WithDetail("In the artifact: %s.", udf.Signature(mf)).
+			WithHint("Make the argument a type that holds NULL (udf.Null in Go), or leave CALLED ON NULL INPUT out: then rows with NULL there give NULL without a call.")
+	}
+	return nil
 }
 
 // mayDefine checks that the user may create a function in its language, and

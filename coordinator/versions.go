@@ -273,6 +273,15 @@ func (x *statement) alterFunction(ctx context.Context, n *pg.AlterFunctionStmt) 
 			v := slices.Index([]string{"immutable", "stable", "volatile"}, strings.ToLower(d.volatility))
 			alter(func(f *catalog.FunctionDef) { f.Volatility = uint8(v) })
 		case "strict":
+			if !*d.strict && f.Digest != "" && (f.Kind == catalog.FuncScalar || f.Kind == catalog.FuncTable) {
+				if m, err := x.s.c.cfg.Artifacts.Manifest(f.Digest); err == nil {
+					if mf, ok := m.Function(f.Symbol); ok {
+						if err := takesNull(mf); err != nil {
+							return nil, err
+						}
+					}
+				}
+			}
 			alter(func(f *catalog.FunctionDef) { f.Strict = *d.strict })
 		case "cost":
 			alter(func(f *catalog.FunctionDef) { f.Cost = d.cost })
