@@ -333,6 +333,9 @@ func (g *groupedMap) failed(err error) error {
 	if g.op.BatchRows > 0 && len(g.keys) == 0 {
 		return err
 	}
+	if s, ok := g.stream.(interface{ Blame(error) error }); ok {
+		err = s.Blame(err)
+	}
 	return udf.WithGroupKey(err, func(group int64) string {
 		if text := g.keyText(group); text != "" {
 			return text

@@ -60,6 +60,8 @@ type GroupedMapStream struct {
 	whole      *wholeGroups // nil for functions that take groups piece by piece
 	closedSend bool
 	endSent    bool
+	sentEnds   int64        // groups whose end was sent
+	sentOpen   bool         // rows after it were, too
 	pending    atomic.Bool  // there is something to send as soon as there is room
 	rest       *GroupOutput // what MaxOutputRows kept back
 }
@@ -248,6 +250,10 @@ func (g *GroupedMapStream) pump() error {
 		if _, err := s.send(slot, wire.OpRows, p.cols, p.from, to, ends, 0, 0); err != nil {
 			return err
 		}
+		g.sentEnds += int64(len(ends))
+		if to > p.from || len(ends) > 0 {
+			g.sentOpen = to > p.from && (len(ends) == 0 || int(ends[len(ends)-1]) < to-p.from)
+		}
 		p.from, p.k = to, k
 	}
 	g.piece = groupPiece{}
@@ -366,6 +372,32 @@ func (g *GroupedMapStream) Done() int64 {
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
 	return g.s.done
+}
+
+// Blame adds to the error of a process that ended, or hung, the group it was working
+// on, where it can only have been one.
+func (g *GroupedMapStream) Blame(err error) error {
+	died, stuck := g.s.fate()
+	if !died && !stuck || pgerr.ClassOf(err) == pgerr.Transient {
+		return err
+	}
+	var ce *CallError
+	if errors.As(err, &ce) {
+		return err
+	}
+	g.mu.Lock()
+	n := g.sentEnds
+	if g.sentOpen {
+		n++
+	}
+	g.mu.Unlock()
+	g.s.mu.Lock()
+	done := g.s.done
+	g.s.mu.Unlock()
+	if n-done != 1 {
+		return err
+	}
+	return &CallError{Group: done, Row: -1, Err: pgerr.From(err)}
 }
 
 // settled is Done where Recv has nothing to return, else 0.

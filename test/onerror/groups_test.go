@@ -28,7 +28,7 @@ func TestGroupsThatFail(t *testing.T) {
 				{-1, "38000", "no value for -1", "201"},
 				{-5, "38000", "minus five", "201"},
 				{-2, "38000", "exit status 4", "NULL"},
-				{-3, "57014", "did not finish within 300ms", "NULL"},
+				{-3, "57014", "did not finish within 1s", "NULL"},
 				{-4, "53200", "its limit is 64 MB", "NULL"},
 			} {
 				slow := c.value == -3 || c.value == -4
@@ -128,6 +128,16 @@ func TestCallsAndPartitionsFail(t *testing.T) {
 	must(t, s, "SET volley.on_error = skip")
 	if _, err := s.Run(context.Background(), "SELECT shaky_window(x) OVER () FROM "+from); pgerr.Code(err) != "38000" {
 		t.Error(err)
+	}
+}
+
+// Of large groups the one that ended the process is named without a search.
+func TestLargeGroupNamed(t *testing.T) {
+	_, s := start(t, 0)
+	must(t, s, "CREATE TABLE l AS SELECT i / 300000 AS k, i, CASE i WHEN 1050000 THEN -2 ELSE i END AS x FROM generate_series(0, 1499999) i")
+	_, err := s.Run(context.Background(), "SELECT * FROM TABLE(shaky(rows => TABLE(l) PARTITION BY k ORDER BY i)) r")
+	if pe := pgerr.From(err); pe.Code != "38000" || !strings.Contains(pe.Message, "exit status 4") || !strings.Contains(pe.Where, "group k = 3") {
+		t.Errorf("%v; %s", err, pe.Where)
 	}
 }
 

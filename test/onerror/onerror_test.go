@@ -51,10 +51,10 @@ func start(t *testing.T, workers int) (*engine.Engine, *engine.Session) {
 	}
 	s := e.Session()
 	t.Cleanup(s.Close)
-	for f, limit := range map[string]string{"panic_mod": "", "exit_at": "", "hang_at": "SET volley.timeout='300ms'", "leak_at": "SET volley.memory='64MB'", "vector_at": ""} {
+	for f, limit := range map[string]string{"panic_mod": "", "exit_at": "", "hang_at": "SET volley.timeout='600ms'", "leak_at": "SET volley.memory='64MB'", "vector_at": ""} {
 		must(t, s, "CREATE FUNCTION "+f+"(x bigint, y bigint) RETURNS bigint LANGUAGE go "+limit+" AS 'faulty@"+digest+"', '"+f+"'")
 	}
-	for f, limit := range map[string]string{"shaky": "SET volley.timeout='300ms' SET volley.memory='64MB'", "shaky_whole": ""} {
+	for f, limit := range map[string]string{"shaky": "SET volley.timeout='1s' SET volley.memory='64MB'", "shaky_whole": ""} {
 		must(t, s, "CREATE FUNCTION "+f+"(x bigint) RETURNS TABLE (rows bigint, sum bigint) LANGUAGE go "+limit+" AS 'faulty@"+digest+"', '"+f+"'")
 	}
 	must(t, s, "CREATE FUNCTION shaky_rows(x bigint) RETURNS SETOF bigint LANGUAGE go AS 'faulty@"+digest+"', 'shaky_rows'")
@@ -97,7 +97,7 @@ func TestPoisonRow(t *testing.T) {
 			for _, c := range []struct{ f, code, says string }{
 				{"panic_mod", "38000", "no value for"},
 				{"exit_at", "38000", "exit status 3"},
-				{"hang_at", "57014", "did not finish within 300ms"},
+				{"hang_at", "57014", "did not finish within 600ms"},
 				{"leak_at", "53200", "its limit is 64 MB"},
 				{"vector_at", "38000", "this batch is no good"},
 			} {

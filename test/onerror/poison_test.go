@@ -34,7 +34,7 @@ func TestPoisonRowAmongAMillion(t *testing.T) {
 			for _, c := range []struct{ f, code, says string }{
 				{"panic_mod", "38000", "no value for 765432"},
 				{"exit_at", "38000", "plugin process exited: exit status 3"},
-				{"hang_at", "57014", "did not finish within 300ms"},
+				{"hang_at", "57014", "did not finish within 600ms"},
 			} {
 				name := map[bool]string{true: "m", false: "at"}[c.f == "panic_mod"]
 				values := fmt.Sprintf("x = %d, %s = %d", at, name, at)
