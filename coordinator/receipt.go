@@ -35,6 +35,7 @@ type receipt struct {
 	ID        string            `json:"query_id"`
 	Command   string            `json:"command"`
 	Statement string            `json:"statement"`
+	Dialect   string            `json:"dialect,omitempty"` // mysql, or none
 	Params    []receiptParam    `json:"parameters"`
 	User      string            `json:"user"`
 	Database  string            `json:"database"`
@@ -320,6 +321,9 @@ func (r *recorder) end(state string, failure error, tag string) {
 	if state == stateFinished && r.fields != nil {
 		n := r.hash.rows
 		rc.Rows, rc.Hash = &n, r.hash.String()
+	}
+	if x.st.Translated {
+		rc.Dialect = "mysql"
 	}
 	if failure != nil {
 		e := pgerr.From(failure)

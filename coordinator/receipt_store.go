@@ -206,6 +206,9 @@ func (s *receiptStore) add(e *receiptEntry) {
 		}
 	}
 	s.mu.Unlock()
+	if s.done == nil {
+		e.encode() // rather than keep the statement
+	}
 	if first {
 		select {
 		case s.wake <- struct{}{}:

@@ -10,6 +10,7 @@ import (
 	"github.com/volleydb/volley/catalog"
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/parser"
+	"github.com/volleydb/volley/parser/mysql"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/planner"
 	"github.com/volleydb/volley/storage"
@@ -113,8 +114,8 @@ func (rp *replay) shadow() *Session {
 // compared with the receipt, and an error says that they are others.
 func (rp *replay) run(ctx context.Context) (*Result, error) {
 	rc := rp.rc
-	st, err := parser.ParseOne(rc.Statement)
-	if err != nil || st == nil {
+	st, err := rc.parse()
+	if err != nil {
 		return nil, cannotReplay(rc, "Its text does not parse: "+pgerr.From(err).Message+".")
 	}
 	y := rp.shadow().begin(ctx, st)
@@ -176,6 +177,22 @@ func (rp *replay) run(ctx context.Context) (*Result, error) {
 		end()
 	}
 	return r, nil
+}
+
+// parse parses the statement, in its dialect.
+func (rc *receipt) parse() (*parser.Statement, error) {
+	parse := parser.Parse
+	if rc.Dialect == "mysql" {
+		parse = mysql.Parse
+	}
+	list, err := parse(rc.Statement)
+	if err == nil && len(list) != 1 {
+		err = pgerr.New(pgerr.InternalError, "it has %d statements", len(list))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return list[0], nil
 }
 
 // compare is 55000 unless all rows have come again.

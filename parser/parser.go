@@ -16,6 +16,8 @@ type Statement struct {
 	SQL    string         // the user's text of this statement, without the trailing ';'
 	Node   *pg_query.Node // the statement's node (RawStmt.Stmt)
 	Offset int            // byte offset of SQL in the text given to Parse
+	// Translated says that SQL is in another dialect than Node.
+	Translated bool
 
 	src *source
 }

@@ -23,6 +23,7 @@ func ParseTranslated(user, text string, marks []Mark) ([]*Statement, error) {
 		return nil, &e
 	}
 	for _, st := range list {
+		st.Translated = true
 		if st.src.text != text {
 			continue // rewritten once more: its positions are those of the translation
 		}

@@ -293,6 +293,11 @@ func TestReceipt(t *testing.T) {
 	c.run(`DEALLOCATE ALL; RESET TimeZone`)
 	c.again(id, rows)
 
+	c.run("SET volley.dialect = 'mysql'")
+	rows, id = c.query("SELECT 7 / 2 AS `q`, CONCAT('a', id) FROM t WHERE id < 3 ORDER BY id")
+	c.run(`SET volley.dialect = 'postgres'`)
+	c.again(id, rows)
+
 	c.run(`SET volley.receipts = off`)
 	c.run(`SELECT 5`)
 	if got := c.one(`SELECT volley.last_query_id()`); got != id {
