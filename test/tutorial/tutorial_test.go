@@ -47,14 +47,14 @@ func blocks(page string) []block {
 var (
 	spaces = regexp.MustCompile(`[ \t]+`)
 	rule   = regexp.MustCompile(`^[-+ ]+$`)
-	place  = regexp.MustCompile(`^psql:[^ ]*:\d+: `)
+	place  = regexp.MustCompile(`^[^ ]+\.sql:\d+: |^psql:<stdin>:\d+: `)
 )
 
 // lines brings output into a form that does not depend on the widths of columns.
 func lines(s string) []string {
 	var out []string
 	for _, l := range strings.Split(s, "\n") {
-		l = strings.TrimSpace(spaces.ReplaceAllString(place.ReplaceAllString(l, ""), " "))
+		l = strings.TrimSuffix(strings.TrimSpace(spaces.ReplaceAllString(place.ReplaceAllString(l, ""), " ")), ";")
 		if l != "" && !rule.MatchString(l) {
 			out = append(out, l)
 		}
@@ -188,6 +188,7 @@ func (w *world) sql(ctx context.Context, text string) string {
 		out, _ = w.run(ctx, "psql", "-X", "-h", "127.0.0.1", "-p", w.port, "-U", "volley", "-d", "volley", "-f", file)
 	} else {
 		out, _ = w.run(ctx, w.volley, "sql", "--host", "localhost", "-f", file) // an error is compared, too
+		out = strings.ReplaceAll(out, "NULL", "")                               // which psql does not print
 	}
 	return out
 }
@@ -203,12 +204,12 @@ func TestTutorial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
 	bin := t.TempDir()
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin+"/volley", "github.com/volleydb/volley/cmd/volley").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", bin+"/volley", "github.com/volleydb/volley/cmd/volley").CombinedOutput(); err != nil {
 		t.Fatalf("building volley: %v\n%s", err, out)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
