@@ -96,8 +96,21 @@ func (s *Store) openLayout() error {
 			return err
 		}
 	}
+	_, err := os.Stat(filepath.Join(s.dir, oci.ImageIndexFile))
+	lost := errors.Is(err, fs.ErrNotExist)
 	if err := s.changeIndex(func(*oci.Index) (bool, error) { return false, nil }); err != nil {
 		return err
+	}
+	if lost { // new, or the index was: what describes itself is listed again
+		blobs, err := os.ReadDir(filepath.Join(s.dir, "blobs", "sha256"))
+		if err != nil {
+			return err
+		}
+		for _, b := range blobs {
+			if d := digestPrefix + b.Name(); validDigest(d) && s.enter(d) == nil {
+				s.log.Warn("an artifact that was not in the index is listed again", "digest", d)
+			}
+		}
 	}
 	old, err := filepath.Glob(filepath.Join(s.dir, "blobs", "*"+blobSuffix))
 	if err != nil {

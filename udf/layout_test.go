@@ -104,6 +104,38 @@ func TestLayoutMigration(t *testing.T) {
 	}
 }
 
+// An index that is lost costs no artifact.
+func TestLostIndex(t *testing.T) {
+	s := openStore(t)
+	d := put(t, s, fakeArtifact(t, wire.ABI, "score", "1", "one"))
+	unfinished := filepath.Join(s.dir, "ingest", "artifact-1")
+	if err := os.WriteFile(unfinished, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(s.dir, oci.ImageIndexFile)); err != nil {
+		t.Fatal(err)
+	}
+	left, err := s.removeLeftovers(time.Now().Add(time.Minute), map[string]bool{d: true})
+	if err != nil || !s.Has(d) || len(left) != 3 { // its config and OCI manifest, and the file
+		t.Error(left, err)
+	}
+	if _, err := os.Stat(unfinished); err == nil {
+		t.Error("what was never finished stays")
+	}
+	if s, err = OpenStore(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(s.dir, oci.ImageIndexFile)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = OpenStore(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.List(); err != nil || len(l) != 1 || l[0].Digest != d {
+		t.Error(l, err)
+	}
+}
+
 // age makes an artifact look as if it had not been used for an hour.
 func age(t *testing.T, s *Store, d string) {
 	t.Helper()
@@ -176,7 +208,7 @@ func TestCollect(t *testing.T) {
 		t.Error(detail(err))
 	}
 	// Nothing of the removed one is left, signatures included.
-	if out, err := s.removeLeftovers(time.Now().Add(time.Minute)); err != nil || len(out) != 0 {
+	if out, err := s.removeLeftovers(time.Now().Add(time.Minute), nil); err != nil || len(out) != 0 {
 		t.Error(out, err)
 	}
 	release()

@@ -169,7 +169,7 @@ func (s *Store) Collect(grace time.Duration, referenced func() (map[string]bool,
 			out = append(out, Removed{Kind: "cache", Digest: d, Bytes: n})
 		}
 	}
-	left, err := s.removeLeftovers(now.Add(-max(grace, time.Hour)))
+	left, err := s.removeLeftovers(now.Add(-max(grace, time.Hour)), refs)
 	return append(out, left...), err
 }
 
@@ -290,8 +290,8 @@ func (s *Store) removeRun(digest string, since time.Time) (bytes int64, ok bool)
 }
 
 // removeLeftovers removes blobs that no manifest of the index names and files that
-// were never finished, which are older than before.
-func (s *Store) removeLeftovers(before time.Time) ([]Removed, error) {
+// were never finished, which are older than before. Those in refs stay all the same.
+func (s *Store) removeLeftovers(before time.Time, refs map[string]bool) ([]Removed, error) {
 	var out []Removed
 	err := s.changeIndex(func(ix *oci.Index) (bool, error) { // nothing is listed meanwhile
 		kept := map[string]bool{}
@@ -306,7 +306,7 @@ func (s *Store) removeLeftovers(before time.Time) ([]Removed, error) {
 			for _, f := range files {
 				d := digestPrefix + f.Name()
 				st, err := f.Info()
-				if err != nil || !st.Mode().IsRegular() || !st.ModTime().Before(before) || kept[d] {
+				if err != nil || !st.Mode().IsRegular() || !st.ModTime().Before(before) || kept[d] || refs[d] {
 					continue
 				}
 				if os.Remove(filepath.Join(s.dir, dir, f.Name())) == nil {
