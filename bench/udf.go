@@ -108,10 +108,14 @@ type udfBench struct {
 func runFunctions(ctx context.Context, c config, parts []string, program, python string, out, log io.Writer) error {
 	for _, p := range parts {
 		var err error
-		switch p {
-		case "calls":
+		switch {
+		case strings.HasPrefix(p, "group-"):
+			err = runGroupChild(ctx, c, p, program, out)
+		case p == "groups":
+			err = runGroups(ctx, c, out, log)
+		case p == "calls":
 			err = runUDF(ctx, c, python, out, log)
-		case "costly":
+		case p == "costly":
 			err = runCostly(ctx, c, program, out, log)
 		default:
 			err = fmt.Errorf("there is no part %q", p)
