@@ -65,7 +65,10 @@ func TestPoisonRowAmongAMillion(t *testing.T) {
 						t.Errorf("%s, %s, after %v: %s, want %s", c.f, m.mode, took, got, want)
 					}
 					now := restarts(t, s, c.f)
-					if now-before > 3 {
+					// A process that does not get the CPU to answer a cancel within 300 ms is
+					// ended, too: on a busy machine there may be one such death besides.
+					t.Logf("%s, %s: %d deaths", c.f, m.mode, now-before)
+					if now-before > 4 {
 						t.Errorf("%s, %s: %d deaths", c.f, m.mode, now-before)
 					}
 					before = now

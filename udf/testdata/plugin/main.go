@@ -47,6 +47,12 @@ func main() {
 		}),
 		udf.Scalar("fails", func(x int64) (int64, error) { return 0, errors.New("does not work") }),
 		udf.Scalar("exits", func(x int64) int64 { os.Exit(3); return 0 }),
+		udf.Scalar("exits_at_one", func(x int64) int64 {
+			if x == 1 {
+				os.Exit(3)
+			}
+			return x
+		}),
 		udf.Scalar("recurse", recurse),
 		udf.Scalar("loops", func(x int64) int64 {
 			for x >= 0 {
