@@ -175,7 +175,11 @@ func (s *suite) scalars(t *testing.T, c typeCase) {
 						want[i] = f.want(col.v, i, want[i])
 					}
 				}
-				for range 2 { // slots are used again
+				times := 1
+				if col.name == "nulls" {
+					times = 3 // slots are used again
+				}
+				for range times {
 					v, err := st.Call(ctx, []*vector.Vector{col.v}, col.v.Len)
 					if err != nil {
 						t.Fatalf("%s: %s", col.name, detail(err))

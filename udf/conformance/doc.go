@@ -12,9 +12,14 @@
 //	null_X(x)        the argument, NULL too
 //	is_null_X(x)     whether it is NULL
 //	first_X(x)       an aggregate: the first row's value
-//	echo_X(k, x)     a grouped map from columns k int64, x X to the same
 //	append_X(xs, x)  the array xs with x at its end; not for arrays
+//	vector_X(x)      the same as null_X, a batch at a time
+//	echo_X(k, x)     a grouped map from columns k int64, x X to the same
+//	whole_X(k, x)    the same with whole groups, backwards
+//	batch_X(k, x)    batches of four rows: their number, x
+//	table_X(k, x)    a table function of k rows: their number from 0, x
+//	window_X(x)      a window function: the value in the last row of the frame
 //
 // and add_X(a, b) and the aggregate sum_X(x) for numbers; see package decls for the
-// rest.
+// rest: errors and the rows they name, on_error, large groups, describe, cancels.
 package conformance

@@ -178,7 +178,11 @@ func (s *suite) maps(t *testing.T, c typeCase) {
 				}
 				ends := f.ends(n)
 				rows, ks := f.order(ends, n)
-				for _, size := range []int{n, 7, 1} { // groups end anywhere in pieces
+				pieces := []int{n}
+				if col.name == "nulls" {
+					pieces = []int{n, 7, 1} // groups end anywhere in them
+				}
+				for _, size := range pieces {
 					st, err := s.open(ctx, t, f.symbol+c.name, function.GroupedMap, []types.Type{k8, c.typ}, types.T(types.Record), fields...)
 					if err != nil {
 						t.Fatal(detail(err))
