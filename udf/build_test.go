@@ -151,3 +151,42 @@ func TestBuildErrors(t *testing.T) {
 		}
 	}
 }
+
+// The kit that tests functions comes with the SDK: a plugin's directory needs no
+// module for it.
+func TestKitTravels(t *testing.T) {
+	if plugin == nil {
+		t.Skip("there is no Go toolchain: plugins cannot be built")
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"main.go": `package main
+
+import "github.com/volleydb/volley/udf/sdk"
+
+func functions() []udf.Decl {
+	return []udf.Decl{udf.Scalar("twice", func(x float64) float64 { return 2 * x }, udf.Immutable)}
+}
+
+func main() { udf.Main(functions()...) }
+`,
+		"main_test.go": `package main
+
+import (
+	"testing"
+
+	"github.com/volleydb/volley/udf/sdk/udftest"
+)
+
+func TestTwice(t *testing.T) {
+	udftest.New(t, functions()...).Scalar(t, "twice", udftest.Case{In: udftest.Row{2}, Out: 4}, udftest.Case{In: udftest.Row{nil}, Out: nil})
+}
+`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := GoTest(testContext(t), dir); err != nil {
+		t.Errorf("%s\n%s", detail(err), out)
+	}
+}
