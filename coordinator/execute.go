@@ -233,7 +233,7 @@ func (x *statement) run(ctx context.Context, plan *proto.Plan) (*cluster.Running
 		Timed: x.s.c.cfg.Tracer != nil,
 		Ended: func(stats []*proto.OperatorStats, failed bool) {
 			release()
-			x.s.c.udfs.ended(x.id, stats, failed)
+			x.s.c.udfs.ended(x.id, x.s.o.User, stats, failed)
 			x.tracePlan(r, started, failed)
 		}})
 	if err != nil {

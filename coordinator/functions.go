@@ -3,6 +3,8 @@ package coordinator
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -402,12 +404,42 @@ func sameTypes(a, b []types.Type) bool {
 	return true
 }
 
+// mayUpload checks that the user may use the language of an artifact, and its name:
+// CREATE FUNCTION and CREATE EXTENSION find artifacts by name, and what one role has
+// uploaded must not take the place of another's.
+func (x *statement) mayUpload(data []byte) error {
+	if x.superuser() {
+		return nil
+	}
+	m, err := udf.ManifestOf(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	if err := x.mayUseLanguage(manifestLanguage(m)); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	if x.snap.Artifact("sha256:"+hex.EncodeToString(sum[:])) != nil {
+		return nil // it is there
+	}
+	for _, a := range x.snap.Artifacts() {
+		if a.Name == m.Name && a.Owner != x.s.o.User {
+			return pgerr.New(pgerr.InsufficientPrivilege, "permission denied to upload an artifact named %q", m.Name).
+				WithDetail("Role %q has artifacts of this name.", a.Owner)
+		}
+	}
+	return nil
+}
+
 // putArtifact stores an uploaded artifact with its signatures, as volley udf sign
 // writes them, and returns name@digest.
 func (x *statement) putArtifact(ctx context.Context, data []byte, signatures string) (string, error) {
 	store := x.s.c.cfg.Artifacts
 	list, err := udf.ParseSignatures([]byte(signatures))
 	if err != nil {
+		return "", err
+	}
+	if err := x.mayUpload(data); err != nil {
 		return "", err
 	}
 	x.hold(store.Hold())

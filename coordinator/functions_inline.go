@@ -185,7 +185,9 @@ func (x *statement) createSQLFunction(ctx context.Context, d *definition, n *pg.
 		def.Volatility = uint8(v)
 	}
 	def.Cost, def.Rows = d.cost, d.rows
-	def.SecurityDefiner = d.definer
+	if def.SecurityDefiner = d.definer; d.definer {
+		def.Settings = map[string]string{"search_path": x.definerPath()}
+	}
 	d.language = "sql"
 	if err := x.mayDefine(d); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -31,6 +32,8 @@ type names struct {
 	uses map[uint32]bool
 	rec  *recorder // may be nil
 	rp   *replay   // may be nil
+	// bodyPath is the search path of a SECURITY DEFINER function's body, nil outside.
+	bodyPath []string
 
 	pins       []pin // of the setting volley.function_versions
 	pinsRead   bool
@@ -39,6 +42,14 @@ type names struct {
 
 // path is the search path with pg_catalog first, as Postgres has it.
 func (n *names) path() []string { return append([]string{"pg_catalog"}, n.view.SearchPath...) }
+
+// InPath looks names up in another search path, for the same statement.
+func (n *names) InPath(schemas []string) planner.Catalog {
+	out, v := *n, *n.view
+	v.SearchPath = schemas
+	out.view, out.bodyPath = &v, schemas
+	return &out
+}
 
 func (n *names) Relation(schema, name string) (*planner.Relation, error) {
 	if n.rp != nil {
@@ -135,6 +146,9 @@ func functionOf(d *catalog.FunctionDef) *function.Function {
 		f.ID, f.UDF, f.OneRow = "sql/"+strconv.Itoa(int(d.OID))+"@"+strconv.Itoa(d.Version), nil, d.OutArgs && !d.SetOf
 		if d.SecurityDefiner {
 			f.Definer = d.Owner
+			if p := d.Settings["search_path"]; p != "" {
+				f.DefinerPath = splitNames(p)
+			}
 		}
 	}
 	for _, c := range d.Columns {
@@ -156,6 +170,17 @@ type files struct {
 	cache *storage.PlanCache
 	rec   *recorder // may be nil
 	rp    *replay   // may be nil
+	// private is the directory whose files the user may not name, "" for none.
+	private string
+}
+
+// privateDir is the server's own data directory, for all but superusers: there are
+// receipts and failed rows of others in it.
+func (x *statement) privateDir() string {
+	if x.superuser() {
+		return ""
+	}
+	return x.s.c.cfg.Store.Dir()
 }
 
 // glob finds the files of a pattern; for a replay those that there were.
@@ -163,7 +188,29 @@ func (f files) glob(format, pattern string) ([]string, error) {
 	if f.rp != nil {
 		return f.rp.filesOf(format, pattern)
 	}
-	return storage.Glob(pattern)
+	paths, err := storage.Glob(pattern)
+	if err != nil || f.private == "" {
+		return paths, err
+	}
+	dir := realPath(f.private)
+	for _, p := range paths {
+		if rel, err := filepath.Rel(dir, realPath(p)); err == nil && filepath.IsLocal(rel) {
+			return nil, pgerr.New(pgerr.InsufficientPrivilege, "permission denied for file %q", p).
+				WithDetail("Only superusers may read files of the server's data directory.")
+		}
+	}
+	return paths, nil
+}
+
+// realPath is the absolute path of a file without symbolic links, as far as it exists.
+func realPath(p string) string {
+	if a, err := filepath.Abs(p); err == nil {
+		p = a
+	}
+	if r, err := filepath.EvalSymlinks(p); err == nil {
+		p = r
+	}
+	return p
 }
 
 func (f files) CSV(ctx context.Context, pattern string, c *storage.CSVConfig) (*planner.FileSet, error) {

@@ -365,7 +365,7 @@ func changedFile(format string, f receiptFile) string {
 func (rp *replay) relation(n *names, schema, name string) (*planner.Relation, error) {
 	schemas := []string{schema}
 	if schema == "" {
-		schemas = append([]string{"pg_catalog"}, rp.schemas()...)
+		schemas = append([]string{"pg_catalog"}, rp.schemas(n)...)
 	}
 	for _, sc := range schemas {
 		for _, in := range rp.rc.Inputs {
@@ -384,7 +384,10 @@ func (rp *replay) relation(n *names, schema, name string) (*planner.Relation, er
 }
 
 // schemas is the search path, whatever has become of the schemas in it.
-func (rp *replay) schemas() []string {
+func (rp *replay) schemas(n *names) []string {
+	if n.bodyPath != nil {
+		return n.bodyPath
+	}
 	var out []string
 	for _, p := range rp.path {
 		if p == "$user" {
@@ -399,7 +402,7 @@ func (rp *replay) schemas() []string {
 func (rp *replay) functions(n *names, schema, name string) []*function.Function {
 	schemas := []string{schema}
 	if schema == "" {
-		schemas = rp.schemas()
+		schemas = rp.schemas(n)
 	}
 	base, version, versioned := catalog.SplitVersion(name)
 	var out []*function.Function
@@ -426,7 +429,7 @@ func (rp *replay) functions(n *names, schema, name string) []*function.Function 
 			}
 		}
 	}
-	return out
+	return unhidden(out)
 }
 
 // part is the version of a function that an aggregate is made of, nil if the query

@@ -461,7 +461,7 @@ func (x *statement) pin(ctx context.Context) {
 	}
 	x.view = &pgcatalog.View{Snapshot: x.snap, SearchPath: s.searchPath(x.snap), User: s.o.User, Database: s.o.Database,
 		Settings: s.settings.rows, Activity: s.c.activity, Workers: s.c.workers, Prepared: s.preparedRows,
-		UDFErrors: s.c.udfs.errorRows, UDFStats: s.c.udfs.statRows, UDFLogs: s.c.udfs.logRows,
+		UDFErrors: x.udfErrors, UDFStats: s.c.udfs.statRows, UDFLogs: x.udfLogs,
 		Artifacts: x.artifactRows, Receipts: x.receiptRows, Receipt: x.receiptJSON}
 	loc, err := loadZone(s.settings.get("TimeZone"))
 	if err != nil {
@@ -495,7 +495,7 @@ func (x *statement) close() {
 
 // options are what the planner gets.
 func (x *statement) options() *planner.Options {
-	return &planner.Options{Catalog: x.names(), Files: files{x.s.c.files, x.rec, x.rp}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params,
+	return &planner.Options{Catalog: x.names(), Files: files{x.s.c.files, x.rec, x.rp, x.privateDir()}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params,
 		RowsPerTask: x.s.settings.int("volley.rows_per_task"), Describe: x.describeColumns, MeasuredCost: x.s.c.udfs.rowCost}
 }
 
@@ -514,6 +514,18 @@ func (s *Session) searchPath(snap *catalog.Snapshot) []string {
 		}
 	}
 	return out
+}
+
+// definerPath is the search path as a SECURITY DEFINER function that is defined now
+// keeps it: without schemas of sessions.
+func (x *statement) definerPath() string {
+	out := []string{`"pg_catalog"`}
+	for _, p := range x.s.searchPath(x.snap) {
+		if p != tempAlias && p != "pg_catalog" && !strings.HasPrefix(p, tempPrefix) {
+			out = append(out, `"`+strings.ReplaceAll(p, `"`, `""`)+`"`)
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // splitNames splits a list of possibly quoted identifiers.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -109,7 +110,7 @@ func (u *udfRecord) trim() {
 
 // ended takes the figures of a query that has ended. The rows that failed count
 // when the query has not: otherwise none of its rows do.
-func (u *udfRecord) ended(query string, ops []*proto.OperatorStats, failed bool) {
+func (u *udfRecord) ended(query, user string, ops []*proto.OperatorStats, failed bool) {
 	any := false
 	for _, o := range ops {
 		any = any || len(o.Udfs) > 0 || len(o.UdfErrors) > 0
@@ -148,7 +149,7 @@ func (u *udfRecord) ended(query string, ops []*proto.OperatorStats, failed bool)
 			continue
 		}
 		for _, e := range o.UdfErrors {
-			rows = append(rows, pgcatalog.UDFError{Query: query, Function: e.Function, Digest: e.Digest, Key: e.Key, Args: e.Args, Message: e.Message,
+			rows = append(rows, pgcatalog.UDFError{User: user, Query: query, Function: e.Function, Digest: e.Digest, Key: e.Key, Args: e.Args, Message: e.Message,
 				SQLState: e.Sqlstate, Stack: e.Stack, Version: int32(e.Version), Attempt: int32(e.Attempt), Row: e.Row, At: time.UnixMicro(e.AtUs)})
 		}
 	}
@@ -252,6 +253,31 @@ func (u *udfRecord) logRows() []pgcatalog.UDFLog {
 		out = append(out, pgcatalog.UDFLog{At: l.At, Query: l.Query, Function: l.Function, Digest: l.Digest, Worker: l.Worker, Level: l.Level, Line: l.Line})
 	}
 	return out
+}
+
+// udfErrors are the rows of volley.udf_errors that the session's user may see. They
+// have arguments of queries: as with receipts those are for the role that ran them
+// and for superusers.
+func (x *statement) udfErrors() []pgcatalog.UDFError {
+	all := x.s.c.udfs.errorRows()
+	if x.superuser() {
+		return all
+	}
+	return slices.DeleteFunc(all, func(e pgcatalog.UDFError) bool { return e.User != x.s.o.User })
+}
+
+// udfLogs are the lines of volley.udf_logs that the session's user may see: those of
+// the queries whose receipts are the user's.
+func (x *statement) udfLogs() []pgcatalog.UDFLog {
+	all := x.s.c.udfs.logRows()
+	if x.superuser() {
+		return all
+	}
+	mine := map[string]bool{}
+	for _, r := range x.s.c.receipts.rows(func(user string) bool { return user == x.s.o.User }) {
+		mine[r.ID] = true
+	}
+	return slices.DeleteFunc(all, func(l pgcatalog.UDFLog) bool { return !mine[l.Query] })
 }
 
 // UDFStats are the figures of user-defined functions since the start, for metrics.

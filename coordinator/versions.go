@@ -13,6 +13,7 @@ import (
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/planner"
+	"github.com/volleydb/volley/types"
 	"github.com/volleydb/volley/udf/sdk/wire"
 )
 
@@ -130,6 +131,18 @@ func (n *names) Functions(schema, name string) []*function.Function {
 				n.rec.candidate(sc, base, v, n.arm(v), nil, false)
 				out = append(out, n.arm(v))
 			}
+		}
+	}
+	return unhidden(out)
+}
+
+// unhidden leaves out the functions that others of the same arguments, earlier in the
+// search path, hide.
+func unhidden(fs []*function.Function) []*function.Function {
+	out := fs[:0]
+	for _, f := range fs {
+		if !slices.ContainsFunc(out, func(g *function.Function) bool { return slices.EqualFunc(g.Args, f.Args, types.Type.Same) }) {
+			out = append(out, f)
 		}
 	}
 	return out
@@ -291,7 +304,12 @@ func (x *statement) alterFunction(ctx context.Context, n *pg.AlterFunctionStmt) 
 			}
 			alter(func(f *catalog.FunctionDef) { f.Rows = d.rows })
 		case "security":
-			alter(func(f *catalog.FunctionDef) { f.SecurityDefiner = d.definer })
+			alter(func(f *catalog.FunctionDef) {
+				f.SecurityDefiner = d.definer
+				if f.Settings = without(f.Settings, "search_path"); d.definer && f.Language == "sql" {
+					f.Settings["search_path"] = x.definerPath()
+				}
+			})
 		}
 	}
 	err = x.change(ctx, func(tx *catalog.Tx) error {

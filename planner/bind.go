@@ -68,6 +68,11 @@ type Catalog interface {
 	FunctionNames() []string
 }
 
+// PathCatalog is a Catalog that can look names up in another search path.
+type PathCatalog interface {
+	InPath(schemas []string) Catalog
+}
+
 // Files plans file functions.
 type Files interface {
 	CSV(ctx context.Context, pattern string, c *storage.CSVConfig) (*FileSet, error)

@@ -12,7 +12,8 @@ import (
 	"github.com/volleydb/volley/types"
 )
 
-// candidates finds the functions of a name: the user's own before the built-ins.
+// candidates finds the functions of a name: the user's own before the built-ins, but
+// in the body of a SECURITY DEFINER function, which others' functions must not change.
 func (b *binder) candidates(schema, name string) []*function.Function {
 	var out []*function.Function
 	if b.o.Catalog != nil && schema == "pg_catalog" && name == "normalize" {
@@ -26,8 +27,16 @@ func (b *binder) candidates(schema, name string) []*function.Function {
 		schema = "pg_catalog"
 	}
 	own := out
+	same := func(f *function.Function) func(*function.Function) bool {
+		return func(u *function.Function) bool { return slices.EqualFunc(u.Args, f.Args, types.Type.Same) }
+	}
+	if b.definer != "" && schema == "pg_catalog" {
+		builtin := slices.DeleteFunc(slices.Clone(function.Lookup(name)), func(f *function.Function) bool { return f.Schema != schema })
+		own = slices.DeleteFunc(slices.Clone(own), func(u *function.Function) bool { return slices.ContainsFunc(builtin, same(u)) })
+		out = own
+	}
 	for _, f := range function.Lookup(name) {
-		hidden := slices.ContainsFunc(own, func(u *function.Function) bool { return slices.EqualFunc(u.Args, f.Args, types.Type.Same) })
+		hidden := slices.ContainsFunc(own, same(f))
 		if f.Schema == schema && !hidden {
 			out = append(out, f)
 		}

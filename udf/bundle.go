@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/udf/sdk/wire"
@@ -21,8 +22,20 @@ import (
 // manifestName is the first file of an artifact's tar.
 const manifestName = "manifest.json"
 
-// maxArtifact bounds an artifact's size.
-const maxArtifact = 2 << 30
+// maxArtifact bounds an artifact's size, maxManifest that of its manifest.
+const (
+	maxArtifact = 2 << 30
+	maxManifest = 16 << 20
+)
+
+// ManifestOf reads the manifest of an artifact, without verifying the rest.
+func ManifestOf(r io.Reader) (*Manifest, error) {
+	m, err := readManifest(tar.NewReader(r))
+	if err != nil {
+		return nil, pgerr.New(pgerr.InvalidBinaryRepresentation, "this is not an artifact of functions: %v", err)
+	}
+	return m, nil
+}
 
 // digestPrefix starts a digest.
 const digestPrefix = "sha256:"
@@ -93,6 +106,9 @@ func parseManifest(b []byte) (*Manifest, error) {
 	}
 	if m.ABI < 1 || m.Name == "" || len(m.Platforms) == 0 {
 		return nil, fmt.Errorf("%s lacks the ABI version, the name or the platforms", manifestName)
+	}
+	if strings.ContainsFunc(m.Name, unicode.IsControl) {
+		return nil, fmt.Errorf("%s has the name %q", manifestName, m.Name)
 	}
 	for _, p := range m.Platforms {
 		if p.Path != filepath.ToSlash(filepath.Clean(p.Path)) || !filepath.IsLocal(p.Path) || !strings.HasPrefix(p.Path, "bin/") {

@@ -329,8 +329,11 @@ func readManifestFile(t *tar.Reader) (*Manifest, []byte, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("not a tar file: %w", err)
 	}
-	if h.Name != manifestName || h.Size > 16<<20 {
+	if h.Name != manifestName {
 		return nil, nil, fmt.Errorf("the first file is %q, want %q", h.Name, manifestName)
+	}
+	if h.Size > maxManifest {
+		return nil, nil, fmt.Errorf("%s has %d bytes, more than %d", manifestName, h.Size, maxManifest)
 	}
 	b, err := io.ReadAll(t)
 	if err != nil {

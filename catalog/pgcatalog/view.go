@@ -56,6 +56,7 @@ type PreparedStatement struct {
 // UDFError is a row of volley.udf_errors: a row, or a group, on which user code
 // failed and which became NULL or was left out.
 type UDFError struct {
+	User                                                         string // who ran the query
 	Query, Function, Digest, Key, Args, Message, SQLState, Stack string
 	Version, Attempt                                             int32
 	Row                                                          int64 // 0 = unknown

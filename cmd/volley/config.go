@@ -143,6 +143,8 @@ func checkEnvironment(cmd *cobra.Command, known []string) error {
 	for _, n := range known {
 		names = append(names, envName(n))
 	}
+	// Not flags: the interpreter of LANGUAGE python, and where machine code is kept.
+	names = append(names, "VOLLEY_PYTHON", "VOLLEY_WASM_CACHE")
 	for _, kv := range os.Environ() {
 		k, _, _ := strings.Cut(kv, "=")
 		if !strings.HasPrefix(k, envPrefix) || strings.HasPrefix(k, envName("set")+"_") || slices.Contains(names, k) {

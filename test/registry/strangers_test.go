@@ -1,0 +1,129 @@
+package registry
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/volleydb/volley/test/engine"
+)
+
+// What the names in a SECURITY DEFINER function mean is decided where it is defined,
+// not by the caller's search path and not by functions that hide built-in ones.
+func TestDefinerNames(t *testing.T) {
+	e := engine.Start(t, 0)
+	c, ann := connect(t, e, ""), connectNew(t, e, "ann")
+	c.run(`CREATE FUNCTION secret(x float8) RETURNS float8 LANGUAGE sql AS 'SELECT x + 1'; REVOKE EXECUTE ON FUNCTION secret(float8) FROM PUBLIC;
+		CREATE FUNCTION helper(x float8) RETURNS float8 LANGUAGE sql AS 'SELECT x'; CREATE TABLE rates AS SELECT 10 AS rate;
+		CREATE FUNCTION open(x float8) RETURNS float8 LANGUAGE sql SECURITY DEFINER AS 'SELECT secret(helper(abs(x))) + rate FROM rates';
+		CREATE FUNCTION altered(x float8) RETURNS float8 LANGUAGE sql AS 'SELECT secret(helper(abs(x)))'; ALTER FUNCTION altered(float8) SECURITY DEFINER`)
+	ann.want(`SELECT open(-1), altered(-1)`, "12|2")
+	ann.run(`CREATE FUNCTION public.abs(x float8) RETURNS float8 LANGUAGE sql AS 'SELECT 42.0::float8';
+		CREATE SCHEMA trap; CREATE FUNCTION trap.secret(x float8) RETURNS float8 LANGUAGE sql AS 'SELECT x'; SET search_path = trap, public;
+		CREATE FUNCTION trap.helper(x float8) RETURNS float8 LANGUAGE sql AS 'SELECT secret(x) * 1000'; CREATE TABLE trap.rates AS SELECT 1000 AS rate;
+		DROP FUNCTION trap.secret(float8)`)
+	ann.want(`SELECT open(-1), altered(-1), abs(-1::float8)`, "12|2|42")
+	ann.run(`CREATE FUNCTION trap.near(x float8) RETURNS text LANGUAGE sql RETURN 'trap'; CREATE FUNCTION public.near(x float8) RETURNS text LANGUAGE sql RETURN 'public'`)
+	ann.want(`SELECT near(1), near(1::float8), public.near(1)`, "trap|trap|public")
+	ann.fails(`SELECT trap.helper(1)`, "42501", "permission denied for function secret")
+	c.want(`SELECT proconfig FROM pg_proc WHERE proname = 'open'`, `{"search_path=\"pg_catalog\", \"public\""}`)
+}
+
+// connectNew makes a role and connects as it.
+func connectNew(t *testing.T, e *engine.Engine, role string) client {
+	t.Helper()
+	connect(t, e, "").run(`CREATE ROLE ` + role + ` LOGIN`)
+	return connect(t, e, role)
+}
+
+// Roles without rights neither write files of the server nor read its own.
+func TestServerFiles(t *testing.T) {
+	e := engine.Start(t, 0)
+	c, ann := connect(t, e, ""), connectNew(t, e, "ann")
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out.csv")
+	ann.fails(`COPY (SELECT 1 AS a) TO '`+out+`' (FORMAT csv, HEADER)`, "42501", "must be superuser to COPY to a file", "COPY to stdout")
+	c.run(`COPY (SELECT 1 AS a) TO '` + out + `' (FORMAT csv, HEADER); CREATE TABLE t (a int)`)
+	ann.fails(`COPY t FROM '`+out+`' (FORMAT csv, HEADER)`, "42501", "must be superuser to COPY from a file")
+	ann.want(`SELECT * FROM read_csv('`+out+`')`, "1")
+	own := filepath.Join(e.Dir, "own.csv")
+	if err := os.WriteFile(own, []byte("a\n7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(e.Dir, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{own, filepath.Join(link, "*.csv"), filepath.Join(e.Dir, "tables", "..", "own.csv")} {
+		ann.fails(`SELECT * FROM read_csv('`+p+`')`, "42501", "permission denied for file")
+		c.want(`SELECT * FROM read_csv('`+p+`')`, "7")
+	}
+}
+
+// Uploading needs the language of the artifact, and a name that is nobody else's.
+func TestUploadRights(t *testing.T) {
+	e := engine.Start(t, 0)
+	c, ann := connect(t, e, ""), connectNew(t, e, "ann")
+	put := func(name, version, runtime string) string {
+		return fmt.Sprintf(`SELECT volley.put_artifact('\x%x'::bytea)`, bundle(t, name, version, runtime))
+	}
+	c.run(put("tools", "1", "wasm"))
+	ann.fails(put("mine", "1", ""), "42501", "permission denied for language go")
+	ann.fails(put("mine", "1", "python"), "42501", "permission denied for language python")
+	ann.fails(put("tools", "99", "wasm"), "42501", `permission denied to upload an artifact named "tools"`, `Role "volley" has artifacts of this name.`)
+	ann.run(put("mine", "1", "wasm"))
+	ann.run(put("tools", "1", "wasm")) // the same bytes
+	c.want(`SELECT name, version, owner FROM volley.artifacts ORDER BY name`, "mine|1|ann tools|1|volley")
+	c.fails(put("a\nb", "1", "wasm"), "22P03", `has the name "a\nb"`)
+}
+
+// bundle is an artifact whose code does nothing.
+func bundle(t *testing.T, name, version, runtime string) []byte {
+	t.Helper()
+	code := []byte("code")
+	sum := sha256.Sum256(code)
+	if runtime != "" {
+		runtime = fmt.Sprintf(`"runtime": %q, `, runtime)
+	}
+	manifest := fmt.Sprintf(`{"abi": 2, "name": %q, "version": %q, %s"functions": [], "platforms": [{"os": "linux", "arch": "amd64", "path": "bin/x", "sha256": %q}]}`,
+		name, version, runtime, hex.EncodeToString(sum[:]))
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{{"manifest.json", []byte(manifest)}, {"bin/x", code}} {
+		if err := w.WriteHeader(&tar.Header{Name: f.name, Mode: 0o644, Size: int64(len(f.data)), Typeflag: tar.TypeReg}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(f.data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// Arguments of failed rows and lines of logs are for who ran the query.
+func TestOthersErrors(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("there is no Go toolchain")
+	}
+	e := engine.Start(t, 0)
+	c, ann, bob := connect(t, e, ""), connectNew(t, e, "ann"), connectNew(t, e, "bob")
+	c.run(`CREATE FUNCTION bad(x text) RETURNS text LANGUAGE go SET volley.on_error = 'null' AS $$ println("log", x); return "", errors.New("no") $$`)
+	c.want(`SELECT bad('of volley')`, "NULL")
+	ann.want(`SELECT bad('of ann')`, "NULL")
+	c.want(`SELECT args FROM volley.udf_errors ORDER BY 1`, "x = 'of ann' x = 'of volley'")
+	ann.want(`SELECT args FROM volley.udf_errors`, "x = 'of ann'")
+	bob.want(`SELECT args FROM volley.udf_errors`, "")
+	bob.want(`SELECT line FROM volley.udf_logs`, "")
+}
