@@ -142,6 +142,12 @@ func TestRegister(t *testing.T) {
 	}
 	check("SET volley.on_error = 'skip'; SELECT sum(boom(x)) FROM t", "12")
 
+	check("SELECT name, version, runtime FROM volley.artifacts", "app|1|inprocess")
+	if err := db.Exec(ctx, "SELECT volley.gc()"); err != nil {
+		t.Error(err)
+	}
+	check("SELECT average(x) FROM t; CALL volley.replay(volley.last_query_id())", "3")
+
 	// The same declarations change nothing, others are a next version.
 	if err := db.Register(ctx, functions()...); err != nil {
 		t.Fatal(err)
