@@ -462,6 +462,30 @@ func (v *View) languages() []languageRow {
 	return out
 }
 
+// parts is what an aggregate is made of, nil for others.
+func (p *procRow) parts() *catalog.AggDef {
+	if p.def == nil {
+		return nil
+	}
+	return p.def.Agg
+}
+
+// part is the OID of a function that an aggregate is made of.
+func (p *procRow) part(of func(*catalog.AggDef) *catalog.FuncRef) uint32 {
+	a := p.parts()
+	if a == nil {
+		return 0
+	}
+	r := of(a)
+	if r == nil {
+		return 0
+	}
+	if f, ok := function.ByID(r.Builtin); ok {
+		return f.OID
+	}
+	return r.OID
+}
+
 func (v *View) aggregates() []procRow { return only(v.functions(), (*procRow).aggregate) }
 
 // functionSources are the tables of pg_catalog about functions.
@@ -503,7 +527,22 @@ func functionSources() map[string]source {
 				"aggkind":         letter[procRow]('n'),
 				"aggfinalmodify":  letter[procRow]('r'),
 				"aggmfinalmodify": letter[procRow]('r'),
-				"aggtranstype":    fixed[procRow](int64(internal)),
+				"aggtransfn":      oid(func(r *procRow) uint32 { return r.part(func(a *catalog.AggDef) *catalog.FuncRef { return &a.Step }) }),
+				"aggfinalfn":      oid(func(r *procRow) uint32 { return r.part(func(a *catalog.AggDef) *catalog.FuncRef { return a.Final }) }),
+				"aggcombinefn":    oid(func(r *procRow) uint32 { return r.part(func(a *catalog.AggDef) *catalog.FuncRef { return a.Combine }) }),
+				"aggfinalextra":   val(func(r *procRow) bool { return r.parts() != nil && r.parts().Extra }),
+				"agginitval": strOpt(func(r *procRow) string {
+					if a := r.parts(); a != nil && a.Init != nil {
+						return *a.Init
+					}
+					return ""
+				}),
+				"aggtranstype": oid(func(r *procRow) uint32 {
+					if a := r.parts(); a != nil {
+						return a.State.OID()
+					}
+					return internal
+				}),
 			}},
 		"pg_catalog.pg_language": &table[languageRow]{rows: (*View).languages, cols: columns[languageRow]{
 			"oid":          oid(func(r *languageRow) uint32 { return r.oid }),
