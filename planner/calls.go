@@ -10,6 +10,7 @@ import (
 	"github.com/volleydb/volley/parser"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/types"
+	"github.com/volleydb/volley/vector"
 )
 
 // candidates finds the functions of a name: the user's own before the built-ins, but
@@ -348,6 +349,9 @@ func (sc *selectCtx) setField(x *pg.A_Indirection) (Expr, error) {
 		return sc.sqlField(f, args, name, fc.Location)
 	}
 	g, ok := function.Field(f, name)
+	if !ok && f.UDF != nil && slices.ContainsFunc(f.Columns, func(c vector.Field) bool { return c.Name == name }) {
+		return nil, b.unsupported(fc.Location, "a function of several columns in the select list").WithHint("Call %s in FROM.", f.Name)
+	}
 	if !ok {
 		return nil, pgerr.New(pgerr.UndefinedColumn, "column %q not found in data type record", name).At(b.pos(fc.Location))
 	}

@@ -181,6 +181,7 @@ var refusals = []struct{ sql, code, has string }{
 	{"SELECT * FROM squares(10, 20)", "38000", "unlucky"},
 	{"SELECT * FROM t, squares(id, id) WHERE id BETWEEN 12 AND 14", "38000", "unlucky"},
 	{"SELECT words(s), words(s) FROM t", "0A000", "select list"},
+	{"SELECT (squares(1, 2)).* FROM t", "0A000", "select list"},
 	{"SELECT * FROM t, pick(s, 1)", "22023", "constant"},
 	{"SELECT * FROM t GROUP BY () APPLY small_whole(id)", "53200", "volley.max_group_bytes"},
 	{"SELECT * FROM t GROUP BY k APPLY batches(id)", "42809", "GROUP BY ()"},
