@@ -197,7 +197,13 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 	}
 	store := x.s.c.cfg.Artifacts
 	x.hold(store.Hold())
-	if d.inline.source = ""; d.language != "python" && udf.IsSource(d.artifact) {
+	if d.language == "wasm" && udf.IsSource(d.artifact) {
+		// Not compiled first and refused then: a build runs what it has built, and
+		// this language is for those, too, who may not run native code.
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "source in language wasm is not supported").
+			WithHint("Build an artifact with volley udf build --runtime wasm, or write LANGUAGE go.").At(d.pos)
+	}
+	if d.inline.source = ""; d.language == "go" && udf.IsSource(d.artifact) {
 		if err := x.buildInline(ctx, d); err != nil {
 			return nil, err
 		}

@@ -35,6 +35,37 @@ func TestDefinerNames(t *testing.T) {
 	c.want(`SELECT proconfig FROM pg_proc WHERE proname = 'open'`, `{"search_path=\"pg_catalog\", \"public\""}`)
 }
 
+// Source is compiled, and what comes of it run, for those who may use LANGUAGE go only.
+func TestSourceOfStrangers(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("there is no Go toolchain")
+	}
+	e := engine.Start(t, 0)
+	c, ann := connect(t, e, ""), connectNew(t, e, "ann")
+	trace := filepath.Join(t.TempDir(), "ran")
+	source := `
+var _ = os.WriteFile("` + trace + `", nil, 0o600)
+type S struct{ N float64 }
+func (s *S) Step(x float64) { s.N += x }
+func (s *S) Merge(o *S) { s.N += o.N }
+func (s *S) Finish() float64 { return s.N }
+func f(x float64) float64 { return x }
+`
+	for lang, code := range map[string]string{"go": "42501", "wasm": "0A000", "python": "42501", "grpc": "42501"} {
+		ann.fails(`CREATE FUNCTION f(x float8) RETURNS float8 LANGUAGE `+lang+` AS $$`+source+`$$`, code)
+		ann.fails(`CREATE AGGREGATE a(float8) (LANGUAGE = `+lang+`, AS = $$`+source+`$$)`, code)
+	}
+	c.fails(`CREATE FUNCTION f(x float8) RETURNS float8 LANGUAGE grpc AS $$`+source+`$$`, "22023")
+	if _, err := os.Stat(trace); err == nil {
+		t.Error("source of a role that may not use LANGUAGE go was run")
+	}
+	c.want(`SELECT count(*) FROM volley.artifacts`, "0")
+	c.run(`CREATE FUNCTION f(x float8) RETURNS float8 LANGUAGE go AS $$` + source + `$$`)
+	if _, err := os.Stat(trace); err != nil {
+		t.Error("the source does not show that it was run")
+	}
+}
+
 // connectNew makes a role and connects as it.
 func connectNew(t *testing.T, e *engine.Engine, role string) client {
 	t.Helper()
