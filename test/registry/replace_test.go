@@ -63,3 +63,30 @@ func TestReplaceRunRollback(t *testing.T) {
 		})
 	}
 }
+
+// An aggregate made of functions calls them in its owner's name, who had to be
+// allowed to when it was made; callers need EXECUTE of the aggregate alone.
+func TestAggregateRights(t *testing.T) {
+	e := engine.Start(t, 0)
+	c := connect(t, e, "")
+	c.run(`CREATE FUNCTION plus(a int, b int) RETURNS int LANGUAGE sql IMMUTABLE STRICT AS 'SELECT a + b'`)
+	c.run(`CREATE AGGREGATE adds(int) (SFUNC = plus, STYPE = int)`)
+	c.run(`CREATE ROLE bob LOGIN`)
+	c.run(`REVOKE EXECUTE ON FUNCTION plus(int, int) FROM PUBLIC`)
+	b := connect(t, e, "bob")
+	b.want(`SELECT adds(x) FROM generate_series(1, 4) x`, "10")
+	b.fails(`SELECT plus(1, 2)`, "42501", "permission denied for function plus")
+	b.fails(`CREATE AGGREGATE mine(int) (SFUNC = plus, STYPE = int)`, "42501", "permission denied for function plus")
+	c.run(`REVOKE EXECUTE ON FUNCTION adds(int) FROM PUBLIC`)
+	b.fails(`SELECT adds(x) FROM generate_series(1, 4) x`, "42501", "permission denied for aggregate adds")
+	c.run(`GRANT EXECUTE ON FUNCTION plus(int, int), adds(int) TO bob`)
+	b.run(`CREATE AGGREGATE mine(int) (SFUNC = plus, STYPE = int)`)
+	b.want(`SELECT mine(x) FROM generate_series(1, 4) x`, "10")
+	c.run(`REVOKE EXECUTE ON FUNCTION plus(int, int) FROM bob`)
+	c.fails(`SELECT mine(x) FROM generate_series(1, 4) x`, "42501", "permission denied for function plus")
+
+	// Functions of a session are nobody else's.
+	b.run(`CREATE FUNCTION pg_temp.own(x int) RETURNS int LANGUAGE sql AS 'SELECT x * 2'`)
+	b.want(`SELECT pg_temp.own(4)`, "8")
+	c.fails(`SELECT pg_temp.own(4)`, "42883", "function pg_temp.own(integer) does not exist")
+}
