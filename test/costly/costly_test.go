@@ -1,16 +1,13 @@
 package costly
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/test/engine"
 )
 
@@ -36,18 +33,7 @@ func burn(x float64, rounds int) float64 {
 
 func run(t testing.TB, s *engine.Session, sql string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	r, err := s.Run(ctx, sql)
-	if err != nil {
-		e := pgerr.From(err)
-		t.Fatalf("%s\n%s: %s (%s; %s; %s)", sql, e.Code, e.Message, e.Detail, e.Hint, e.Where)
-	}
-	var lines []string
-	for _, row := range r.Rows {
-		lines = append(lines, strings.Join(row, "|"))
-	}
-	return strings.Join(lines, "\n")
+	return s.Must(t, sql).Text("|", "\n")
 }
 
 // input writes the CSV file and returns what the query has to make of it.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/volleydb/volley/pgerr"
@@ -24,39 +23,17 @@ type client struct {
 
 func (c client) run(sql string) *engine.Rows {
 	c.t.Helper()
-	r, err := c.Run(context.Background(), sql)
-	if err != nil {
-		e := pgerr.From(err)
-		c.t.Fatalf("%s\n%s: %s (%s; %s; %s)", sql, e.Code, e.Message, e.Detail, e.Hint, e.Where)
-	}
-	return r
+	return c.Must(c.t, sql)
 }
 
 func (c client) want(sql, rows string) {
 	c.t.Helper()
-	var got []string
-	for _, r := range c.run(sql).Rows {
-		got = append(got, strings.Join(r, "|"))
-	}
-	if g := strings.Join(got, " "); g != rows {
-		c.t.Errorf("%s\n got %s\nwant %s", sql, g, rows)
-	}
+	c.Want(c.t, sql, rows)
 }
 
 func (c client) fails(sql, code string, parts ...string) {
 	c.t.Helper()
-	_, err := c.Run(context.Background(), sql)
-	e := pgerr.From(err)
-	if err == nil || e.Code != code {
-		c.t.Errorf("%s\n got %v, want %s", sql, err, code)
-		return
-	}
-	text := e.Message + "\n" + e.Detail + "\n" + e.Hint + "\n" + e.Where
-	for _, p := range parts {
-		if !strings.Contains(text, p) {
-			c.t.Errorf("%s\n got %s\nwithout %s", sql, text, p)
-		}
-	}
+	c.Fails(c.t, sql, code, parts...)
 }
 
 func python(t *testing.T, modules ...string) {

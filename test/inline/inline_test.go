@@ -12,12 +12,7 @@ import (
 
 func run(t testing.TB, s *engine.Session, sql string) *engine.Rows {
 	t.Helper()
-	r, err := try(s, sql)
-	if err != nil {
-		e := pgerr.From(err)
-		t.Fatalf("%s\n%s: %s (%s; %s; %s)", sql, e.Code, e.Message, e.Detail, e.Hint, e.Where)
-	}
-	return r
+	return s.Must(t, sql)
 }
 
 func try(s *engine.Session, sql string) (*engine.Rows, error) {
@@ -27,11 +22,7 @@ func try(s *engine.Session, sql string) (*engine.Rows, error) {
 }
 
 func text(r *engine.Rows) string {
-	var lines []string
-	for _, row := range r.Rows {
-		lines = append(lines, strings.Join(row, "|"))
-	}
-	return strings.Join(lines, "\n")
+	return r.Text("|", "\n")
 }
 
 // kinds are functions of every kind in every form of source, with a query of each.

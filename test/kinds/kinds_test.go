@@ -33,22 +33,11 @@ func TestMain(m *testing.M) {
 
 func run(t testing.TB, s *engine.Session, sql string) *engine.Rows {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	r, err := s.Run(ctx, sql)
-	if err != nil {
-		e := pgerr.From(err)
-		t.Fatalf("%s\n%s: %s (%s; %s; %s)", sql, e.Code, e.Message, e.Detail, e.Hint, e.Where)
-	}
-	return r
+	return s.Must(t, sql)
 }
 
 func text(r *engine.Rows) string {
-	var lines []string
-	for _, row := range r.Rows {
-		lines = append(lines, strings.Join(row, "|"))
-	}
-	return strings.Join(lines, "\n")
+	return r.Text("|", "\n")
 }
 
 const definitions = `

@@ -79,12 +79,7 @@ func push(t testing.TB, e *engine.Engine, name string) string {
 
 func must(t testing.TB, s *engine.Session, sql string) *engine.Rows {
 	t.Helper()
-	r, err := s.Run(context.Background(), sql)
-	if err != nil {
-		e := pgerr.From(err)
-		t.Fatalf("%s\n%s: %s (%s; %s; %s)", sql, e.Code, e.Message, e.Detail, e.Hint, e.Where)
-	}
-	return r
+	return s.Must(t, sql)
 }
 
 // games is a file of rows like the real one, or the real one.

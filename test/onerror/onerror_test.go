@@ -71,20 +71,11 @@ func start(t *testing.T, workers int) (*engine.Engine, *engine.Session) {
 
 func must(t testing.TB, s *engine.Session, sql string) *engine.Rows {
 	t.Helper()
-	r, err := s.Run(context.Background(), sql)
-	if err != nil {
-		e := pgerr.From(err)
-		t.Fatalf("%s\n%s: %s (%s; %s; %s)", sql, e.Code, e.Message, e.Detail, e.Hint, e.Where)
-	}
-	return r
+	return s.Must(t, sql)
 }
 
 func text(r *engine.Rows) string {
-	var lines []string
-	for _, row := range r.Rows {
-		lines = append(lines, strings.Join(row, " "))
-	}
-	return strings.Join(lines, "|")
+	return r.Text(" ", "|")
 }
 
 // The row at fault is found, whatever it does, and named; in modes null and skip

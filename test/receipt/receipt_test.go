@@ -14,7 +14,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/volleydb/volley/coordinator"
-	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/test/engine"
 )
 
@@ -44,12 +43,7 @@ func connect(t *testing.T, e *engine.Engine, user string) client {
 
 func (c client) run(sql string) *engine.Rows {
 	c.t.Helper()
-	r, err := c.Run(context.Background(), sql)
-	if err != nil {
-		e := pgerr.From(err)
-		c.t.Fatalf("%s\n%s: %s (%s; %s)", sql, e.Code, e.Message, e.Detail, e.Hint)
-	}
-	return r
+	return c.Must(c.t, sql)
 }
 
 // text is a result as one string.
@@ -76,18 +70,7 @@ func (c client) one(sql string) string {
 // fails checks an error: its SQLSTATE, and what message, detail and hint contain.
 func (c client) fails(sql, code string, parts ...string) {
 	c.t.Helper()
-	_, err := c.Run(context.Background(), sql)
-	e := pgerr.From(err)
-	if err == nil || e.Code != code {
-		c.t.Errorf("%s\n got %v, want %s", sql, err, code)
-		return
-	}
-	all := e.Message + "\n" + e.Detail + "\n" + e.Hint
-	for _, p := range parts {
-		if !strings.Contains(all, p) {
-			c.t.Errorf("%s\n got %s\nwant %q in it", sql, all, p)
-		}
-	}
+	c.Fails(c.t, sql, code, parts...)
 }
 
 // query runs a statement and returns its rows and its id.

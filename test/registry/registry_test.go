@@ -121,41 +121,19 @@ func connect(t *testing.T, e *engine.Engine, user string) client {
 
 func (c client) run(sql string) *engine.Rows {
 	c.t.Helper()
-	r, err := c.Run(context.Background(), sql)
-	if err != nil {
-		e := pgerr.From(err)
-		c.t.Fatalf("%s\n%s: %s (%s; %s; %s)", sql, e.Code, e.Message, e.Detail, e.Hint, e.Where)
-	}
-	return r
+	return c.Must(c.t, sql)
 }
 
 // want checks rows: values with |, rows with a space.
 func (c client) want(sql, rows string) {
 	c.t.Helper()
-	var got []string
-	for _, r := range c.run(sql).Rows {
-		got = append(got, strings.Join(r, "|"))
-	}
-	if g := strings.Join(got, " "); g != rows {
-		c.t.Errorf("%s\n got %s\nwant %s", sql, g, rows)
-	}
+	c.Want(c.t, sql, rows)
 }
 
 // fails checks an error: its SQLSTATE, and what message, detail and hint contain.
 func (c client) fails(sql, code string, parts ...string) {
 	c.t.Helper()
-	_, err := c.Run(context.Background(), sql)
-	e := pgerr.From(err)
-	if err == nil || e.Code != code {
-		c.t.Errorf("%s\n got %v, want %s", sql, err, code)
-		return
-	}
-	text := e.Message + "\n" + e.Detail + "\n" + e.Hint
-	for _, p := range parts {
-		if !strings.Contains(text, p) {
-			c.t.Errorf("%s\n got %s\nwithout %s", sql, text, p)
-		}
-	}
+	c.Fails(c.t, sql, code, parts...)
 }
 
 func (c client) create(ref, name, symbol, options string) {
