@@ -129,9 +129,17 @@ func TestBadPlugins(t *testing.T) {
 		{"elsewhere", "0A000", "has no binary for " + runtime.GOOS + "/" + runtime.GOARCH, func(m *Manifest) {
 			m.Platforms[0].OS, m.Platforms[0].Arch, m.Platforms[0].Path = "plan9", "mips", "bin/plan9-mips/plugin"
 		}},
+		{"sql", "22023", `has the unknown runtime "sql"`, func(m *Manifest) { m.Runtime = "sql" }},
+		{"no-module", "0A000", "no module of WebAssembly", func(m *Manifest) { m.Runtime = RuntimeWasm }},
 		{"ancient", "39000", "speaks protocol version", func(m *Manifest) { m.ABI = 1 }},
 	} {
 		digest, err := scripted(t, store, c.name, sh, c.change)
+		if stored := c.name == "elsewhere"; stored != (err == nil) {
+			t.Errorf("%s is stored: %v, want %v", c.name, err == nil, stored)
+		}
+		if c.name == "sql" && !strings.Contains(detail(err), "go, grpc, inprocess, python, wasm") {
+			t.Errorf("the hint does not name the runtimes: %s", detail(err))
+		}
 		if err == nil {
 			_, err = call(testContext(t), h, &proto.UDF{Digest: digest, Symbol: "f", Display: "f", Args: ref.Args, Returns: ref.Returns}, ints(1))
 		}

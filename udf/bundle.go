@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -125,6 +126,9 @@ func checkBundle(r io.Reader) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.checkRuntime(); err != nil {
+		return nil, err
+	}
 	left := map[string]Platform{}
 	for _, p := range m.Platforms {
 		left[p.Path] = p
@@ -214,6 +218,24 @@ func writeFile(path string, r io.Reader, mode os.FileMode) error {
 	return err
 }
 
+// checkRuntime refuses an artifact whose runtime nobody knows, and one without
+// the only file that its runtime could run. A native artifact for other machines
+// is none of these: a cluster may have them.
+func (m *Manifest) checkRuntime() error {
+	known := knownRuntimes()
+	if !slices.Contains(known, m.RuntimeName()) {
+		return pgerr.New(pgerr.InvalidParameterValue, "artifact %q has the unknown runtime %q", m.Name, m.RuntimeName()).
+			WithHint("Known runtimes are %s.", strings.Join(known, ", "))
+	}
+	// Of a runtime that was registered from outside nothing is known.
+	if m.RuntimeName() == RuntimeWasm {
+		if _, ok := m.platform(); !ok {
+			return errPlatform(m)
+		}
+	}
+	return nil
+}
+
 // platform is the entry of this machine.
 func (m *Manifest) platform() (Platform, bool) {
 	goos, arch := m.platformKey(runtime.GOOS, runtime.GOARCH)
@@ -230,9 +252,17 @@ func errPlatform(m *Manifest) error {
 	for _, p := range m.Platforms {
 		have = append(have, p.OS+"/"+p.Arch)
 	}
-	return pgerr.New(pgerr.FeatureNotSupported, "artifact %q has no binary for %s/%s", m.Name, runtime.GOOS, runtime.GOARCH).
-		WithDetail("It has binaries for %s.", strings.Join(have, ", ")).
-		WithHint("Build it with volley udf build --platform %s/%s.", runtime.GOOS, runtime.GOARCH)
+	goos, arch := m.platformKey(runtime.GOOS, runtime.GOARCH)
+	e := pgerr.New(pgerr.FeatureNotSupported, "artifact %q has no binary for %s/%s", m.Name, goos, arch).
+		WithDetail("It has binaries for %s.", strings.Join(have, ", "))
+	switch m.RuntimeName() {
+	case RuntimeGo:
+		return e.WithHint("Build it with volley udf build --platform %s/%s.", goos, arch)
+	case RuntimeWasm:
+		e.Message = fmt.Sprintf("artifact %q has the runtime wasm and no module of WebAssembly", m.Name)
+		return e.WithHint("The module is the file of the platform %s/%s: build it with volley udf build --runtime wasm.", goos, arch)
+	}
+	return e
 }
 
 // readBundle reads what unpack wrote: the manifest and the path of the binary.

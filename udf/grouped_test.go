@@ -150,7 +150,7 @@ func TestGroupedMapErrors(t *testing.T) {
 		{"panic", intsRef("gboom"), []piece{x(1, 2, 3, 13, 5)}, 1, 1,
 			[]string{"38000", "assignment to entry in nil map", "row 2, function gboom", "x = 13", "group k = 1, "}},
 		{"panic in a later piece", intsRef("gboom"), []piece{x(1, 2, 3), {[]*vector.Vector{ints(13)}, 1, nil}}, 2, 0, []string{"38000", "group k = 2, row 1"}},
-		{"NULL", intsRef("gboom"), []piece{{[]*vector.Vector{nulls(ints(1, 2), 1)}, 2, nil}}, 0, 1, []string{"22004", `null value in column "x"`, "udf.Nullable"}},
+		{"NULL", intsRef("gboom"), []piece{{[]*vector.Vector{nulls(ints(1, 2), 1)}, 2, nil}}, 0, 1, []string{"22004", `null value in column "x"`, "udf.Nullable", "CALLED ON NULL INPUT"}},
 		{"wrong emit", intsRef("emits_wrong"), []piece{x(1, 2, 3)}, 0, -1, []string{"39000", `column "x" is of type int64 and cannot hold a string`}},
 	}
 	for _, c := range cases {

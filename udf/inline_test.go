@@ -28,6 +28,7 @@ func TestInline(t *testing.T) {
 		{"body", "return math.Abs(x) + y", "3.5"},
 		{"fails", "if y > 100 {\n\treturn 0, errors.New(\"big\")\n}\nreturn x, nil", "-1.5"},
 		{"decls", "const two = 2\n\nfunc Decls(x, y float64) float64 { return two * y }", "4"},
+		{"spaced", " func spaced(x, y float64) float64 { return two() * y }\n\tfunc two() float64 { return 2 }", "4"},
 		{"file", "package main\n\nimport \"github.com/volleydb/volley/udf/sdk\"\n\nfunc main() { udf.Main(udf.Scalar(\"file\", func(x, y float64) float64 { return x })) }\n", "-1.5"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -47,6 +48,24 @@ func TestInline(t *testing.T) {
 				t.Errorf("%v %s", v, detail(err))
 			}
 		})
+	}
+}
+
+func TestDeclares(t *testing.T) {
+	for source, want := range map[string]bool{
+		"func f(x float64) float64 { return x }":                           true,
+		"\n  func f(x float64) float64 { return x }":                       true,
+		" // the square\n\n /* of x */ func f(x float64) float64 { }":      true,
+		"  const k = 2\n  func f() float64 { return k }":                   true,
+		"  type t struct{ x int }\n  v := t{x: 1}\n  return v.x":           false,
+		"  g := func(x int) int { return x }\n  return g(1)":               false,
+		"  // func f(x float64) stands in a comment\n  return `\n func f`": false,
+		"return func(x int) int { return x }(1)":                           false,
+		"it's (no Go":                                                      false,
+	} {
+		if declares(source) != want {
+			t.Errorf("%q: %v", source, !want)
+		}
 	}
 }
 

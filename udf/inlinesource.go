@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/parser"
+	"go/scanner"
 	"go/token"
 	"regexp"
 	"strconv"
@@ -19,6 +20,35 @@ import (
 var packageClause = regexp.MustCompile(`(?m)^\s*package\s+\w+\s*(?://.*)?;?\s*$`)
 var topDeclaration = regexp.MustCompile(`(?m)^(?:func\s+[\w(]|type\s+\w)`)
 
+// declares reports whether source declares functions or types and so is no body.
+// Indented types may stand in a body; a function with a name cannot, wherever it
+// starts.
+func declares(source string) bool {
+	if topDeclaration.MatchString(source) {
+		return true
+	}
+	var s scanner.Scanner
+	text := []byte(source)
+	s.Init(token.NewFileSet().AddFile("", -1, len(text)), text, func(token.Position, string) {}, 0)
+	depth, after := 0, false
+	for {
+		_, tok, _ := s.Scan()
+		switch tok {
+		case token.EOF:
+			return false
+		case token.LBRACE, token.LPAREN, token.LBRACK:
+			depth++
+		case token.RBRACE, token.RPAREN, token.RBRACK:
+			depth--
+		case token.IDENT:
+			if after && depth == 0 {
+				return true
+			}
+		}
+		after = tok == token.FUNC
+	}
+}
+
 // files are the Go files that make a program of the source.
 func (in *Inline) files() (map[string]string, error) {
 	switch {
@@ -29,7 +59,7 @@ func (in *Inline) files() (map[string]string, error) {
 			WithHint("Write package main with func main() { udf.Main(…) }, or declare the columns: RETURNS TABLE (…).")
 	case in.Kind == function.Aggregate:
 		return in.aggregate()
-	case topDeclaration.MatchString(in.Source):
+	case declares(in.Source):
 		return in.declarations()
 	}
 	return in.body()

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -88,6 +89,13 @@ func Runtimes() []string {
 	}
 	sort.Strings(names)
 	return names
+}
+
+// knownRuntimes are the names that a manifest may have, sorted.
+func knownRuntimes() []string {
+	names := append(Runtimes(), RuntimeGo, RuntimeWasm, RuntimePython, RuntimeGRPC, RuntimeInProcess)
+	sort.Strings(names)
+	return slices.Compact(names)
 }
 
 // RuntimeName is the manifest's runtime, never "".

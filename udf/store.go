@@ -246,6 +246,9 @@ func (s *Store) write(ctx context.Context, want string, fetch Fetch, own bool) (
 		return "", pgerr.Wrap(err, pgerr.IOError, "could not keep an artifact")
 	}
 	m, err := checkBundle(f)
+	if pe := (*pgerr.Error)(nil); errors.As(err, &pe) {
+		return "", err
+	}
 	if err != nil {
 		return "", pgerr.New(pgerr.InvalidBinaryRepresentation, "this is not an artifact of functions: %v", err)
 	}

@@ -576,7 +576,7 @@ func (s *stream) checkNulls(g *Group) {
 		if r := c.firstNull(g.from, g.to); r >= 0 {
 			g.row = r - g.from
 			panic(&Error{Code: "22004", Message: fmt.Sprintf("null value in column %q", c.name),
-				Hint: fmt.Sprintf("Declare the column as udf.%s | udf.Nullable, or filter the rows.", title(c.typ))})
+				Hint: fmt.Sprintf("Declare the column as udf.%s | udf.Nullable (where the source stands in CREATE FUNCTION … RETURNS TABLE (…): add CALLED ON NULL INPUT), or filter the rows.", title(c.typ))})
 		}
 	}
 }
