@@ -140,7 +140,9 @@ func (in *Inline) translate(err error) error {
 	}
 	out.Err = pgerr.New(pgerr.InvalidFunctionDefinition, "could not compile function %q: %s", in.Name, first).
 		WithDetail("%s", strings.Join(lines, "\n"))
-	out.Err.Hint = pe.Hint
+	if out.Err.Hint = typeHint(out.Err.Detail); out.Err.Hint == "" {
+		out.Err.Hint = pe.Hint
+	}
 	return out
 }
 

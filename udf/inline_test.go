@@ -79,6 +79,15 @@ func TestInlineErrors(t *testing.T) {
 	if !errors.As(err, &ce) || ce.Line != 2 || ce.Err.Code != pgerr.InvalidFunctionDefinition || !strings.Contains(ce.Err.Detail, "line 3, column ") {
 		t.Errorf("%+v %s", ce, detail(err))
 	}
+	for source, hint := range map[string]string{
+		"return float8(x)":                        "float8 is float64 in Go",
+		"func f(x bigint) (y numeric) { return }": "bigint is int64 in Go, numeric is udf.Decimal in Go",
+	} {
+		_, err = BuildInline(testContext(t), Inline{Name: "f", Kind: function.Scalar, Args: float8Fields("x"), Returns: types.T(types.Float8), Source: source}, BuildOptions{})
+		if e := pgerr.From(err); e.Code != pgerr.InvalidFunctionDefinition || !strings.Contains(e.Hint, hint) {
+			t.Error(detail(err))
+		}
+	}
 	_, err = BuildInline(testContext(t), Inline{Name: "f", Source: "return 1"}, BuildOptions{GoTool: "no-such-go", TempDir: t.TempDir()})
 	if pgerr.From(err).Code != "42804" && pgerr.From(err).Code != "58000" && pgerr.From(err).Code != pgerr.FeatureNotSupported {
 		t.Error(detail(err))

@@ -276,7 +276,7 @@ func (in *Inline) body() (map[string]string, error) {
 		result, end = " "+result, "\n}\n"
 	}
 	text := "func inlineFunction(" + params + ")" + result + " {\n" + prelude + "//line " + inlineFile + ":1:1\n" + in.Source + end +
-		"\n//line generated.go:10\nfunc main() { udf.Main(" + call + ") }\n"
+		"\n//line generated.go:10\nfunc main() { udf.Main(" + call + ") }\n" + in.composites()
 	return map[string]string{"main.go": "package main\n\n" + imports("package main\n"+text, "main.go") + text}, nil
 }
 
@@ -457,8 +457,9 @@ func (in *Inline) windowCall(goName, result string, fails bool) (string, error) 
 
 // program adds a main function to declarations.
 func (in *Inline) program(call, helpers string) map[string]string {
-	main := "package main\n\nimport udf \"" + volleyModule + "/udf/sdk\"\n\nfunc main() { udf.Main(" + call + ") }\n" + helpers
-	if strings.Contains(call, "time.Time") {
+	named := in.composites()
+	main := "package main\n\nimport udf \"" + volleyModule + "/udf/sdk\"\n\nfunc main() { udf.Main(" + call + ") }\n" + named + helpers
+	if strings.Contains(call+named, "time.Time") {
 		main = strings.Replace(main, "import udf", "import \"time\"\nimport udf", 1)
 	}
 	head := "package main\n\n" + imports("package main\n"+in.Source, inlineFile)

@@ -131,6 +131,20 @@ $$)`, `SELECT k, a3(k) OVER (ORDER BY k ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING
 	{"aggregate of functions in Go", `CREATE FUNCTION gstep(s float8, x float8) RETURNS float8 LANGUAGE go IMMUTABLE STRICT AS $$ return s + x*x $$;
 CREATE AGGREGATE a4(float8) (SFUNC = gstep, STYPE = float8, INITCOND = '0', COMBINEFUNC = float8pl)`,
 		`SELECT a4(k) FROM generate_series(1, 1000) g(k)`, "333833500"},
+	{"composites by name in a body", `CREATE TYPE map_point AS (x float8, seen date);
+CREATE FUNCTION p1(p map_point, d float8) RETURNS map_point LANGUAGE go AS $$ return MapPoint{X: p.X + d, Seen: p.Seen.AddDate(0, 0, 1)} $$`,
+		`SELECT p1(ROW(1, '2024-01-01')::map_point, 2)`, "(3,2024-01-02)"},
+	{"composites by name in declarations", `CREATE FUNCTION p2(ps map_point[]) RETURNS map_point LANGUAGE go AS $$
+		func last(ps []map_point) (out map_point) { for _, p := range ps { out = p }; return }
+		func p2(ps []map_point) map_point { return last(ps) } $$`,
+		`SELECT p2(ARRAY[ROW(1, '2024-01-01'), ROW(5, '2024-01-03')]::map_point[])`, "(5,2024-01-03)"},
+	{"composites by name in an aggregate", `CREATE AGGREGATE p3(map_point) (LANGUAGE = go, AS = $$
+type S struct{ Sum float64 }
+
+func (s *S) Step(p MapPoint)  { s.Sum += p.X }
+func (s *S) Merge(o *S)    { s.Sum += o.Sum }
+func (s *S) Finish() float64 { return s.Sum }
+$$)`, `SELECT p3(ROW(k, '2024-01-01')::map_point) FROM generate_series(1, 3) g(k)`, "6"},
 	{"whole file", `CREATE FUNCTION h1(x float8) RETURNS float8 LANGUAGE go AS $$
 package main
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/volleydb/volley/test/engine"
@@ -108,6 +109,7 @@ func TestUploadRights(t *testing.T) {
 	ann.fails(put("mine", "1", ""), "42501", "permission denied for language go")
 	ann.fails(put("mine", "1", "python"), "42501", "permission denied for language python")
 	ann.fails(put("tools", "99", "wasm"), "42501", `permission denied to upload an artifact named "tools"`, `Role "volley" has artifacts of this name.`)
+	c.fails(put("other", "1", "sql"), "22023", `artifact "other" has the unknown runtime "sql"`, "go, grpc, inprocess, python, wasm")
 	ann.run(put("mine", "1", "wasm"))
 	ann.run(put("tools", "1", "wasm")) // the same bytes
 	c.want(`SELECT name, version, owner FROM volley.artifacts ORDER BY name`, "mine|1|ann tools|1|volley")
@@ -122,8 +124,12 @@ func bundle(t *testing.T, name, version, runtime string) []byte {
 	if runtime != "" {
 		runtime = fmt.Sprintf(`"runtime": %q, `, runtime)
 	}
-	manifest := fmt.Sprintf(`{"abi": 2, "name": %q, "version": %q, %s"functions": [], "platforms": [{"os": "linux", "arch": "amd64", "path": "bin/x", "sha256": %q}]}`,
-		name, version, runtime, hex.EncodeToString(sum[:]))
+	goos, arch := "linux", "amd64"
+	if strings.Contains(runtime, "wasm") {
+		goos, arch = "wasip1", "wasm"
+	}
+	manifest := fmt.Sprintf(`{"abi": 2, "name": %q, "version": %q, %s"functions": [], "platforms": [{"os": %q, "arch": %q, "path": "bin/x", "sha256": %q}]}`,
+		name, version, runtime, goos, arch, hex.EncodeToString(sum[:]))
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, f := range []struct {
