@@ -336,6 +336,18 @@ func specialCall(sel *pg.SelectStmt) (sp *special, fc *pg.FuncCall, label string
 	return nil, nil, ""
 }
 
+// StandsAlone reports whether a call is that of a special.
+func (n *names) StandsAlone(schema, name string, args int) bool {
+	for _, sp := range specials {
+		if sp.name == name && len(sp.args) == args && (schema == sp.schema || schema == "" && sp.schema == "pg_catalog") {
+			return true
+		}
+	}
+	return false
+}
+
+var _ planner.AloneCatalog = (*names)(nil)
+
 // special runs a special; nil when the SELECT is not one.
 func (x *statement) special(ctx context.Context, sel *pg.SelectStmt) (*Result, error) {
 	sp, fc, label := specialCall(sel)

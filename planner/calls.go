@@ -98,6 +98,10 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 			return nil, nil, none, pgerr.New(pgerr.WrongObjectType, "%s(%s) is a procedure", shown, callList(args, order)).
 				WithHint("To call a procedure, use CALL.").At(b.pos(fc.Location))
 		}
+		if a, ok := b.o.Catalog.(AloneCatalog); ok && a.StandsAlone(schema, name, len(fc.Args)) {
+			return nil, nil, none, b.unsupported(fc.Location, "%s within a query", shown).
+				WithHint("Call it alone: SELECT %s(…), with constants or parameters.", shown)
+		}
 		e := pgerr.New(pgerr.UndefinedFunction, "function %s(%s) does not exist", shown, callList(args, order)).At(b.pos(fc.Location))
 		if h := b.functionHint(schema, name); h != "" {
 			return nil, nil, none, e.WithHint("%s", h)

@@ -18,6 +18,12 @@ type FunctionGuard interface {
 	IsProcedure(schema, name string) bool
 }
 
+// AloneCatalog knows functions that change the session or the server: they are
+// called in statements of their own, which never come here.
+type AloneCatalog interface {
+	StandsAlone(schema, name string, args int) bool
+}
+
 // mayCall checks that the statement may call a function, at the time of planning.
 func (b *binder) mayCall(f *function.Function) error {
 	if f.OID < firstUserOID || f.Schema == "pg_catalog" || f.Schema == function.InformationSchema || f.Schema == function.VolleySchema && f.UDF == nil && f.Body == "" {

@@ -113,6 +113,11 @@ func TestUploadRights(t *testing.T) {
 	ann.run(put("mine", "1", "wasm"))
 	ann.run(put("tools", "1", "wasm")) // the same bytes
 	c.want(`SELECT name, version, owner FROM volley.artifacts ORDER BY name`, "mine|1|ann tools|1|volley")
+	for _, sql := range []string{`SELECT length(volley.put_artifact('x'::bytea))`, `SELECT volley.put_artifact('x'::bytea), 1`, `SELECT volley.put_artifact(b, 'y') FROM (VALUES ('x'::bytea)) t(b)`,
+		`SELECT volley.put_artifact('x'::bytea) WHERE true`} {
+		c.fails(sql, "0A000", "within a query is not supported", "Call it alone")
+	}
+	c.fails(`SELECT volley.put_artifact(), 1`, "42883")
 	c.fails(put("a\nb", "1", "wasm"), "22P03", `has the name "a\nb"`)
 }
 
