@@ -151,11 +151,20 @@ func languageOf(n *pg.CreateFunctionStmt) string {
 
 // createSQLFunction is CREATE FUNCTION … LANGUAGE sql, whose arguments are read.
 func (x *statement) createSQLFunction(ctx context.Context, d *definition, n *pg.CreateFunctionStmt) (*Result, error) {
+	path := ""
 	for _, o := range n.Options {
 		e := o.GetDefElem()
 		if e.Defname == "set" {
-			return nil, pgerr.New(pgerr.FeatureNotSupported, "SET for a function in SQL is not supported").
-				WithDetail("Its body becomes part of the query that calls it.").At(x.st.Pos(e.Location))
+			v := e.Arg.GetVariableSetStmt()
+			if !strings.EqualFold(v.Name, "search_path") {
+				return nil, pgerr.New(pgerr.FeatureNotSupported, "setting %s of a function in SQL is not supported", v.Name).
+					WithDetail("Its body becomes part of the query that calls it.").WithHint("Only search_path can be set.").At(x.st.Pos(e.Location))
+			}
+			var err error
+			if path, err = x.bodyPath(v, x.st.Pos(e.Location)); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if e.Defname == "as" && len(e.Arg.GetList().GetItems()) > 1 {
 			return nil, pgerr.New(pgerr.InvalidFunctionDefinition, "only one AS item needed for language \"sql\"").At(x.st.Pos(e.Location))
@@ -185,8 +194,11 @@ func (x *statement) createSQLFunction(ctx context.Context, d *definition, n *pg.
 		def.Volatility = uint8(v)
 	}
 	def.Cost, def.Rows = d.cost, d.rows
-	if def.SecurityDefiner = d.definer; d.definer {
-		def.Settings = map[string]string{"search_path": x.definerPath()}
+	if def.SecurityDefiner = d.definer; d.definer && path == "" {
+		path = x.definerPath()
+	}
+	if path != "" {
+		def.Settings = map[string]string{"search_path": path}
 	}
 	d.language = "sql"
 	if err := x.mayDefine(d); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,7 +33,7 @@ type names struct {
 	uses map[uint32]bool
 	rec  *recorder // may be nil
 	rp   *replay   // may be nil
-	// bodyPath is the search path of a SECURITY DEFINER function's body, nil outside.
+	// bodyPath is the search path of the body of a function that has one, nil outside.
 	bodyPath []string
 
 	pins       []pin // of the setting volley.function_versions
@@ -44,8 +45,20 @@ type names struct {
 func (n *names) path() []string { return append([]string{"pg_catalog"}, n.view.SearchPath...) }
 
 // InPath looks names up in another search path, for the same statement.
-func (n *names) InPath(schemas []string) planner.Catalog {
+func (n *names) InPath(path []string) planner.Catalog {
 	out, v := *n, *n.view
+	schemas := []string{}
+	for _, p := range path {
+		switch {
+		case p == "$user" && n.rp != nil:
+			p = n.rp.rc.User
+		case p == "$user":
+			p = n.s.o.User
+		case p == tempAlias || strings.HasPrefix(p, tempPrefix):
+			continue // nothing without a schema is looked up there
+		}
+		schemas = append(schemas, p)
+	}
 	v.SearchPath = schemas
 	out.view, out.bodyPath = &v, schemas
 	return &out
@@ -146,8 +159,11 @@ func functionOf(d *catalog.FunctionDef) *function.Function {
 		f.ID, f.UDF, f.OneRow = "sql/"+strconv.Itoa(int(d.OID))+"@"+strconv.Itoa(d.Version), nil, d.OutArgs && !d.SetOf
 		if d.SecurityDefiner {
 			f.Definer = d.Owner
-			if p := d.Settings["search_path"]; p != "" {
-				f.DefinerPath = splitNames(p)
+		}
+		if p := d.Settings["search_path"]; p != "" {
+			f.BodyPath = append([]string{}, splitNames(p)...) // never nil
+			if i := slices.Index(f.BodyPath, "$user"); i >= 0 && d.SecurityDefiner {
+				f.BodyPath[i] = d.Owner
 			}
 		}
 	}

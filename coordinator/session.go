@@ -528,6 +528,52 @@ func (x *statement) definerPath() string {
 	return strings.Join(out, ", ")
 }
 
+// bodyPath is SET search_path of a function in SQL, as it is kept: names as SQL
+// writes them, `""` for no schema, and "" for none set.
+func (x *statement) bodyPath(v *pg.VariableSetStmt, pos int) (string, error) {
+	var list []string
+	switch v.Kind {
+	case pg.VariableSetKind_VAR_SET_VALUE:
+		for _, a := range v.Args {
+			c, ok := a.GetAConst().GetVal().(*pg.A_Const_Sval)
+			if !ok {
+				return "", pgerr.New(pgerr.InvalidParameterValue, "invalid value for parameter \"search_path\"").
+					WithHint("It is a list of names of schemas.").At(pos)
+			}
+			if s := c.Sval.Sval; len(v.Args) == 1 && strings.Contains(s, ",") {
+				list = splitNames(s) // as SET of the session takes it
+			} else if s != "" {
+				list = append(list, s)
+			}
+		}
+	case pg.VariableSetKind_VAR_SET_CURRENT:
+		list = splitNames(x.s.settings.get("search_path"))
+	default:
+		return "", nil
+	}
+	for i, p := range list {
+		list[i] = function.QuoteIdent(p)
+	}
+	if len(list) == 0 {
+		return `""`, nil
+	}
+	return strings.Join(list, ", "), nil
+}
+
+// keptPath reports a search path that definerPath made, and no SET.
+func keptPath(path string) bool { return strings.HasPrefix(path, `"pg_catalog"`) }
+
+// setBodyPath gives a function in SQL a search path, "" for what it has without:
+// path or, of SECURITY DEFINER, kept.
+func setBodyPath(f *catalog.FunctionDef, path, kept string) {
+	if f.Settings = without(f.Settings, "search_path"); path == "" && f.SecurityDefiner && f.Language == "sql" {
+		path = kept
+	}
+	if path != "" {
+		f.Settings["search_path"] = path
+	}
+}
+
 // splitNames splits a list of possibly quoted identifiers.
 func splitNames(v string) []string {
 	var out []string

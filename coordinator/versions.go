@@ -306,9 +306,11 @@ func (x *statement) alterFunction(ctx context.Context, n *pg.AlterFunctionStmt) 
 		case "security":
 			alter(func(f *catalog.FunctionDef) {
 				f.SecurityDefiner = d.definer
-				if f.Settings = without(f.Settings, "search_path"); d.definer && f.Language == "sql" {
-					f.Settings["search_path"] = x.definerPath()
+				path := f.Settings["search_path"]
+				if keptPath(path) {
+					path = ""
 				}
+				setBodyPath(f, path, x.definerPath())
 			})
 		}
 	}
@@ -338,7 +340,19 @@ func (x *statement) alterFunctionSetting(ctx context.Context, f *catalog.Functio
 			if err := tx.SetCanary(f.OID, 0, 0); err != nil {
 				return err
 			}
-			return tx.AlterFunction(f.OID, func(f *catalog.FunctionDef) { f.MemoryLimit, f.Timeout, f.Settings = 0, 0, nil })
+			return tx.AlterFunction(f.OID, func(f *catalog.FunctionDef) {
+				f.MemoryLimit, f.Timeout, f.Settings = 0, 0, nil
+				setBodyPath(f, "", x.definerPath())
+			})
+		}, nil
+	}
+	if name == "search_path" && f.Language == "sql" {
+		path, err := x.bodyPath(v, pos)
+		if err != nil {
+			return nil, err
+		}
+		return func(tx *catalog.Tx) error {
+			return tx.AlterFunction(f.OID, func(f *catalog.FunctionDef) { setBodyPath(f, path, x.definerPath()) })
 		}, nil
 	}
 	if v.Kind == pg.VariableSetKind_VAR_SET_CURRENT {

@@ -78,9 +78,10 @@ type Function struct {
 	// function in SQL is bound; "" is the caller's. That of an aggregate made of
 	// functions is its owner, who must be allowed to call them.
 	Definer string
-	// DefinerPath is the search path of the body of a SECURITY DEFINER function: that
+	// BodyPath is the search path of the body of a function in SQL, nil for the
+	// caller's. A SECURITY DEFINER function has one, SET search_path or else that
 	// of its definition, so that no caller decides what its names mean. Nil for none.
-	DefinerPath []string
+	BodyPath []string
 	// Parts is set for an aggregate made of functions. Its UDF has a name and
 	// nothing else.
 	Parts *AggParts

@@ -115,11 +115,11 @@ func (sc *selectCtx) enter(f *function.Function, args []Expr, loc int32) (*binde
 	inner.frame = &sqlFrame{f: f, args: args, up: b.frame}
 	if f.Definer != "" {
 		inner.definer = f.Definer
-		if c, ok := b.o.Catalog.(PathCatalog); ok && f.DefinerPath != nil {
-			o := *b.o
-			o.Catalog = c.InPath(f.DefinerPath)
-			inner.o = &o
-		}
+	}
+	if c, ok := b.o.Catalog.(PathCatalog); ok && f.BodyPath != nil {
+		o := *b.o
+		o.Catalog = c.InPath(f.BodyPath)
+		inner.o = &o
 	}
 	return &inner, st.Node.GetSelectStmt(), args, nil
 }

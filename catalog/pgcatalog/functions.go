@@ -388,6 +388,12 @@ func (p *procRow) definition() string {
 		if k == "volley.version" || k == "volley.canary" {
 			continue // not of the version that the statement makes
 		}
+		if k == "search_path" && s != `""` {
+			b.WriteString(" SET search_path TO " + s + "\n") // a list of names, not one
+			continue
+		} else if k == "search_path" {
+			s = ""
+		}
 		b.WriteString(" SET " + settingName(k) + " TO " + literal(s) + "\n")
 	}
 	if f := p.def; f != nil && f.Body != "" && f.Source == "" {

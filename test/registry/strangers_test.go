@@ -36,6 +36,43 @@ func TestDefinerNames(t *testing.T) {
 	c.want(`SELECT proconfig FROM pg_proc WHERE proname = 'open'`, `{"search_path=\"pg_catalog\", \"public\""}`)
 }
 
+// SET search_path decides what the names in a body mean, of SECURITY DEFINER and INVOKER.
+func TestBodyPath(t *testing.T) {
+	e := engine.Start(t, 0)
+	c, ann := connect(t, e, ""), connectNew(t, e, "ann")
+	c.run(`CREATE SCHEMA a; CREATE SCHEMA b; CREATE SCHEMA "B c"; CREATE TABLE a.t AS SELECT 1 AS x; CREATE TABLE b.t AS SELECT 2 AS x; CREATE TABLE "B c".t AS SELECT 3 AS x;
+		CREATE TABLE public.t AS SELECT 0 AS x; CREATE FUNCTION b.own() RETURNS int LANGUAGE sql AS 'SELECT x FROM t';
+		CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = a, pg_temp AS 'SELECT x FROM t';
+		CREATE FUNCTION g() RETURNS int LANGUAGE sql SECURITY DEFINER SET search_path TO b, public AS 'SELECT x + own() FROM t';
+		CREATE FUNCTION q() RETURNS int LANGUAGE sql SET search_path TO "B c" AS 'SELECT x FROM t';
+		CREATE FUNCTION s() RETURNS SETOF int LANGUAGE sql SET search_path = 'b, a' AS 'SELECT x + 1 FROM t';
+		CREATE FUNCTION n() RETURNS float8 LANGUAGE sql STABLE SET search_path = '' AS 'SELECT abs(x)::float8 + public.f() FROM public.t'`)
+	ann.want(`SELECT f(), g(), q(), n(), (SELECT max(s) FROM s()), (SELECT x FROM t)`, "1|4|3|1|3|0")
+	ann.run(`SET search_path = b`)
+	ann.want(`SELECT public.f(), public.q(), (SELECT x FROM t)`, "1|3|2")
+	ann.run(`RESET search_path`)
+	c.want(`SELECT proname, proconfig FROM pg_proc WHERE proname IN ('f', 'g', 'q', 'n') ORDER BY 1`,
+		`f|{"search_path=a, pg_temp"} g|{"search_path=b, public"} n|{"search_path=\"\""} q|{"search_path=\"B c\""}`)
+	c.fails(`CREATE FUNCTION h() RETURNS int LANGUAGE sql SET search_path = '' AS 'SELECT x FROM t'`, "42P01")
+	c.fails(`CREATE FUNCTION h() RETURNS int LANGUAGE sql SET work_mem = '1MB' AS 'SELECT 1'`, "0A000", "setting work_mem of a function in SQL")
+	c.fails(`CREATE FUNCTION h() RETURNS int LANGUAGE sql SET search_path = 1 AS 'SELECT 1'`, "22023")
+	c.fails(`ALTER FUNCTION f() SET work_mem = '1MB'`, "42704")
+
+	c.run(`ALTER FUNCTION f() SET search_path = b; ALTER FUNCTION g() SECURITY INVOKER; ALTER FUNCTION g() SET search_path = b`)
+	ann.want(`SELECT f(), g()`, "2|4")
+	c.run(`ALTER FUNCTION f() RESET search_path; SET search_path = a, public; CREATE FUNCTION a.d() RETURNS int LANGUAGE sql SECURITY DEFINER SET search_path = b AS 'SELECT x FROM t'`)
+	ann.want(`SELECT f(), a.d()`, "0|2")
+	c.run(`ALTER FUNCTION d() SECURITY DEFINER`)
+	ann.want(`SELECT a.d()`, "2")
+	c.run(`ALTER FUNCTION d() RESET search_path`)
+	ann.want(`SELECT a.d()`, "1")
+	c.run(`ALTER FUNCTION d() SET search_path FROM CURRENT; ALTER FUNCTION d() RESET ALL; SET search_path = b, public`)
+	ann.want(`SELECT a.d()`, "1")
+	c.run(`ALTER FUNCTION a.d() SECURITY INVOKER`)
+	ann.want(`SELECT a.d()`, "0")
+	c.want(`SELECT pg_get_functiondef('g()'::regprocedure) LIKE '% SET search_path TO b%', pg_get_functiondef('n()'::regprocedure) LIKE '% SET search_path TO ''''%'`, "t|t")
+}
+
 // Source is compiled, and what comes of it run, for those who may use LANGUAGE go only.
 func TestSourceOfStrangers(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
