@@ -125,4 +125,9 @@ func TestAltered(t *testing.T) {
 	c.again(id, rows)
 	c.run(`ALTER FUNCTION plus(bigint) STRICT; ALTER FUNCTION plus(bigint) VOLATILE`)
 	c.again(id, rows)
+	c.run(`CREATE SCHEMA a; CREATE TABLE a.t AS SELECT 1 AS x; CREATE TABLE t AS SELECT 2 AS x; CREATE FUNCTION a.two() RETURNS int LANGUAGE sql AS 'SELECT 2';
+		CREATE FUNCTION there() RETURNS int LANGUAGE sql SET search_path = a, pg_temp AS 'SELECT x * two() FROM t'`)
+	rows, id = c.query(`SELECT there() + x FROM t`)
+	c.run(`SET search_path = a; UPDATE public.t SET x = 5; UPDATE a.t SET x = 7`)
+	c.again(id, rows)
 }
