@@ -600,7 +600,16 @@ func (b *binder) limit(sel *pg.SelectStmt, in Node, outer *selectCtx, ctes *cteE
 		if hasCount {
 			values[0] = constInt8(count)
 		}
-		return b.numberedLimit(in, values, dynamic, ties)
+		cols := in.Cols()
+		var layers []postponed
+		if hasCount {
+			in, layers = b.split(in, colSet{})
+		}
+		n, err := b.numberedLimit(in, values, dynamic, ties)
+		if err != nil {
+			return nil, err
+		}
+		return computed(n, layers, cols), nil
 	}
 	l := &Limit{In: in, Count: -1, Offset: offset}
 	if hasCount {

@@ -293,7 +293,11 @@ func isVolatile(e Expr) bool {
 }
 
 // sameExpr reports structural equality; volatile calls equal only themselves.
-func sameExpr(a, b Expr) bool {
+func sameExpr(a, b Expr) bool { return equalExprs(a, b, false) }
+
+// equalExprs is sameExpr; with volatile also calls are equal that may give different
+// results, as for an item of ORDER BY that is an item of the select list.
+func equalExprs(a, b Expr, volatile bool) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
 	}
@@ -305,7 +309,7 @@ func sameExpr(a, b Expr) bool {
 			return false
 		}
 		for i := range x {
-			if !sameExpr(x[i], y[i]) {
+			if !equalExprs(x[i], y[i], volatile) {
 				return false
 			}
 		}
@@ -323,14 +327,14 @@ func sameExpr(a, b Expr) bool {
 		return ok && a.N == b.N
 	case *Call:
 		b, ok := b.(*Call)
-		return ok && a.F == b.F && a.F.Volatility != function.Volatile && a.T == b.T && list(a.Args, b.Args)
+		return ok && a.F == b.F && (volatile || a.F.Volatility != function.Volatile) && a.T == b.T && list(a.Args, b.Args)
 	case *Case:
 		b, ok := b.(*Case)
-		if !ok || len(a.Whens) != len(b.Whens) || a.T != b.T || !sameExpr(a.Else, b.Else) {
+		if !ok || len(a.Whens) != len(b.Whens) || a.T != b.T || !equalExprs(a.Else, b.Else, volatile) {
 			return false
 		}
 		for i := range a.Whens {
-			if !sameExpr(a.Whens[i].Cond, b.Whens[i].Cond) || !sameExpr(a.Whens[i].Result, b.Whens[i].Result) {
+			if !equalExprs(a.Whens[i].Cond, b.Whens[i].Cond, volatile) || !equalExprs(a.Whens[i].Result, b.Whens[i].Result, volatile) {
 				return false
 			}
 		}
@@ -340,16 +344,16 @@ func sameExpr(a, b Expr) bool {
 		return ok && a.Op == b.Op && list(a.Args, b.Args)
 	case *Is:
 		b, ok := b.(*Is)
-		return ok && a.Op == b.Op && sameExpr(a.Arg, b.Arg) && sameExpr(a.Right, b.Right)
+		return ok && a.Op == b.Op && equalExprs(a.Arg, b.Arg, volatile) && equalExprs(a.Right, b.Right, volatile)
 	case *Cast:
 		b, ok := b.(*Cast)
-		return ok && a.T == b.T && a.Explicit == b.Explicit && sameExpr(a.Arg, b.Arg)
+		return ok && a.T == b.T && a.Explicit == b.Explicit && equalExprs(a.Arg, b.Arg, volatile)
 	case *Coalesce:
 		b, ok := b.(*Coalesce)
 		return ok && a.Op == b.Op && a.T == b.T && list(a.Args, b.Args)
 	case *InList:
 		b, ok := b.(*InList)
-		if !ok || a.Not != b.Not || len(a.Values) != len(b.Values) || !sameExpr(a.Arg, b.Arg) {
+		if !ok || a.Not != b.Not || len(a.Values) != len(b.Values) || !equalExprs(a.Arg, b.Arg, volatile) {
 			return false
 		}
 		for i := range a.Values {

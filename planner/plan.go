@@ -154,6 +154,12 @@ func (b *binder) rules(n Node, need colSet, est *estimator) (Node, error) {
 	if n, err = b.rewriteAggregates(prune(n, need), est); err != nil {
 		return nil, err
 	}
+	if callsUDF(n) {
+		if n, err = b.postpone(n); err != nil {
+			return nil, err
+		}
+		n = prune(n, need)
+	}
 	return b.lateFetch(n, est)
 }
 

@@ -22,7 +22,10 @@ var rewritePlans = flag.Bool("rewrite", false, "write the actual plans into test
 
 // fakeCatalog has tables of several sizes and a few user-defined functions; no
 // file exists.
-type fakeCatalog struct{ tables map[string]*Relation }
+type fakeCatalog struct {
+	tables    map[string]*Relation
+	functions map[string][]*function.Function
+}
 
 func fields(s string) []vector.Field {
 	var out []vector.Field
@@ -66,6 +69,18 @@ func (c *fakeCatalog) RelationNames() []string {
 }
 
 func (c *fakeCatalog) Functions(schema, name string) []*function.Function {
+	fs, ok := c.functions[name]
+	if !ok {
+		if c.functions == nil {
+			c.functions = map[string][]*function.Function{}
+		}
+		fs = userFunctions(name)
+		c.functions[name] = fs
+	}
+	return fs
+}
+
+func userFunctions(name string) []*function.Function {
 	ref := &function.UDFRef{Digest: "sha256:" + strings.Repeat("ab", 32), Symbol: name, Display: name}
 	f8 := types.T(types.Float8)
 	switch name {

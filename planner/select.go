@@ -182,8 +182,19 @@ func (b *binder) selectStmt(sel *pg.SelectStmt, outer *selectCtx, ctes *cteEnv, 
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "an aggregate in this place is not supported")
 	}
 	if sc.grouped {
+		order, on := volatileItems(targets, keyExprs(keysOut)), volatileItems(targets, distinctOn)
 		if err := sc.aggregate(groups, above, &having, keysOut, distinctOn); err != nil {
 			return nil, err
+		}
+		for i, t := range order {
+			if t != nil {
+				keysOut[i].Expr = t.e
+			}
+		}
+		for i, t := range on {
+			if t != nil {
+				distinctOn[i] = t.e
+			}
 		}
 	}
 	for _, f := range sc.post {
@@ -242,6 +253,11 @@ func (sc *selectCtx) finish(sel *pg.SelectStmt, items []*pg.Node, targets []*tar
 	extra := func(e Expr) Expr {
 		for i, x := range p.Exprs {
 			if sameExpr(x, e) {
+				return p.Out[i].ref()
+			}
+		}
+		for i := len(cols); i < len(p.Exprs); i++ {
+			if equalExprs(p.Exprs[i], e, true) { // ORDER BY random(), random() is one call
 				return p.Out[i].ref()
 			}
 		}
@@ -494,7 +510,37 @@ func (sc *selectCtx) orderItem(n *pg.Node, targets []*target) (Expr, error) {
 	if e, err := sc.outputName(n, targets, true); e != nil || err != nil {
 		return e, err
 	}
-	return sc.expr(n)
+	e, err := sc.expr(n)
+	if err != nil {
+		return nil, err
+	}
+	if isVolatile(e) {
+		// It is the item of the list, not a second call.
+		for _, t := range targets {
+			if equalExprs(t.e, e, true) {
+				return t.e, nil
+			}
+		}
+	}
+	return e, nil
+}
+
+// volatileItems are the items of the select list that volatile items of ORDER BY or
+// DISTINCT ON are.
+func volatileItems(targets []*target, es []Expr) []*target {
+	ts := make([]*target, len(es))
+	for i, e := range es {
+		if !isVolatile(e) {
+			continue
+		}
+		for _, t := range targets {
+			if t.e == e {
+				ts[i] = t
+				break
+			}
+		}
+	}
+	return ts
 }
 
 // outputName finds the select-list item that a bare name means.

@@ -6,7 +6,6 @@ import (
 	"github.com/volleydb/volley/function"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
-	"github.com/volleydb/volley/udf"
 )
 
 // A task has about RowsPerTask rows, however long a function takes for one of them. So
@@ -39,7 +38,7 @@ func (p *phys) rowCost(es ...Expr) float64 {
 			if !ok || c.F.UDF == nil || c.F.Kind != function.Scalar {
 				return true
 			}
-			fixed = fixed || c.F.Volatility == function.Volatile || p.skips(c.F)
+			fixed = fixed || c.F.Volatility == function.Volatile || p.b.skips(c.F)
 			switch {
 			case c.F.UDF.Cost > 0:
 				sum += c.F.UDF.Cost * CostUnit
@@ -53,15 +52,6 @@ func (p *phys) rowCost(es ...Expr) float64 {
 		return 0
 	}
 	return sum
-}
-
-// skips reports that rows on which f fails are left out.
-func (p *phys) skips(f *function.Function) bool {
-	session := ""
-	if fc := p.b.o.Functions; fc != nil && fc.Setting != nil {
-		session, _ = fc.Setting("volley.on_error")
-	}
-	return udf.OnErrorOf(udf.RefToProto(f), session) == udf.OnErrorSkip
 }
 
 // dealing says over how many tasks, in pieces of how many rows, the rows of s are to be
