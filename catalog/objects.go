@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -268,6 +269,24 @@ var languages = []Language{
 	{OID: 15101, Name: "wasm", Trusted: true, Comment: "WebAssembly modules, in a sandbox"},
 	{OID: 15102, Name: "python", Comment: "functions in Python, in an interpreter of their own"},
 	{OID: 15103, Name: "grpc", Comment: "functions on a remote server"},
+}
+
+// Predefined roles, with Postgres' OIDs: members may have the server read and write
+// files that its user can.
+const (
+	ReadFilesRole  = "pg_read_server_files"
+	WriteFilesRole = "pg_write_server_files"
+)
+
+var predefinedRoles = []Role{
+	{OID: 4569, Name: ReadFilesRole, ConnLimit: -1},
+	{OID: 4570, Name: WriteFilesRole, ConnLimit: -1},
+}
+
+// Predefined reports whether a role is one that every catalog has, for others to be
+// members of.
+func (r *Role) Predefined() bool {
+	return slices.ContainsFunc(predefinedRoles, func(p Role) bool { return p.OID == r.OID })
 }
 
 // DefaultACL is what ALTER DEFAULT PRIVILEGES says of the functions that a role

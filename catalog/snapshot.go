@@ -80,6 +80,9 @@ func emptySnapshot(st *Store) *Snapshot {
 	for i := range languages {
 		s.putLanguage(&languages[i])
 	}
+	for i := range predefinedRoles {
+		s.putRole(&predefinedRoles[i])
+	}
 	return s
 }
 

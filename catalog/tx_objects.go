@@ -210,6 +210,9 @@ func (tx *Tx) AlterRole(r Role) error {
 		if old == nil {
 			return noRole(r.Name)
 		}
+		if old.Predefined() {
+			return pgerr.New(pgerr.ReservedName, "role name \"%s\" is reserved", r.Name).WithDetail("Cannot alter reserved roles.")
+		}
 		c := r
 		c.OID = old.OID
 		if old.OID == BootstrapOID && !c.Superuser {
@@ -218,6 +221,31 @@ func (tx *Tx) AlterRole(r Role) error {
 		}
 		return d.checkedRole(&c)
 	})
+}
+
+// SetMember makes a role a member of another, or ends that; it reports whether that
+// changes anything. 42704, 0LP01 for a circle.
+func (tx *Tx) SetMember(of, member string, is bool) (changed bool, err error) {
+	err = tx.do(func(d *Snapshot) error {
+		m := d.roles[member]
+		if m == nil {
+			return noRole(member)
+		}
+		if d.roles[of] == nil {
+			return noRole(of)
+		}
+		if changed = slices.Contains(m.MemberOf, of) != is; !changed {
+			return nil
+		}
+		c := *m
+		c.MemberOf = slices.DeleteFunc(slices.Clone(m.MemberOf), func(r string) bool { return r == of })
+		if is {
+			c.MemberOf = append(c.MemberOf, of)
+			slices.Sort(c.MemberOf)
+		}
+		return d.checkedRole(&c)
+	})
+	return changed, err
 }
 
 // checkedRole puts a role whose memberships exist and make no circle.
@@ -254,7 +282,7 @@ func (tx *Tx) DropRole(name string) error {
 			}
 		}
 		details = append(details, d.defaultsOf(name)...)
-		if r.OID == BootstrapOID {
+		if r.OID == BootstrapOID || r.Predefined() {
 			return pgerr.New(pgerr.DependentObjectsStillExist, "cannot drop role %s because it is required by the database system", name)
 		}
 		if details != nil {

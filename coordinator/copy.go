@@ -130,13 +130,10 @@ func (x *statement) copy(ctx context.Context, n *pg.CopyStmt) (*Result, error) {
 	if n.WhereClause != nil {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "COPY FROM … WHERE is not supported").WithHint("INSERT INTO … SELECT … FROM read_csv('…') WHERE …")
 	}
-	if n.Filename != "" && !x.superuser() {
-		to := "to"
-		if n.IsFrom {
-			to = "from"
+	if n.Filename != "" {
+		if err := x.mayCopyFile(n.Filename, n.IsFrom); err != nil {
+			return nil, err
 		}
-		return nil, pgerr.New(pgerr.InsufficientPrivilege, "must be superuser to COPY %s a file", to).
-			WithHint("Anyone can COPY to stdout or from stdin. psql's \\copy command also works for anyone.")
 	}
 	o, err := x.copyOptions(n)
 	if err != nil {

@@ -570,11 +570,19 @@ func (x *statement) findFunction(snap *catalog.Snapshot, o *pg.ObjectWithArgs, k
 		what = "aggregate"
 	}
 	var found []*catalog.FunctionDef
+	// As in calls, a function hides those of its arguments later in the path.
 	for _, s := range schemas {
-		if o.ArgsUnspecified {
-			found = append(found, snap.Functions(s, name)...)
-		} else if f := snap.Function(s, name, args); f != nil {
-			found = append(found, f)
+		list := snap.Functions(s, name)
+		if !o.ArgsUnspecified {
+			list = nil
+			if f := snap.Function(s, name, args); f != nil {
+				list = []*catalog.FunctionDef{f}
+			}
+		}
+		for _, f := range list {
+			if !slices.ContainsFunc(found, func(g *catalog.FunctionDef) bool { return sameTypes(f.ArgTypes(), g.ArgTypes()) }) {
+				found = append(found, f)
+			}
 		}
 	}
 	switch {

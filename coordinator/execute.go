@@ -120,6 +120,8 @@ func (x *statement) execute(ctx context.Context) (*Result, error) {
 		return x.alterSchema(ctx, n.AlterObjectSchemaStmt)
 	case *pg.Node_GrantStmt:
 		return x.grant(ctx, n.GrantStmt)
+	case *pg.Node_GrantRoleStmt:
+		return x.grantRole(ctx, n.GrantRoleStmt)
 	case *pg.Node_AlterDefaultPrivilegesStmt:
 		return x.alterDefaultPrivileges(ctx, n.AlterDefaultPrivilegesStmt)
 	case *pg.Node_CreateExtensionStmt:

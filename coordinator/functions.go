@@ -299,11 +299,11 @@ func (x *statement) defineFunction(ctx context.Context, d *definition, tag strin
 			return nil, err
 		}
 	}
-	if len(function.Lookup(d.name)) > 0 {
-		for _, b := range function.Lookup(d.name) {
-			if sameTypes(b.Args, argTypes) {
-				x.s.notice("WARNING", "00000", "function "+d.name+" hides the built-in function of the same name and arguments", "")
-			}
+	for _, b := range function.Lookup(d.name) {
+		if b.Schema == "pg_catalog" && sameTypes(b.Args, argTypes) {
+			x.s.notice("WARNING", "00000", "function "+d.name+" is hidden by the built-in function of the same name and arguments",
+				"Call it with its schema: "+d.schema+"."+d.name+".")
+			break
 		}
 	}
 	manifest, err := json.Marshal(m)

@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"io"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,6 +61,30 @@ func (n *names) InPath(path []string) planner.Catalog {
 	v.SearchPath = schemas
 	out.view, out.bodyPath = &v, schemas
 	return &out
+}
+
+// BeforeBuiltins reports that the search path names pg_catalog, after a schema.
+func (n *names) BeforeBuiltins(schema string) bool {
+	path := n.bodyPath
+	switch {
+	case path != nil:
+	case n.rp != nil:
+		path = n.rp.path
+	default:
+		path = splitNames(n.s.settings.get("search_path"))
+	}
+	for _, p := range path[:max(slices.Index(path, "pg_catalog"), 0)] {
+		switch {
+		case p == "$user" && n.rp != nil:
+			p = n.rp.rc.User
+		case p == "$user":
+			p = n.s.o.User
+		}
+		if p == schema || n.s.schema(p) == schema {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *names) Relation(schema, name string) (*planner.Relation, error) {
@@ -179,54 +202,6 @@ func functionOf(d *catalog.FunctionDef) *function.Function {
 	}
 	tableRef(d, f)
 	return f
-}
-
-// files plans file functions, with a memory of files seen.
-type files struct {
-	cache *storage.PlanCache
-	rec   *recorder // may be nil
-	rp    *replay   // may be nil
-	// private is the directory whose files the user may not name, "" for none.
-	private string
-}
-
-// privateDir is the server's own data directory, for all but superusers: there are
-// receipts and failed rows of others in it.
-func (x *statement) privateDir() string {
-	if x.superuser() {
-		return ""
-	}
-	return x.s.c.cfg.Store.Dir()
-}
-
-// glob finds the files of a pattern; for a replay those that there were.
-func (f files) glob(format, pattern string) ([]string, error) {
-	if f.rp != nil {
-		return f.rp.filesOf(format, pattern)
-	}
-	paths, err := storage.Glob(pattern)
-	if err != nil || f.private == "" {
-		return paths, err
-	}
-	dir := realPath(f.private)
-	for _, p := range paths {
-		if rel, err := filepath.Rel(dir, realPath(p)); err == nil && filepath.IsLocal(rel) {
-			return nil, pgerr.New(pgerr.InsufficientPrivilege, "permission denied for file %q", p).
-				WithDetail("Only superusers may read files of the server's data directory.")
-		}
-	}
-	return paths, nil
-}
-
-// realPath is the absolute path of a file without symbolic links, as far as it exists.
-func realPath(p string) string {
-	if a, err := filepath.Abs(p); err == nil {
-		p = a
-	}
-	if r, err := filepath.EvalSymlinks(p); err == nil {
-		p = r
-	}
-	return p
 }
 
 func (f files) CSV(ctx context.Context, pattern string, c *storage.CSVConfig) (*planner.FileSet, error) {

@@ -88,6 +88,9 @@ func (x *statement) createRole(ctx context.Context, n *pg.CreateRoleStmt) (*Resu
 	if err := x.roleOptions(&r, n.Options); err != nil {
 		return nil, err
 	}
+	if r.Superuser && !x.superuser() {
+		return nil, pgerr.New(pgerr.InsufficientPrivilege, "must be superuser to create superusers")
+	}
 	if err := x.change(ctx, func(tx *catalog.Tx) error { _, err := tx.CreateRole(r); return err }); err != nil {
 		return nil, err
 	}
@@ -112,6 +115,9 @@ func (x *statement) alterRole(ctx context.Context, n *pg.AlterRoleStmt) (*Result
 	if err := x.roleOptions(&r, n.Options); err != nil {
 		return nil, err
 	}
+	if (r.Superuser || have.Superuser) && !x.superuser() {
+		return nil, pgerr.New(pgerr.InsufficientPrivilege, "must be superuser to alter superuser roles or change superuser attribute")
+	}
 	if r.Superuser && !have.Superuser || r.CreateRole && !have.CreateRole {
 		if err := x.manageRoles(); err != nil {
 			return nil, err
@@ -135,6 +141,9 @@ func (x *statement) dropRole(ctx context.Context, n *pg.DropRoleStmt) (*Result, 
 		}
 		if name == x.s.o.User {
 			return nil, pgerr.New(pgerr.ObjectInUse, "current user cannot be dropped")
+		}
+		if r := x.snap.Role(name); r != nil && r.Superuser && !x.superuser() {
+			return nil, pgerr.New(pgerr.InsufficientPrivilege, "must be superuser to drop superusers")
 		}
 		if err := x.change(ctx, func(tx *catalog.Tx) error { return tx.DropRole(name) }); err != nil {
 			return nil, err

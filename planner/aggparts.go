@@ -244,7 +244,7 @@ func FindFunction(ctx context.Context, st *parser.Statement, names []*pg.Node, a
 		shown = schema + "." + name
 	}
 	none := types.Type{}
-	cands := b.candidates(schema, name)
+	cands := unhidden(b.candidates(schema, name))
 	var f *function.Function
 	var ats []types.Type
 	var t types.Type

@@ -71,6 +71,15 @@ type Catalog interface {
 // PathCatalog is a Catalog that can look names up in another search path.
 type PathCatalog interface {
 	InPath(schemas []string) Catalog
+	// BeforeBuiltins reports that the search path names pg_catalog, after a schema.
+	BeforeBuiltins(schema string) bool
+}
+
+// RoleFiles are Files for which rights are needed.
+type RoleFiles interface {
+	// As are the files that a role, "" for the session's user, may read with a file
+	// function; 42501 if it may read none.
+	As(role, function string) (Files, error)
 }
 
 // Files plans file functions.

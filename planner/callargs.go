@@ -87,7 +87,8 @@ func (b *binder) shapes(fc *pg.FuncCall, cands []*function.Function, args *[]Exp
 			out = append(out, s)
 		}
 	}
-	// Of shapes with the same argument types one is chosen, as in Postgres: an
+	// Of shapes with the same argument types one is chosen, as in Postgres: that
+	// of a schema earlier in the path, which candidates are in the order of; then an
 	// ordinary one before one that lists elements. Defaults make them ambiguous.
 	if fc.FuncVariadic && len(out) == 0 && slices.ContainsFunc(cands, func(f *function.Function) bool { return f.Variadic }) {
 		return nil, b.unsupported(fc.Location, "VARIADIC in a call of a built-in function")
@@ -103,6 +104,7 @@ func (b *binder) shapes(fc *pg.FuncCall, cands []*function.Function, args *[]Exp
 		}
 		k := kept[i]
 		switch {
+		case k.f.Schema != s.f.Schema:
 		case (k.spread < 0) != (s.spread < 0):
 			if s.spread < 0 {
 				kept[i] = s

@@ -13,41 +13,69 @@ import (
 	"github.com/volleydb/volley/vector"
 )
 
-// candidates finds the functions of a name: the user's own before the built-ins, but
-// in the body of a SECURITY DEFINER function, which others' functions must not change.
+// candidates finds the functions of a name in the order of the search path, where
+// pg_catalog stands first unless it is named later: of those that fit a call with the
+// same arguments the first hides the others. What is aggregated is decided by names alone, so a user's function
+// must not be of another kind than the built-in ones of its name: such a one has to be
+// called with its schema.
 func (b *binder) candidates(schema, name string) []*function.Function {
-	var out []*function.Function
-	if b.o.Catalog != nil && schema == "pg_catalog" && name == "normalize" {
-		// The grammar qualifies normalize(x) itself; the user may have one.
-		out = append(out, b.o.Catalog.Functions("", name)...)
-	}
-	if b.o.Catalog != nil && schema != "pg_catalog" {
-		out = append(out, b.o.Catalog.Functions(schema, name)...)
+	// The grammar qualifies normalize(x) itself; the user may have one.
+	free := schema == "" || schema == "pg_catalog" && name == "normalize"
+	var own, builtin []*function.Function
+	switch {
+	case b.o.Catalog == nil:
+	case free:
+		own = b.o.Catalog.Functions("", name)
+	case schema != "pg_catalog":
+		own = b.o.Catalog.Functions(schema, name)
 	}
 	if schema == "" {
 		schema = "pg_catalog"
 	}
-	own := out
-	same := func(f *function.Function) func(*function.Function) bool {
-		return func(u *function.Function) bool { return slices.EqualFunc(u.Args, f.Args, types.Type.Same) }
-	}
-	if b.definer != "" && schema == "pg_catalog" {
-		builtin := slices.DeleteFunc(slices.Clone(function.Lookup(name)), func(f *function.Function) bool { return f.Schema != schema })
-		own = slices.DeleteFunc(slices.Clone(own), func(u *function.Function) bool { return slices.ContainsFunc(builtin, same(u)) })
-		out = own
-	}
 	for _, f := range function.Lookup(name) {
-		hidden := slices.ContainsFunc(own, same(f))
-		if f.Schema == schema && !hidden {
+		if f.Schema == schema {
+			builtin = append(builtin, f)
+		}
+	}
+	if len(builtin) == 0 && len(own) == 0 && schema == "pg_catalog" && b.o.Catalog != nil {
+		// The grammar itself qualifies names that SQL gives a syntax, such as
+		// normalize(x): where there is no such built-in, the user's is meant.
+		return b.o.Catalog.Functions("", name)
+	}
+	if len(builtin) == 0 || len(own) == 0 {
+		return slices.Concat(builtin, own)
+	}
+	path, _ := b.o.Catalog.(PathCatalog)
+	var first, last []*function.Function
+	for _, u := range own {
+		switch {
+		case !slices.ContainsFunc(builtin, func(f *function.Function) bool { return sameCalls(f.Kind, u.Kind) }):
+		case free && b.definer == "" && path != nil && path.BeforeBuiltins(u.Schema):
+			first = append(first, u)
+		default:
+			last = append(last, u)
+		}
+	}
+	return slices.Concat(first, builtin, last)
+}
+
+// unhidden are the candidates of an ordinary call.
+func unhidden(cands []*function.Function) []*function.Function {
+	var out []*function.Function
+	for _, f := range cands {
+		if !slices.ContainsFunc(out, func(g *function.Function) bool {
+			return f.Schema != g.Schema && slices.EqualFunc(f.Args, g.Args, types.Type.Same)
+		}) {
 			out = append(out, f)
 		}
 	}
-	if len(out) == 0 && schema == "pg_catalog" && b.o.Catalog != nil {
-		// The grammar itself qualifies names that SQL gives a syntax, such as
-		// normalize(x): where there is no such built-in, the user's is meant.
-		out = b.o.Catalog.Functions("", name)
-	}
 	return out
+}
+
+// sameCalls reports that calls of two kinds of functions are bound in the same way.
+func sameCalls(a, b function.Kind) bool {
+	aggregated := func(k function.Kind) bool { return k == function.Aggregate || k == function.Window }
+	return aggregated(a) == aggregated(b)
 }
 
 // resolveCall finds the function of a call and its arguments, cast to what the
@@ -92,6 +120,8 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 	}
 	if shapes != nil {
 		cands = shapes.candidates()
+	} else {
+		cands = unhidden(cands)
 	}
 	if len(cands) == 0 {
 		if g, ok := b.o.Catalog.(FunctionGuard); ok && g.IsProcedure(schema, name) {
@@ -118,7 +148,7 @@ func (sc *selectCtx) resolveCall(fc *pg.FuncCall, _ function.Kind) (*function.Fu
 	f, ats, t, err := function.Resolve(shown, cands, typesOf(args))
 	if err != nil {
 		pe := pgerr.From(err)
-		if pe.Code == pgerr.UndefinedFunction && (cands[0].UDF != nil || cands[0].Body != "") {
+		if pe.Code == pgerr.UndefinedFunction && slices.ContainsFunc(cands, func(f *function.Function) bool { return f.UDF != nil || f.Body != "" }) {
 			pe = signatureHint(pe, cands)
 		}
 		return nil, nil, none, b.at(pe, fc.Location)
@@ -251,7 +281,7 @@ func (sc *selectCtx) funcCall(fc *pg.FuncCall) (Expr, error) {
 	if kind != function.Scalar {
 		return sc.bindAggOrWindow(fc, kind)
 	}
-	if f := fileFunction(name); f != nil {
+	if f := fileFunction(name); f != nil && (schema == "" || schema == "pg_catalog") {
 		return nil, pgerr.New(pgerr.WrongObjectType, "%s reads a table: use it in FROM", name).WithHint("SELECT * FROM %s('…')", name).At(b.pos(fc.Location))
 	}
 	if fc.Over != nil {
@@ -409,6 +439,9 @@ func (sc *selectCtx) bindAggOrWindow(fc *pg.FuncCall, kind function.Kind) (Expr,
 	f, args, t, err := sc.resolveCall(fc, kind)
 	if err != nil {
 		return nil, err
+	}
+	if fc.Over == nil && !sameCalls(f.Kind, kind) {
+		return nil, b.unsupported(fc.Location, "a call of function %s(%s) beside an aggregate of the same name", name, typeList(f.Args))
 	}
 	return sc.aggOrWindow(fc, f, args, t)
 }

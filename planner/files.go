@@ -110,17 +110,23 @@ func (sc *selectCtx) fileScan(f *fileFunc, fc *pg.FuncCall) (Node, error) {
 	}
 	var fs *FileSet
 	var err error
+	files := b.o.Files
+	if r, ok := files.(RoleFiles); ok {
+		if files, err = r.As(b.definer, f.name); err != nil {
+			return nil, b.at(err, fc.Location)
+		}
+	}
 	switch f.name {
 	case "read_csv":
 		cfg.csv.ByName = cfg.byName
-		fs, err = b.o.Files.CSV(b.ctx, path, &cfg.csv)
+		fs, err = files.CSV(b.ctx, path, &cfg.csv)
 	case "read_parquet":
-		fs, err = b.o.Files.Parquet(b.ctx, path, cfg.byName)
+		fs, err = files.Parquet(b.ctx, path, cfg.byName)
 	default:
 		if f.name == "read_ndjson" {
 			cfg.json.Format = "newline_delimited"
 		}
-		fs, err = b.o.Files.JSON(b.ctx, path, &cfg.json)
+		fs, err = files.JSON(b.ctx, path, &cfg.json)
 	}
 	if err == nil {
 		fs.Extra, err = cfg.path.Add(fs.Schema, fs.Splits)

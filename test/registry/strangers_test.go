@@ -29,7 +29,7 @@ func TestDefinerNames(t *testing.T) {
 		CREATE SCHEMA trap; CREATE FUNCTION trap.secret(x float8) RETURNS float8 LANGUAGE sql AS 'SELECT x'; SET search_path = trap, public;
 		CREATE FUNCTION trap.helper(x float8) RETURNS float8 LANGUAGE sql AS 'SELECT secret(x) * 1000'; CREATE TABLE trap.rates AS SELECT 1000 AS rate;
 		DROP FUNCTION trap.secret(float8)`)
-	ann.want(`SELECT open(-1), altered(-1), abs(-1::float8)`, "12|2|42")
+	ann.want(`SELECT open(-1), altered(-1), abs(-1::float8), public.abs(-1::float8)`, "12|2|1|42")
 	ann.run(`CREATE FUNCTION trap.near(x float8) RETURNS text LANGUAGE sql RETURN 'trap'; CREATE FUNCTION public.near(x float8) RETURNS text LANGUAGE sql RETURN 'public'`)
 	ann.want(`SELECT near(1), near(1::float8), public.near(1)`, "trap|trap|public")
 	ann.fails(`SELECT trap.helper(1)`, "42501", "permission denied for function secret")
@@ -111,28 +111,129 @@ func connectNew(t *testing.T, e *engine.Engine, role string) client {
 	return connect(t, e, role)
 }
 
-// Roles without rights neither write files of the server nor read its own.
+// Reading and writing files of the server needs membership of a predefined role, and
+// its own files are for superusers.
 func TestServerFiles(t *testing.T) {
 	e := engine.Start(t, 0)
 	c, ann := connect(t, e, ""), connectNew(t, e, "ann")
 	dir := t.TempDir()
-	out := filepath.Join(dir, "out.csv")
-	ann.fails(`COPY (SELECT 1 AS a) TO '`+out+`' (FORMAT csv, HEADER)`, "42501", "must be superuser to COPY to a file", "COPY to stdout")
-	c.run(`COPY (SELECT 1 AS a) TO '` + out + `' (FORMAT csv, HEADER); CREATE TABLE t (a int)`)
-	ann.fails(`COPY t FROM '`+out+`' (FORMAT csv, HEADER)`, "42501", "must be superuser to COPY from a file")
-	ann.want(`SELECT * FROM read_csv('`+out+`')`, "1")
+	out, mine := filepath.Join(dir, "out.csv"), filepath.Join(dir, "mine.csv")
+	copyTo := func(p string) string { return `COPY (SELECT 1 AS a) TO '` + p + `' (FORMAT csv, HEADER)` }
+	read := func(p string) string { return `SELECT * FROM read_csv('` + p + `')` }
+	c.run(copyTo(out) + `; CREATE TABLE t (a int); CREATE VIEW v AS ` + read(out))
+	c.run(`CREATE FUNCTION rows() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$ SELECT count(*) FROM read_csv('` + out + `') $$;
+		CREATE FUNCTION caller() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM read_csv('` + out + `') $$`)
+	copyFrom := `COPY t FROM '` + out + `' (FORMAT csv, HEADER)`
+	refused := func() {
+		t.Helper()
+		ann.fails(copyTo(mine), "42501", "permission denied to COPY to a file", `privileges of the "pg_write_server_files" role`, `GRANT pg_write_server_files TO "ann"`)
+		ann.fails(copyFrom, "42501", "permission denied to COPY from a file", `privileges of the "pg_read_server_files" role`)
+		for _, f := range []string{"read_csv", "read_json", "read_ndjson", "read_parquet"} {
+			ann.fails(`SELECT * FROM `+f+`('`+filepath.Join(dir, "*")+`')`, "42501", "permission denied to read files of the server", "may use "+f, `GRANT pg_read_server_files TO "ann"`)
+			ann.fails(`SELECT * FROM `+f+`('/none')`, "42501") // nor is it told what there is
+		}
+		for _, q := range []string{`SELECT * FROM v`, `SELECT caller()`, `EXPLAIN ` + read(out), `CREATE TABLE u AS ` + read(out), `INSERT INTO t ` + read(out), `PREPARE p AS ` + read(out) + `; EXECUTE p`} {
+			ann.fails(q, "42501", "permission denied to read files of the server")
+		}
+	}
+	refused()
+	ann.want(`SELECT rows()`, "1") // in the name of its owner
+	ann.fails(`GRANT pg_read_server_files TO ann`, "42501", "must have admin option")
+	c.fails(`GRANT volley TO ann`, "0A000")
+	c.fails(`GRANT pg_read_server_files TO ann WITH ADMIN OPTION`, "0A000")
+	c.fails(`GRANT pg_read_server_files TO public`, "42704")
+	c.fails(`GRANT pg_read_server_files TO nobody`, "42704")
+	c.fails(`DROP ROLE pg_read_server_files`, "2BP01")
+	c.fails(`ALTER ROLE pg_read_server_files LOGIN`, "42939")
+	c.run(`CREATE ROLE boss CREATEROLE LOGIN`)
+	boss := connect(t, e, "boss")
+	boss.fails(`GRANT pg_read_server_files TO boss`, "42501")
+	boss.fails(`CREATE ROLE king SUPERUSER`, "42501", "must be superuser to create superusers")
+	boss.fails(`ALTER ROLE boss SUPERUSER`, "42501", "must be superuser to alter superuser roles")
+	boss.fails(`ALTER ROLE volley PASSWORD 'x'`, "42501", "must be superuser to alter superuser roles")
+	boss.fails(`DROP ROLE volley`, "42501", "must be superuser to drop superusers")
+
+	c.run(`GRANT pg_read_server_files TO ann; GRANT pg_read_server_files TO ann`)
+	c.want(`SELECT r.rolname, m.rolname, r.rolcanlogin FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid JOIN pg_roles m ON m.oid = a.member`, "pg_read_server_files|ann|f")
+	ann.want(read(out), "1")
+	ann.want(`SELECT * FROM v`, "1")
+	ann.want(`SELECT caller()`, "1")
+	ann.run(copyFrom)
+	ann.fails(copyTo(mine), "42501")
+	c.run(`GRANT pg_write_server_files TO ann`)
+	ann.run(copyTo(mine))
+
 	own := filepath.Join(e.Dir, "own.csv")
 	if err := os.WriteFile(own, []byte("a\n7\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	link := filepath.Join(dir, "link")
-	if err := os.Symlink(e.Dir, link); err != nil {
-		t.Fatal(err)
+	link, dangling := filepath.Join(dir, "link"), filepath.Join(dir, "dangling")
+	for l, to := range map[string]string{link: e.Dir, dangling: filepath.Join(e.Dir, "new.csv")} {
+		if err := os.Symlink(to, l); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, p := range []string{own, filepath.Join(link, "*.csv"), filepath.Join(e.Dir, "tables", "..", "own.csv")} {
-		ann.fails(`SELECT * FROM read_csv('`+p+`')`, "42501", "permission denied for file")
-		c.want(`SELECT * FROM read_csv('`+p+`')`, "7")
+		ann.fails(read(p), "42501", "permission denied for file")
+		c.want(read(p), "7")
 	}
+	for _, p := range []string{own, dangling, filepath.Join(link, "new.csv"), filepath.Join(e.Dir, "catalog.db")} {
+		ann.fails(copyTo(p), "42501", "permission denied for file")
+	}
+	ann.fails(`COPY t FROM '`+filepath.Join(link, "own.csv")+`' (FORMAT csv, HEADER)`, "42501", "permission denied for file")
+	c.run(`REVOKE pg_read_server_files, pg_write_server_files FROM ann`)
+	c.want(`SELECT count(*) FROM pg_auth_members`, "0")
+	refused()
+}
+
+// Names of functions are looked up in pg_catalog first, unless the search path names it
+// later: nobody changes what others' calls of built-in functions do.
+func TestBuiltinsFirst(t *testing.T) {
+	e := engine.Start(t, 0)
+	c, ann := connect(t, e, ""), connectNew(t, e, "ann")
+	ann.run(`CREATE FUNCTION public.upper(x text) RETURNS text LANGUAGE sql AS $$ SELECT 'trap' $$;
+		CREATE FUNCTION public.initcap(x text, y int DEFAULT 1) RETURNS text LANGUAGE sql AS $$ SELECT 'default' $$;
+		CREATE FUNCTION public.upper(x int) RETURNS text LANGUAGE sql AS $$ SELECT 'int' $$;
+		CREATE FUNCTION public.normalize(x text) RETURNS text LANGUAGE sql AS $$ SELECT 'trap' $$;
+		CREATE FUNCTION public.generate_series(x int, y int) RETURNS SETOF int LANGUAGE sql AS $$ SELECT 42 $$;
+		CREATE FUNCTION public.sum(x text) RETURNS text LANGUAGE sql AS $$ SELECT 'scalar' $$;
+		CREATE FUNCTION more(x int, y int) RETURNS int LANGUAGE sql AS $$ SELECT greatest(x, y) $$;
+		CREATE FUNCTION more(x text, y text) RETURNS text LANGUAGE sql AS $$ SELECT greatest(x, y) $$;
+		CREATE AGGREGATE public.sum(int) (sfunc = more, stype = int);
+		CREATE AGGREGATE public.lower(int) (sfunc = more, stype = int);
+		CREATE AGGREGATE public.lower(text) (sfunc = more, stype = text)`)
+	c.run(`CREATE TABLE t AS SELECT * FROM (VALUES (1, 'a'), (2, 'b')) v(n, s)`)
+	for _, u := range []client{c, ann} {
+		u.want(`SELECT initcap('ab'::text), upper('a'), upper('a'::text), upper(1), public.upper('a'::text), normalize('a'), pg_catalog.upper('a'::text)`, "Ab|A|A|int|trap|a|A")
+		u.want(`SELECT * FROM generate_series(1, 2)`, "1 2")
+		u.want(`SELECT generate_series(1, 2)`, "1 2")
+		u.want(`SELECT * FROM public.generate_series(1, 2)`, "42")
+		u.want(`SELECT sum(n), public.sum(n) FROM t`, "3|2")
+		u.want(`SELECT n, lower(s), sum(n) OVER (ORDER BY n) FROM t ORDER BY n`, "1|a|1 2|b|3")
+		u.want(`SELECT public.lower(s) FROM t`, "b")
+		u.fails(`SELECT public.sum('x'::text) FROM t`, "0A000", "beside an aggregate of the same name")
+		u.want(`SELECT n FROM t WHERE lower(s) = 'b'`, "2")
+	}
+	c.run(`SET search_path = public, pg_catalog`)
+	c.want(`SELECT upper('a'::text), sum(n) FROM t GROUP BY 1`, "trap|2")
+	c.want(`SELECT * FROM generate_series(1, 2)`, "42")
+	c.run(`SET search_path = pg_catalog, public`)
+	c.want(`SELECT upper('a'::text), sum(n) FROM t GROUP BY 1`, "A|3")
+}
+
+// Statements about a function take the first in the search path, as calls do.
+func TestFirstInPath(t *testing.T) {
+	e := engine.Start(t, 0)
+	c := connect(t, e, "")
+	c.run(`CREATE SCHEMA a; CREATE SCHEMA b; CREATE FUNCTION b.tag(x bigint) RETURNS text LANGUAGE sql AS $$ SELECT 'b' $$;
+		CREATE FUNCTION a.tag(x bigint) RETURNS text LANGUAGE sql AS $$ SELECT 'a' $$; SET search_path = a, b`)
+	c.want(`SELECT tag(1)`, "a")
+	c.run(`ALTER FUNCTION tag(bigint) COST 7; COMMENT ON FUNCTION tag(bigint) IS 'first'; ALTER FUNCTION tag STABLE`)
+	c.want(`SELECT pronamespace::regnamespace, procost, provolatile FROM pg_proc WHERE proname = 'tag' ORDER BY procost`, "a|7|s b|100|v")
+	c.run(`DROP FUNCTION tag(bigint)`)
+	c.want(`SELECT tag(1)`, "b")
+	c.run(`CREATE FUNCTION a.tag(x text) RETURNS text LANGUAGE sql AS $$ SELECT 'text' $$`)
+	c.fails(`DROP FUNCTION tag`, "42725", "not unique")
 }
 
 // Uploading needs the language of the artifact, and a name that is nobody else's.
