@@ -294,7 +294,7 @@ func TestUDFOverTheWire(t *testing.T) {
 	if list := must(t, "udf", "list", "--host", p.url()); !strings.HasPrefix(list, ref) || !strings.Contains(list, "scalar") {
 		t.Errorf("udf list: %q", list)
 	}
-	out := must(t, "sql", "--host", p.url(), "--format", "csv", "-c", declaration, "-c", `SELECT "normalize"('  A  b ') AS n`)
+	out := must(t, "sql", "--host", p.url(), "--format", "csv", "-c", declaration, "-c", `SELECT public.normalize('  A  b ') AS n`)
 	if !strings.HasPrefix(out, "n\n") || strings.Contains(out, "A") {
 		t.Errorf("the function gave %q", out)
 	}

@@ -47,7 +47,7 @@ func TestTracing(t *testing.T) {
 	must(t, "udf", "build", "../../examples/normalize", "-o", file)
 	p := start(t, serveArgs(t.TempDir())...)
 	_, declaration, _ := strings.Cut(must(t, "udf", "push", file, "--host", p.url()), "\n\n")
-	must(t, "sql", "--host", p.url(), "-c", declaration, "-c", `SELECT count(normalize('Row ' || g)) FROM generate_series(1, 1000) g`)
+	must(t, "sql", "--host", p.url(), "-c", declaration, "-c", `SELECT count(public.normalize('Row ' || g)) FROM generate_series(1, 1000) g`)
 	if _, _, code := volley("", "sql", "--host", p.url(), "-c", "SELECT 1 / (g - 5) FROM generate_series(1, 10) g"); code == 0 {
 		t.Error("no error")
 	}
@@ -87,7 +87,7 @@ func TestTracing(t *testing.T) {
 				t.Errorf("%s is not within %s", s.Name, at.Name)
 			}
 			path = at.Name + " > " + path
-			if at.Name == "query" && !strings.Contains(attributes(at), "SELECT count(normalize(") {
+			if at.Name == "query" && !strings.Contains(attributes(at), "SELECT count(public.normalize(") {
 				t.Errorf("query: %s", attributes(at))
 			}
 		}

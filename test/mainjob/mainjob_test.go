@@ -221,9 +221,9 @@ func TestExamples(t *testing.T) {
 			if fmt.Sprint(r.Rows) != "[[creme brulee] [NULL] []]" {
 				t.Errorf("normalize: %v", r.Rows)
 			}
-			// The grammar knows normalize() as SQL's own and qualifies it.
+			// Without its schema it is SQL's own.
 			must(t, s, `CREATE FUNCTION "normalize"(s text) RETURNS text AS 'normalize', 'normalize' LANGUAGE go`)
-			if r = must(t, s, "SELECT normalize(' A  b ')"); r.Rows[0][0] != "a b" {
+			if r = must(t, s, "SELECT public.normalize(' A  b ')"); r.Rows[0][0] != "a b" {
 				t.Errorf("normalize: %v", r.Rows)
 			}
 		})
