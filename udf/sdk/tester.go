@@ -243,7 +243,6 @@ func (c *column) value(i int) any {
 type TestStates struct {
 	f   *function
 	agg aggregate
-	run call
 	out Type
 }
 
