@@ -109,8 +109,9 @@ func (c *child) open(ctx context.Context, o wire.OpenMsg, name string, outs []ty
 		return nil, err
 	}
 	if err := c.write(frames, nil); err != nil {
+		err = s.failure(err) // which closing would hide
 		s.close()
-		return nil, s.failure(err)
+		return nil, err
 	}
 	if err := s.wait(ctx, receiver, func() bool { return s.opened }); err != nil {
 		s.close()
