@@ -1,18 +1,13 @@
 package coordinator
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/volleydb/volley/catalog/pgcatalog"
-	"github.com/volleydb/volley/pgerr"
 )
 
 // Bounds of the receipts besides their number: bytes in memory, and of a file, of
@@ -37,10 +32,7 @@ type receiptStore struct {
 	byID    map[string]*receiptEntry
 	bytes   int
 	pending []*receiptEntry // not in the journal yet
-	path    string          // of the journal, "" without
-	file    *os.File
-	size    int64
-	lines   int
+	disk    *journal        // nil without; the writer's
 	closed  bool
 
 	tick func()        // called now and then by the writer
@@ -99,67 +91,20 @@ func openReceipts(dir string, keep int, tick func(), log *slog.Logger) (*receipt
 	if dir == "" {
 		return s, nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, pgerr.Wrap(err, pgerr.IOError, "could not create %q", dir)
-	}
-	s.path = filepath.Join(dir, "receipts.jsonl")
-	for _, p := range []string{s.path + ".1", s.path} {
-		if err := s.load(p); err != nil {
-			return nil, err
+	disk, err := openJournal(dir, "receipts.jsonl", maxReceiptJournal, s.keep, func(line []byte) {
+		var rc receipt
+		if json.Unmarshal(line, &rc) != nil || rc.ID == "" {
+			return
 		}
-	}
-	if err := s.openFile(); err != nil {
+		s.insert(&receiptEntry{json: bytes.Clone(bytes.TrimSpace(line)), arts: rc.artifacts(), row: receiptRow(&rc)})
+	})
+	if err != nil {
 		return nil, err
 	}
+	s.disk = disk
 	s.done = make(chan struct{})
 	go s.run()
 	return s, nil
-}
-
-func (s *receiptStore) openFile() error {
-	f, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
-	if err != nil {
-		return pgerr.Wrap(err, pgerr.IOError, "could not open %q", s.path)
-	}
-	st, err := f.Stat()
-	if err != nil {
-		_ = f.Close()
-		return pgerr.Wrap(err, pgerr.IOError, "could not read %q", s.path)
-	}
-	s.file, s.size = f, st.Size()
-	if s.size > 0 {
-		// A line that a crash has cut short must not swallow the next one.
-		last := make([]byte, 1)
-		if _, err := f.ReadAt(last, s.size-1); err == nil && last[0] != '\n' {
-			n, _ := f.Write([]byte{'\n'})
-			s.size += int64(n)
-		}
-	}
-	return nil
-}
-
-// load adds the receipts of a file. A line that a crash has cut short is none.
-func (s *receiptStore) load(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return pgerr.Wrap(err, pgerr.IOError, "could not open %q", path)
-	}
-	defer f.Close()
-	s.lines = 0 // of the file read last, which is the current one
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
-		var rc receipt
-		if json.Unmarshal(lines.Bytes(), &rc) != nil || rc.ID == "" {
-			continue
-		}
-		s.lines++
-		s.insert(&receiptEntry{json: append([]byte(nil), lines.Bytes()...), arts: rc.artifacts(), row: receiptRow(&rc)})
-	}
-	return nil
 }
 
 // insert enters a receipt and lets the oldest go; mu is held, or the store is not
@@ -261,30 +206,9 @@ func (s *receiptStore) flush() {
 	}
 	s.trim()
 	s.mu.Unlock()
-	if err := s.write(b, len(list)); err != nil {
+	if err := s.disk.write(b, len(list)); err != nil {
 		s.log.Error("receipts could not be written", "err", err)
 	}
-}
-
-func (s *receiptStore) write(b []byte, lines int) error {
-	if s.file == nil {
-		return nil
-	}
-	if s.size > 0 && (s.lines >= s.keep || s.size+int64(len(b)) > maxReceiptJournal) {
-		_ = s.file.Close() // it is not read again before the next start
-		s.file = nil
-		if err := os.Rename(s.path, s.path+".1"); err != nil {
-			return err
-		}
-		if err := s.openFile(); err != nil {
-			return err
-		}
-		s.lines = 0
-	}
-	n, err := s.file.Write(b)
-	s.size += int64(n)
-	s.lines += lines
-	return err
 }
 
 // close writes what is pending and ends the writer.
@@ -301,12 +225,8 @@ func (s *receiptStore) close() {
 	}
 	close(s.stop)
 	<-s.done
-	if s.file != nil {
-		if err := s.file.Sync(); err != nil {
-			s.log.Error("receipts could not be written", "err", err)
-		}
-		_ = s.file.Close()
-		s.file = nil
+	if err := s.disk.close(); err != nil {
+		s.log.Error("receipts could not be written", "err", err)
 	}
 }
 

@@ -1,13 +1,8 @@
 package coordinator
 
 import (
-	"bufio"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"sync"
@@ -15,7 +10,6 @@ import (
 
 	"github.com/volleydb/volley/catalog/pgcatalog"
 	"github.com/volleydb/volley/function"
-	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/udf"
 )
@@ -35,9 +29,7 @@ type udfRecord struct {
 	logs func() []udf.LogLine
 
 	mu     sync.Mutex
-	path   string // of the journal, "" without
-	file   *os.File
-	size   int64
+	disk   *journal             // nil without
 	errors []pgcatalog.UDFError // oldest first
 	stats  map[udfKey]*pgcatalog.UDFStat
 }
@@ -54,52 +46,18 @@ func openUDFRecord(dir string, log *slog.Logger) (*udfRecord, error) {
 	if dir == "" {
 		return u, nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, pgerr.Wrap(err, pgerr.IOError, "could not create %q", dir)
-	}
-	u.path = filepath.Join(dir, "errors.jsonl")
-	for _, p := range []string{u.path + ".1", u.path} {
-		if err := u.load(p); err != nil {
-			return nil, err
-		}
-	}
-	return u, u.openFile()
-}
-
-func (u *udfRecord) openFile() error {
-	f, err := os.OpenFile(u.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return pgerr.Wrap(err, pgerr.IOError, "could not open %q", u.path)
-	}
-	st, err := f.Stat()
-	if err != nil {
-		_ = f.Close()
-		return pgerr.Wrap(err, pgerr.IOError, "could not read %q", u.path)
-	}
-	u.file, u.size = f, st.Size()
-	return nil
-}
-
-// load adds the rows of a file. A last line that a crash has cut short is none.
-func (u *udfRecord) load(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return pgerr.Wrap(err, pgerr.IOError, "could not open %q", path)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
+	disk, err := openJournal(dir, "errors.jsonl", maxJournalBytes, 0, func(line []byte) {
 		var e pgcatalog.UDFError
-		if json.Unmarshal(lines.Bytes(), &e) == nil {
+		if json.Unmarshal(line, &e) == nil {
 			u.errors = append(u.errors, e)
+			u.trim()
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
-	u.trim()
-	return nil
+	u.disk = disk
+	return u, nil
 }
 
 func (u *udfRecord) trim() {
@@ -166,7 +124,7 @@ func (u *udfRecord) ended(query, user string, ops []*proto.OperatorStats, failed
 
 // write appends rows to the journal; mu is held.
 func (u *udfRecord) write(rows []pgcatalog.UDFError) error {
-	if u.file == nil {
+	if u.disk == nil {
 		return nil
 	}
 	var b []byte
@@ -177,30 +135,17 @@ func (u *udfRecord) write(rows []pgcatalog.UDFError) error {
 		}
 		b = append(append(b, line...), '\n')
 	}
-	if u.size > 0 && u.size+int64(len(b)) > maxJournalBytes {
-		_ = u.file.Close() // what is in it is on disk
-		u.file = nil
-		if err := os.Rename(u.path, u.path+".1"); err != nil {
-			return err
-		}
-		if err := u.openFile(); err != nil {
-			return err
-		}
-	}
-	n, err := u.file.Write(b)
-	u.size += int64(n)
-	if err != nil {
+	if err := u.disk.write(b, len(rows)); err != nil {
 		return err
 	}
-	return u.file.Sync()
+	return u.disk.sync()
 }
 
 func (u *udfRecord) close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.file != nil {
-		_ = u.file.Close() // every write was synced
-		u.file = nil
+	if u.disk != nil {
+		_ = u.disk.close() // every write was synced
 	}
 }
 
