@@ -165,12 +165,19 @@ type Session struct {
 	Notices []string
 }
 
-// Session opens a session.
+// Session opens a session of the superuser.
 func (e *Engine) Session() *Session {
+	e.t.Helper()
+	return e.SessionOf("")
+}
+
+// SessionOf opens a session of a role.
+func (e *Engine) SessionOf(user string) *Session {
 	e.t.Helper()
 	s := &Session{}
 	var err error
 	s.Session, err = e.NewSession(context.Background(), coordinator.SessionOptions{
+		User: user,
 		OnNotice: func(severity, code, message, hint string) {
 			s.Notices = append(s.Notices, severity+": "+message)
 		}})

@@ -1,7 +1,6 @@
 package receipt
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -29,14 +28,7 @@ type client struct {
 
 func connect(t *testing.T, e *engine.Engine, user string) client {
 	t.Helper()
-	s := &engine.Session{}
-	var err error
-	s.Session, err = e.NewSession(context.Background(), coordinator.SessionOptions{User: user, OnNotice: func(severity, _, message, _ string) {
-		s.Notices = append(s.Notices, severity+": "+message)
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := e.SessionOf(user)
 	t.Cleanup(s.Close)
 	return client{t, s}
 }

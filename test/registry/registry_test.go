@@ -10,7 +10,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/volleydb/volley/coordinator"
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/test/engine"
 	"github.com/volleydb/volley/udf"
@@ -107,14 +106,7 @@ type client struct {
 
 func connect(t *testing.T, e *engine.Engine, user string) client {
 	t.Helper()
-	s := &engine.Session{}
-	var err error
-	s.Session, err = e.NewSession(context.Background(), coordinator.SessionOptions{User: user, OnNotice: func(severity, _, message, _ string) {
-		s.Notices = append(s.Notices, severity+": "+message)
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := e.SessionOf(user)
 	t.Cleanup(s.Close)
 	return client{t, s}
 }
