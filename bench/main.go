@@ -45,7 +45,7 @@ func main() {
 	flag.IntVar(&c.threads, "threads", runtime.NumCPU(), "threads of both engines")
 	flag.Int64Var(&c.memory, "memory", 8<<30, "memory limit of both engines in `bytes`")
 	flag.IntVar(&c.reps, "reps", 5, "repetitions of each pair")
-	flag.StringVar(&c.only, "only", "", "run the queries whose name or tags contain one of these `words` (comma-separated)")
+	flag.StringVar(&c.only, "only", "", "run the queries whose name or tags (-udf calls: the runtimes whose name) contain one of these `words` (comma-separated)")
 	flag.StringVar(&c.json, "json", "", "also write the results to this `file` (- for standard output, in place of the table)")
 	flag.StringVar(&c.profile, "cpuprofile", "", "write a CPU profile of Volley's repetitions to this `file`")
 	flag.BoolVar(&c.single, "single", true, "also measure the UDF lines on one CPU")

@@ -244,6 +244,7 @@ func (b *udfBench) register(ctx context.Context, server string) error {
 		}},
 		b.pandas(ctx),
 	}
+	b.runs = slices.DeleteFunc(b.runs, func(r *udfRuntime) bool { return !wanted(query{name: r.name}, b.c.only) })
 	for _, r := range b.runs {
 		for i := range udfCases {
 			c := &udfCases[i]
@@ -496,9 +497,12 @@ func (b *udfBench) queries(ctx context.Context) error {
 	if err := registerDuckDB(b.duck); err != nil {
 		return err
 	}
-	spark, err := b.spark(ctx)
-	if err != nil {
-		return err
+	spark := &sparkResult{lacks: "not asked for"}
+	if b.c.only == "" {
+		var err error
+		if spark, err = b.spark(ctx); err != nil {
+			return err
+		}
 	}
 	lines := map[string][]string{}
 	best := map[string][]float64{}
