@@ -10,17 +10,25 @@ import (
 )
 
 // ahead is the input of an operator that calls user code for every row: it reads
-// one batch more than it hands out and submits it, so that the function works
+// batches before it hands them out and submits them, so that the function works
 // while the operator uses the result of the batch before and while the next one
-// is made. What goes wrong with a batch, in its input, its arguments or the
-// function, is an error of that batch: it comes when the batch does, so that a
-// LIMIT that is reached before it never sees it.
+// is made; one of them, or several where the function is cheap and batches are
+// packed into larger frames. What goes wrong with a batch, in its input, its
+// arguments or the function, is an error of that batch: it comes when the batch
+// does, so that a LIMIT that is reached before it never sees it.
 type ahead struct {
 	in    Operator
 	calls []*udfCall
-	begun bool
-	next  *vector.Batch
-	err   error // instead of next
+	queue []aheadBatch // that were read, oldest first
+	depth int          // batches to have when one is handed out
+	ended bool         // there is no more to read
+	err   error        // why, nil for the end of the input
+}
+
+// aheadBatch is a batch that waits for being handed out.
+type aheadBatch struct {
+	b    *vector.Batch
+	sent bool // all calls have been submitted
 }
 
 // pipelined puts an ahead before an operator with the given expressions, unless
@@ -81,25 +89,56 @@ func settled(x evaluator) bool {
 }
 
 func (a *ahead) Next(ctx context.Context) (*vector.Batch, error) {
-	if !a.begun {
-		a.begun = true
+	if len(a.queue) == 0 {
 		a.read(ctx)
 	}
-	b, err := a.next, a.err
-	if b != nil {
-		a.read(ctx)
+	if len(a.queue) == 0 {
+		return nil, a.err
 	}
-	return b, err
+	x := a.queue[0]
+	a.queue = append(a.queue[:0], a.queue[1:]...)
+	// What was not submitted is evaluated when it has been handed out: before
+	// anything that comes after it.
+	last := x
+	if n := len(a.queue); n > 0 {
+		last = a.queue[n-1]
+	}
+	a.depth = min(2*a.depth+1, a.window())
+	for last.sent && !a.ended && len(a.queue) < a.depth {
+		a.read(ctx)
+		if n := len(a.queue); n > 0 {
+			last = a.queue[n-1]
+		}
+	}
+	return x.b, nil
+}
+
+// window is how many batches to be ahead. It grows from one: whoever needs a few
+// rows only is not to wait for many.
+func (a *ahead) window() int {
+	n := 1
+	for _, c := range a.calls {
+		if p, ok := c.stream.(UDFPipeline); ok {
+			n = max(n, p.Window())
+		}
+	}
+	return n
 }
 
 func (a *ahead) read(ctx context.Context) {
-	if a.next, a.err = a.in.Next(ctx); a.next == nil || a.err != nil {
-		a.next = nil
+	if a.ended {
 		return
 	}
-	for _, c := range a.calls {
-		c.submit(ctx, a.next)
+	b, err := a.in.Next(ctx)
+	if b == nil || err != nil {
+		a.ended, a.err = true, err
+		return
 	}
+	x := aheadBatch{b, true}
+	for _, c := range a.calls {
+		x.sent = c.submit(ctx, b) && x.sent
+	}
+	a.queue = append(a.queue, x)
 }
 
 func (a *ahead) Close() error { return a.in.Close() }
@@ -110,11 +149,11 @@ type udfTicket struct {
 	err error
 }
 
-// submit begins the call for b; eval with the same batch ends it. It does
-// nothing for calls that are constant.
-func (x *udfCall) submit(ctx context.Context, b *vector.Batch) {
+// submit begins the call for b; eval with the same batch ends it. False if eval is
+// to do all of it.
+func (x *udfCall) submit(ctx context.Context, b *vector.Batch) bool {
 	if b.Rows() == 0 || x.unpiped {
-		return
+		return false
 	}
 	fc := *x.env.ctx()
 	fc.Context = ctx
@@ -122,21 +161,21 @@ func (x *udfCall) submit(ctx context.Context, b *vector.Batch) {
 	switch {
 	case err != nil:
 		x.pending = append(x.pending, udfTicket{b, err})
-		return
+		return true
 	case done != nil || constant:
-		return
+		return x.settledConst() // then no batch is ever submitted
 	}
 	if x.dictionary(args) && x.viable(args) {
-		return // eval is as quick
+		return false // eval is as quick
 	}
 	if err := x.open(ctx); err != nil {
 		x.pending = append(x.pending, udfTicket{b, positioned(err, x.pos)})
-		return
+		return true
 	}
 	pipe, ok := x.stream.(UDFPipeline)
 	if !ok {
 		x.unpiped = true
-		return
+		return false
 	}
 	for i := range args {
 		args[i] = flat(args[i])
@@ -150,6 +189,7 @@ func (x *udfCall) submit(ctx context.Context, b *vector.Batch) {
 		err = positioned(err, x.pos)
 	}
 	x.pending = append(x.pending, udfTicket{b, err})
+	return true
 }
 
 // collect ends the call for b if it was submitted. Whoever evaluates another

@@ -38,6 +38,8 @@ type UDFPipeline interface {
 	UDFScalar
 	Submit(ctx context.Context, args []*vector.Vector, n int) error
 	Collect(ctx context.Context) (*vector.Vector, error)
+	// Window is how many batches should be under way.
+	Window() int
 }
 
 // GroupedMapStream is udf.GroupedMapStream; see there.

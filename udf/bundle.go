@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -195,8 +196,13 @@ func unpack(data io.Reader, dir string) error {
 	return writeFile(filepath.Join(dir, manifestName), bytes.NewReader(mj), 0o400)
 }
 
-// writeFile writes and syncs a new file; an old one is replaced in one step.
+// writeFile writes and syncs a new file; an old one is replaced in one step. No
+// process is started meanwhile: until its own exec it would have the file open for
+// writing too, and a program that anybody writes to cannot be started ("text file
+// busy").
 func writeFile(path string, r io.Reader, mode os.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
 	if err != nil {
 		return err

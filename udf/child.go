@@ -48,6 +48,7 @@ type child struct {
 	mu      sync.Mutex
 	streams map[uint32]*stream
 	dying   map[uint32]*dying // cancelled, not yet answered
+	parked  []parkedStream    // of streams, those that nobody uses
 	lastID  uint32
 	used    time.Time // when it was last seen with a stream
 	ended   bool      // no stream may be added
@@ -557,6 +558,7 @@ func (c *child) watchMemory(stop <-chan struct{}) {
 			return
 		case <-t.C:
 		}
+		c.closeParked(time.Now().Add(-parkTime))
 		if c.retire() {
 			return
 		}

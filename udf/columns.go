@@ -123,6 +123,16 @@ type inCol struct {
 	kind     wire.Kind
 	from, to int
 	kids     []inCol
+	more     []inCol // columns without kids whose rows follow
+}
+
+// rows is the number of rows, with those of more.
+func (x *inCol) rows() int {
+	n := x.to - x.from
+	for i := range x.more {
+		n += x.more[i].to - x.more[i].from
+	}
+	return n
 }
 
 // inCols appends rows [from, to) of cols. ts are the declared types; columns
@@ -274,10 +284,14 @@ func skew(at, i int) int {
 
 // place says in c where the rows lie from at on and returns the end.
 func (x *inCol) place(c *wire.Col, at int) int {
-	rows := x.to - x.from
+	rows := x.rows()
 	c.Kind = x.kind
-	if x.v.HasNulls() {
-		c.HasValid, c.Valid = true, uint32(at)
+	c.HasValid = x.v.HasNulls()
+	for i := range x.more {
+		c.HasValid = c.HasValid || x.more[i].v.HasNulls()
+	}
+	if c.HasValid {
+		c.Valid = uint32(at)
 		at += wire.Align((rows + 7) / 8)
 	}
 	if w := c.Kind.Width(); w > 0 {
@@ -300,6 +314,9 @@ func (x *inCol) place(c *wire.Col, at int) int {
 		return x.kids[0].place(&c.Kids[0], at)
 	}
 	n := varBytes(x.v, x.from, x.to)
+	for i := range x.more {
+		n += varBytes(x.more[i].v, x.more[i].from, x.more[i].to)
+	}
 	c.Bytes, c.BytesLen = uint32(at), uint32(n)
 	return at + wire.Align(n)
 }
@@ -313,6 +330,10 @@ func copyIn(mem []byte, m *wire.BatchMsg, cols []inCol, groups []int32) {
 }
 
 func (x *inCol) copyIn(mem []byte, c *wire.Col) {
+	if len(x.more) > 0 {
+		x.copyParts(mem, c)
+		return
+	}
 	v, from, to := x.v, x.from, x.to
 	rows := to - from
 	if c.HasValid {
@@ -343,6 +364,69 @@ func (x *inCol) copyIn(mem []byte, c *wire.Col) {
 	default:
 		copy(mem[c.Data:], v.Raw()[from*w:to*w])
 	}
+}
+
+// copyParts is copyIn for a column with more.
+func (x *inCol) copyParts(mem []byte, c *wire.Col) {
+	all := x.rows()
+	if c.HasValid {
+		valid := mem[c.Valid : int(c.Valid)+(all+7)/8]
+		at := copyValidAt(valid, 0, x.v, x.from, x.to)
+		for i := range x.more {
+			at = copyValidAt(valid, at, x.more[i].v, x.more[i].from, x.more[i].to)
+		}
+	}
+	// Each part is laid out as a column of its own and put after the ones before.
+	at, bytes := 0, uint32(0)
+	part := func(p *inCol) {
+		n := p.to - p.from
+		one := wire.Col{Kind: c.Kind}
+		w := c.Kind.Width()
+		if w == 0 {
+			one.Data, one.Bytes, one.BytesLen = c.Data+4*uint32(at), c.Bytes+bytes, uint32(varBytes(p.v, p.from, p.to))
+		} else {
+			one.Data = c.Data + uint32(at*w)
+		}
+		p.copyIn(mem, &one)
+		if w == 0 && bytes > 0 {
+			for i, o := range int32s(mem, one.Data, n+1) {
+				int32s(mem, one.Data, n+1)[i] = o + int32(bytes)
+			}
+		}
+		at, bytes = at+n, bytes+one.BytesLen
+	}
+	first := *x
+	first.more = nil
+	part(&first)
+	for i := range x.more {
+		part(&x.more[i])
+	}
+}
+
+// copyValidAt writes which of rows [from, to) are valid to the bits of dst from at on
+// and returns where they end; the bits after it in the last byte are zero.
+func copyValidAt(dst []byte, at int, v *vector.Vector, from, to int) int {
+	n := to - from
+	switch {
+	case at&7 == 0 && v.HasNulls():
+		copyValid(dst[at>>3:(at+n+7)>>3], v, from, to)
+	case at&7 == 0:
+		for i := at >> 3; i < (at+n+7)>>3; i++ {
+			dst[i] = 0xff
+		}
+	default:
+		clear(dst[(at+7)>>3 : (at+n+7)>>3])
+		for i := range n {
+			if !v.IsNull(from + i) {
+				dst[(at+i)>>3] |= 1 << ((at + i) & 7)
+			}
+		}
+		return at + n
+	}
+	if end := at + n; end&7 != 0 {
+		dst[end>>3] &= 1<<(end&7) - 1
+	}
+	return at + n
 }
 
 func int32s(mem []byte, at uint32, n int) []int32 {

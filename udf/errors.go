@@ -16,6 +16,7 @@ type CallError struct {
 
 	seq        uint64 // of the batch
 	begin, end int    // the rows of the call that the batch has; of a ScalarStream
+	mixed      bool   // the batch has rows of several calls
 	panic      bool   // Err.Detail has a stack
 	where      string
 }

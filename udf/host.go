@@ -56,6 +56,7 @@ type Host struct {
 	children map[*child]struct{}
 	starting sync.WaitGroup
 
+	costs       rowCosts
 	logs        logRing
 	recordMu    sync.Mutex // of RecordDir
 	lastPrivate uint64
@@ -310,8 +311,16 @@ func (h *Host) openIn(ctx context.Context, ref *proto.UDF, kind string, outs []t
 				o.OutNames = append(o.OutNames, col.GetName())
 			}
 		}
+		key := ""
+		if kind == kindScalar && private == "" {
+			key = streamKey(&o, ref)
+			if s := c.unpark(ctx, key); s != nil {
+				return s, f, nil
+			}
+		}
 		s, err := c.open(ctx, o, name, outs, time.Duration(ref.GetTimeoutMs())*time.Millisecond)
 		if err == nil {
+			s.key = key
 			s.figures.StartNanos = int64(time.Since(begin))
 			s.goesOn = o.OnError != ""
 			for _, a := range ref.GetArgs() {

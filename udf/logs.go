@@ -102,20 +102,30 @@ func queryOf(ctx context.Context) string {
 	return id
 }
 
+func (s *stream) queryID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.query
+}
+
 // logged keeps a line of the child's. s is its stream, nil for stdout and stderr:
 // that belongs to a query if the child works for one only.
 func (c *child) logged(s *stream, level, line string) {
 	l := LogLine{Digest: c.digest, Worker: c.host.cfg.Worker, Level: level, Line: line}
 	if s != nil {
-		l.Query, l.Function = s.query, s.name
+		l.Query, l.Function = s.queryID(), s.name
 	} else {
 		c.mu.Lock()
 		for _, s := range c.streams {
-			if l.Query != "" && l.Query != s.query {
+			q := s.queryID()
+			if q == "" {
+				continue // nobody's, or parked
+			}
+			if l.Query != "" && l.Query != q {
 				l.Query = ""
 				break
 			}
-			l.Query = s.query
+			l.Query = q
 		}
 		c.mu.Unlock()
 	}

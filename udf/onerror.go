@@ -102,7 +102,7 @@ func (q *suspect) step() int {
 
 // blame finds out what to do about an error of the oldest call: nil to go on (the
 // error is a row's and rows may fail, or the range at fault is being narrowed).
-func (s *ScalarStream) blame(c *scalarCall, err error, died, stuck bool, first callPart) error {
+func (s *ScalarStream) blame(c *scalarCall, err error, died, stuck bool, first *callPiece) error {
 	var ce *CallError
 	switch {
 	case errors.As(err, &ce):
@@ -136,8 +136,8 @@ func (s *ScalarStream) blame(c *scalarCall, err error, died, stuck bool, first c
 		// The private process has this stream only, with one piece at a time while
 		// a row is searched. A timeout is the stream's own in any case.
 		q := &suspect{lo: c.out.at, hi: c.handed(), death: true}
-		if s.private != "" && first.call == c && first.end > first.begin && c.suspect != nil {
-			q.lo, q.hi, q.level = max(first.begin, c.out.at), first.end, c.suspect.level+1
+		if s.private != "" && first != nil && first.parts[0].call == c && c.suspect != nil {
+			q.lo, q.hi, q.level = max(first.parts[0].begin, c.out.at), first.parts[0].end, c.suspect.level+1
 		}
 		if q.hi <= q.lo {
 			q.hi = q.lo + 1

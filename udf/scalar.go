@@ -2,9 +2,6 @@ package udf
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"math"
 	"time"
 
 	"github.com/volleydb/volley/pgerr"
@@ -35,9 +32,10 @@ type ScalarStream struct {
 	closed  bool
 	nsRow   float64 // measured cost of a row, 0 = unknown
 
-	queue  []*scalarCall       // submitted, not collected; oldest first
-	pieces map[uint64]callPart // in flight, by their sequence numbers in s
-	failed error               // of sending in Submit: the next Collect's
+	queue  []*scalarCall         // submitted, not collected; oldest first
+	frames map[uint64]*callPiece // in flight, by their sequence numbers in s
+	apart  bool                  // no piece has rows of several calls: one of them has failed
+	failed error                 // of sending in Submit: the next Collect's
 
 	onError  OnError
 	names    []string // of the arguments
@@ -52,9 +50,8 @@ type ScalarStream struct {
 	figures  Figures
 }
 
-// MaxSubmitted is how many batches a ScalarStream takes ahead of Collect: one
-// that is computed and one that waits, which is what there are slots for.
-const MaxSubmitted = wire.InSlots
+// MaxSubmitted is how many batches a ScalarStream takes ahead of Collect.
+const MaxSubmitted = 16
 
 // scalarCall is one batch on its way through the function.
 type scalarCall struct {
@@ -63,17 +60,12 @@ type scalarCall struct {
 	rows  []int32          // their numbers in the batch, nil for 0 … n-1
 	total int              // rows of the batch
 	ahead bool             // other work goes on meanwhile: it need not be cut to overlap
+	bytes int              // see packedBytes; 0 = not known
 	sent  int
 	out   *collector
 
 	bad     []int32  // rows that have failed, ascending; they are not sent again
 	suspect *suspect // where a failing row is being searched, nil if nowhere
-}
-
-// callPart is a piece of a call: its rows begin … end-1.
-type callPart struct {
-	call       *scalarCall
-	begin, end int
 }
 
 // Scalar opens a stream to a scalar function.
@@ -102,7 +94,10 @@ func (s *ScalarStream) open(ctx context.Context) error {
 	for _, a := range f.Args {
 		s.names = append(s.names, a.Name)
 	}
-	s.pieces, s.failed = map[uint64]callPart{}, nil
+	s.frames, s.failed = map[uint64]*callPiece{}, nil
+	if s.nsRow == 0 {
+		s.nsRow = s.h.rowCost(s.ref)
+	}
 	for _, c := range s.queue {
 		c.sent = c.out.at // what has been answered counts
 	}
@@ -161,9 +156,10 @@ func (s *ScalarStream) Call(ctx context.Context, args []*vector.Vector, n int) (
 }
 
 // Submit is the first half of Call: it sends what there is room for and does not
-// wait. Each Submit needs its Collect, which also has the errors of the batch;
-// the vectors of args must stay as they are until then. At most MaxSubmitted
-// batches can be under way.
+// wait. Batches that are too small for a frame of their own stay until there are
+// more, or until one is collected: see Window. Each Submit needs its Collect, which
+// also has the errors of the batch; the vectors of args must stay as they are until
+// then. At most MaxSubmitted batches can be under way.
 func (s *ScalarStream) Submit(ctx context.Context, args []*vector.Vector, n int) error {
 	if len(s.queue) >= MaxSubmitted {
 		return pgerr.New(pgerr.InternalError, "function %s: more than %d batches submitted", s.ref.GetDisplay(), MaxSubmitted)
@@ -174,7 +170,7 @@ func (s *ScalarStream) Submit(ctx context.Context, args []*vector.Vector, n int)
 	// With a limit on calls at once, turns are held during Collect only: whoever
 	// holds one must not wait for anything else.
 	if s.s != nil && s.failed == nil && s.turns == nil && ctx.Err() == nil {
-		s.failed = s.pump()
+		s.failed = s.pump(false)
 	}
 	return nil
 }
@@ -257,7 +253,7 @@ func (s *ScalarStream) attempt(ctx context.Context, c *scalarCall) (*vector.Vect
 			return v, nil
 		}
 		var died, stuck bool
-		var first callPart
+		var first *callPiece
 		if s.s != nil {
 			died, stuck = s.s.fate()
 			if (died || stuck) && s.s.c.firstToMourn() {
@@ -269,6 +265,10 @@ func (s *ScalarStream) attempt(ctx context.Context, c *scalarCall) (*vector.Vect
 		}
 		if ctx.Err() != nil {
 			return nil, err
+		}
+		if running && s.mixed(err, first) {
+			s.apart = true // which tells the calls apart, too
+			continue
 		}
 		if running {
 			next := s.blame(c, err, died, stuck, first)
@@ -287,183 +287,17 @@ func (s *ScalarStream) attempt(ctx context.Context, c *scalarCall) (*vector.Vect
 	}
 }
 
-// oldest is the piece in flight that was sent first.
-func (s *ScalarStream) oldest() callPart {
-	var first callPart
-	at := uint64(math.MaxUint64)
-	for seq, p := range s.pieces {
-		if seq < at {
-			at, first = seq, p
-		}
-	}
-	return first
-}
-
-// pieceNanos is the work that a piece should at least be, so that the frames of
-// about 20 µs do not show; with less than two pieces per call nothing overlaps.
-const pieceNanos = 250e3
-
-// aheadNanos is the same for a batch whose caller does not wait for it: it is
-// sent as one piece up to here, since the results of pieces are copied once more,
-// and a piece of a long one is to be there while others are computed.
-const aheadNanos = 10e6
-
-// firstPiece is the rows of a piece while the cost of a row is unknown.
-const firstPiece = 64
-
-// piece returns the rows of the next piece of c.
-func (s *ScalarStream) piece(c *scalarCall) int {
-	n := c.n - c.sent
-	if s.nsRow == 0 {
-		return min(n, firstPiece)
-	}
-	nanos := pieceNanos
-	if c.ahead {
-		nanos = aheadNanos
-	}
-	rows := max(1, int(min(nanos/s.nsRow, 1<<20)))
-	if rows >= n {
-		return n
-	}
-	// Equal pieces rather than a small last one.
-	k := (n + rows - 1) / rows
-	return (n + k - 1) / k
-}
-
-// pump sends what there is to send and room for.
-func (s *ScalarStream) pump() error {
-	st := s.s
-	for _, c := range s.queue {
-		for c.sent < c.n {
-			bad := c.nextBad(c.sent)
-			if bad == c.sent {
-				c.sent++
-				continue
-			}
-			if (s.nsRow == 0 || c.suspect != nil) && len(s.pieces) > 0 {
-				return nil // what a row costs, or does, is about to be known
-			}
-			st.mu.Lock()
-			slot := st.nextSlot()
-			st.mu.Unlock()
-			if slot < 0 {
-				return nil
-			}
-			rows := s.piece(c)
-			if q := c.suspect; q != nil && c.sent < q.hi {
-				rows = min(q.step(), q.hi-c.sent)
-			}
-			to := fit(c.args, c.sent, c.n, min(rows, bad-c.sent))
-			seq, err := st.send(slot, wire.OpRows, c.args, c.sent, to, nil, 0, 0)
-			if err != nil {
-				return err
-			}
-			s.figures.Batches++
-			s.pieces[seq] = callPart{c, c.sent, to}
-			c.sent = to
-		}
-		if c.suspect != nil {
-			return nil
-		}
-	}
-	return nil
-}
-
-// run computes c, the oldest call. The child answers in order, so what it sends
-// before an error of a later call is c's.
-func (s *ScalarStream) run(ctx context.Context, c *scalarCall) (*vector.Vector, error) {
-	if s.local != nil {
-		return s.runLocal(ctx, c)
-	}
-	st := s.s
-	st.rested()
-	out := c.out
-	for {
-		if err := s.pad(c); err != nil {
-			return nil, err
-		}
-		if out.at >= c.n {
-			return out.v, nil
-		}
-		if err := ctx.Err(); err != nil {
-			st.close()
-			return nil, pgerr.From(context.Cause(ctx))
-		}
-		err := s.failed
-		if err == nil {
-			err = s.pump()
-		}
-		// Credits travel with the next batch, but the child may need them for the
-		// batches that it has.
-		st.mu.Lock()
-		waiting := len(st.results) > 0
-		stuck := !waiting && st.inflight > 0 && len(st.buf) > 0
-		st.mu.Unlock()
-		if err != nil && !waiting {
-			return nil, s.place(err)
-		}
-		if stuck {
-			if err := st.flush(); err != nil {
-				return nil, err
-			}
-		}
-		err = st.wait(ctx, receiver, func() bool { return len(st.results) > 0 })
-		if err != nil {
-			return nil, s.place(err)
-		}
-		r, cols, _, err := st.receive(true)
-		if err != nil {
-			return nil, s.place(err)
-		}
-		part := s.pieces[r.seq]
-		if part.call != c || out.at < part.begin || out.at+cols[0].Len > part.end {
-			return nil, st.broken(fmt.Errorf("%d rows after row %d of a piece of rows %d to %d", cols[0].Len, out.at, part.begin, part.end), 0)
-		}
-		if err := out.add(cols[0]); err != nil {
-			return nil, err
-		}
-		if r.last {
-			delete(s.pieces, r.seq)
-			s.figures.Rows += int64(part.end - part.begin)
-			s.figures.UserNanos += max(r.msg.Done, 0)
-			s.measured(float64(max(r.msg.Done, 0)) / float64(max(out.at-part.begin, 1)))
-			if out.at != part.end {
-				return nil, st.broken(fmt.Errorf("%d rows, want %d", out.at-part.begin, part.end-part.begin), 0)
-			}
-		}
-	}
-}
-
-// measured updates the cost of a row.
-func (s *ScalarStream) measured(ns float64) {
-	ns = max(ns, 0.1)
-	if s.nsRow == 0 {
-		s.nsRow = ns
-		return
-	}
-	s.nsRow += (ns - s.nsRow) / 4
-}
-
-// place turns a row of a piece into a row of the call.
-func (s *ScalarStream) place(err error) error {
-	var ce *CallError
-	if errors.As(err, &ce) {
-		part := s.pieces[ce.seq]
-		ce.begin, ce.end = part.begin, part.end
-		if ce.Row >= 0 && ce.Row < int64(part.end-part.begin) {
-			ce.setRow(ce.Row + int64(part.begin))
-		} else {
-			ce.Row = -1
-		}
-	}
-	return err
-}
-
 // Close ends the stream.
 func (s *ScalarStream) Close() error {
+	idle := len(s.queue) == 0 && len(s.frames) == 0 && s.private == "" && s.failed == nil
 	s.closed, s.queue = true, nil
 	if s.s != nil {
-		s.s.close()
+		if s.nsRow > 0 {
+			s.h.setRowCost(s.ref, s.nsRow)
+		}
+		if !idle || !s.s.park() {
+			s.s.close()
+		}
 		s.s = nil
 	}
 	s.endLocal()

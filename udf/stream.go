@@ -30,7 +30,8 @@ type stream struct {
 	c     *child
 	id    uint32
 	name  string // for errors
-	query string // for logs
+	query string // for logs; under mu
+	key   string // of streams that may be parked, else ""
 	outs  []types.Type
 	// args are the declared types of arguments, outNames the names of outs; both may
 	// be missing.
@@ -298,11 +299,6 @@ func (s *stream) active() bool {
 // send copies rows [from, to) of cols into input slot i, which is free, and
 // sends them, after the frames waiting in buf.
 func (s *stream) send(i int, op uint8, cols []*vector.Vector, from, to int, groups []int32, base, done int64) (seq uint64, err error) {
-	s.memMu.RLock()
-	defer s.memMu.RUnlock()
-	if err := s.ended(); err != nil {
-		return 0, err
-	}
 	var declared []types.Type // other operations have states
 	if op == wire.OpRows {
 		declared = s.args
@@ -310,7 +306,39 @@ func (s *stream) send(i int, op uint8, cols []*vector.Vector, from, to int, grou
 	if s.ins, err = inCols(s.ins[:0], cols, declared, from, to); err != nil {
 		return 0, err
 	}
-	size := layoutIn(&s.msg, s.ins, to-from, len(groups))
+	s.msg.Base, s.msg.Done = base, done
+	return s.sendIns(i, op, to-from, groups)
+}
+
+// sendPiece is send for parts of calls of a scalar function.
+func (s *stream) sendPiece(i int, p *callPiece) (seq uint64, err error) {
+	s.ins = s.ins[:0]
+	for k, x := range p.parts {
+		n := len(s.ins)
+		if s.ins, err = inCols(s.ins, x.call.args, s.args, x.begin, x.end); err != nil {
+			return 0, err
+		}
+		if k == 0 {
+			continue
+		}
+		for c := range s.ins[:n] {
+			s.ins[c].more = append(s.ins[c].more, s.ins[n+c])
+		}
+		clear(s.ins[n:])
+		s.ins = s.ins[:n]
+	}
+	s.msg.Base, s.msg.Done = 0, 0
+	return s.sendIns(i, wire.OpRows, p.rows, nil)
+}
+
+// sendIns copies the columns in ins, of rows rows, into slot i and sends them.
+func (s *stream) sendIns(i int, op uint8, rows int, groups []int32) (seq uint64, err error) {
+	s.memMu.RLock()
+	defer s.memMu.RUnlock()
+	if err := s.ended(); err != nil {
+		return 0, err
+	}
+	size := layoutIn(&s.msg, s.ins, rows, len(groups))
 	if len(s.in[i].mem) < size {
 		r, err := s.c.mem.alloc(size)
 		if err != nil {
@@ -326,7 +354,6 @@ func (s *stream) send(i int, op uint8, cols []*vector.Vector, from, to int, grou
 	mem := s.in[i].mem
 	copyIn(mem, &s.msg, s.ins, groups)
 	clear(s.ins) // what they hold is the caller's
-	s.msg.Base, s.msg.Done = base, done
 	s.mu.Lock()
 	s.busy[i] = true
 	s.inflight++
@@ -334,7 +361,7 @@ func (s *stream) send(i int, op uint8, cols []*vector.Vector, from, to int, grou
 	seq = s.seq
 	s.advance = time.Now()
 	s.figures.Batches++
-	s.figures.Rows += int64(to - from)
+	s.figures.Rows += int64(rows)
 	s.mu.Unlock()
 	h := wire.Header{Type: wire.Batch, Flags: op, Slot: uint16(i), Stream: s.id, Seq: seq}
 	var body []byte

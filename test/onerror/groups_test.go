@@ -134,6 +134,7 @@ func TestCallsAndPartitionsFail(t *testing.T) {
 // Of large groups the one that ended the process is named without a search.
 func TestLargeGroupNamed(t *testing.T) {
 	_, s := start(t, 0)
+	must(t, s, "ALTER FUNCTION shaky(bigint) SET volley.timeout = '20s'") // 300,000 rows on a busy machine
 	must(t, s, "CREATE TABLE l AS SELECT i / 300000 AS k, i, CASE i WHEN 1050000 THEN -2 ELSE i END AS x FROM generate_series(0, 1499999) i")
 	_, err := s.Run(context.Background(), "SELECT * FROM TABLE(shaky(rows => TABLE(l) PARTITION BY k ORDER BY i)) r")
 	if pe := pgerr.From(err); pe.Code != "38000" || !strings.Contains(pe.Message, "exit status 4") || !strings.Contains(pe.Where, "group k = 3") {

@@ -1,0 +1,111 @@
+package udf
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/volleydb/volley/proto"
+	"github.com/volleydb/volley/udf/sdk/wire"
+)
+
+// Every task opens a stream for each function that it calls, and tasks are short:
+// streams of scalar functions that ended well are kept for the tasks to come, with
+// their slots and their side in the plugin.
+const (
+	maxParked = 16 // of one child
+	parkTime  = keepTime
+)
+
+// parkedStream waits for its next user.
+type parkedStream struct {
+	s     *stream
+	since time.Time
+}
+
+// park keeps s for the next user of the same function; false if it must be closed.
+func (s *stream) park() bool {
+	s.mu.Lock()
+	ok := s.key != "" && s.err == nil && !s.closed && s.inflight == 0 && len(s.results) == 0
+	s.query = ""
+	s.mu.Unlock()
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !ok || c.ended || len(c.parked) >= maxParked {
+		return false
+	}
+	c.parked = append(c.parked, parkedStream{s, time.Now()})
+	return true
+}
+
+// unpark returns a stream that was kept, nil if there is none.
+func (c *child) unpark(ctx context.Context, key string) *stream {
+	c.mu.Lock()
+	var s *stream
+	for i := len(c.parked) - 1; i >= 0 && s == nil; i-- {
+		if c.parked[i].s.key == key {
+			s = c.parked[i].s
+			c.parked = append(c.parked[:i], c.parked[i+1:]...)
+		}
+	}
+	c.mu.Unlock()
+	if s == nil || s.ended() != nil {
+		return nil
+	}
+	s.mu.Lock()
+	s.query, s.figures, s.advance = queryOf(ctx), Figures{}, time.Now()
+	s.mu.Unlock()
+	return s
+}
+
+// closeParked closes the streams that have been parked since before, or longer.
+func (c *child) closeParked(before time.Time) {
+	c.mu.Lock()
+	var old []*stream
+	n := 0
+	for _, p := range c.parked {
+		if p.since.Before(before) {
+			old = append(old, p.s)
+			continue
+		}
+		c.parked[n] = p
+		n++
+	}
+	clear(c.parked[n:])
+	c.parked = c.parked[:n]
+	c.mu.Unlock()
+	for _, s := range old {
+		s.close()
+	}
+}
+
+// streamKey says which streams are alike for their users.
+func streamKey(o *wire.OpenMsg, ref *proto.UDF) string {
+	return strings.Join([]string{o.Function, strings.Join(o.Args, ","), strings.Join(o.Out, ","), time.Duration(ref.GetTimeoutMs()).String()}, "|")
+}
+
+// rowCosts remembers what rows cost in functions of a host, in nanoseconds.
+type rowCosts struct {
+	mu sync.Mutex
+	ns map[string]float64
+}
+
+// maxRowCosts bounds the functions that are remembered.
+const maxRowCosts = 10_000
+
+func (h *Host) rowCost(ref *proto.UDF) float64 {
+	h.costs.mu.Lock()
+	defer h.costs.mu.Unlock()
+	return h.costs.ns[ref.GetDigest()+"/"+ref.GetSymbol()]
+}
+
+func (h *Host) setRowCost(ref *proto.UDF, ns float64) {
+	h.costs.mu.Lock()
+	defer h.costs.mu.Unlock()
+	if h.costs.ns == nil || len(h.costs.ns) >= maxRowCosts {
+		h.costs.ns = map[string]float64{}
+	}
+	h.costs.ns[ref.GetDigest()+"/"+ref.GetSymbol()] = ns
+}
