@@ -134,7 +134,7 @@ func Burn(x float64, rounds int64) float64 {
 // Decls are the functions of the benchmark.
 func Decls() []udf.Decl {
 	return []udf.Decl{
-		udf.Vector("lin", LinVector), udf.Vector("score", ScoreVector), udf.Vector("norm", NormVector),
+		udf.Vector("lin", LinVector, udf.Immutable), udf.Vector("score", ScoreVector, udf.Immutable), udf.Vector("norm", NormVector, udf.Immutable),
 		udf.Scalar("lin_row", Lin), udf.Scalar("score_row", Score), udf.Scalar("norm_row", Norm),
 		udf.Scalar2("burn", Burn),
 		udf.GroupedMap("stats", []udf.Column{{Name: "x", Type: udf.Float64}},
