@@ -23,6 +23,7 @@ import (
 	"github.com/volleydb/volley/pgerr"
 	"github.com/volleydb/volley/udf/sdk/wire"
 	"github.com/volleydb/volley/udf/wasmhost"
+	"github.com/volleydb/volley/udf/wasmopt"
 )
 
 // sdkFiles is the SDK's source: a volley binary builds plugins without a
@@ -126,6 +127,9 @@ func Build(ctx context.Context, dir string, o BuildOptions) (*Artifact, error) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, pgerr.Wrap(err, pgerr.IOError, "could not build a plugin")
+		}
+		if data, _, err = wasmopt.Optimize(data); err != nil {
+			return nil, pgerr.Wrap(err, pgerr.InternalError, "could not build a plugin")
 		}
 		return packModule(ctx, data, filepath.Base(dir), o)
 	}
@@ -359,7 +363,11 @@ func (b *builder) compile(ctx context.Context, platform string) (string, error) 
 	if b.debug {
 		args = append(args, "-gcflags=all=-N -l")
 	} else {
-		args = append(args, "-trimpath", "-ldflags=-s -w -buildid=")
+		ldflags := "-ldflags=-s -w -buildid="
+		if arch == "wasm" {
+			ldflags = "-ldflags=-w -buildid=" // wasmopt needs the names of functions
+		}
+		args = append(args, "-trimpath", ldflags)
 	}
 	out, err := b.run(ctx, []string{"GOOS=" + goos, "GOARCH=" + arch, "GOAMD64=v1", "GOARM64=v8.0", "GOWASM="}, append(args, ".")...)
 	if err != nil {

@@ -12,6 +12,9 @@ func hostRecv(p unsafe.Pointer, n uint32) uint32
 //go:wasmimport volley send
 func hostSend(p unsafe.Pointer, n uint32)
 
+//go:wasmimport volley slot
+func hostSlot(out, j uint32, p unsafe.Pointer, n uint32) uint32
+
 //go:wasmimport volley progress
 func hostProgress(p unsafe.Pointer)
 
@@ -40,10 +43,24 @@ func (hostConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// connect takes the imports for the control socket; columns come with their
-// frames and are copied into the module's memory by the host.
+// place asks the host to make mem, which begins at a multiple of slotAlign, the slot
+// itself; false: it cannot, and columns are copied. Without mem the memory that was
+// the slot becomes the module's own again, which must be before it is let go.
+func place(out bool, j int, mem []byte) bool {
+	o := uint32(0)
+	if out {
+		o = 1
+	}
+	if mem == nil {
+		return hostSlot(o, uint32(j), nil, 0) != 0
+	}
+	return hostSlot(o, uint32(j), unsafe.Pointer(&mem[0]), uint32(len(mem))) != 0
+}
+
+// connect takes the imports for the control socket; where slots cannot be placed
+// columns come with their frames and are copied into the module's memory by the host.
 func connect(p *plugin) *server {
-	return &server{plugin: p, conn: hostConn{}, attach: func(s *stream) {
+	return &server{plugin: p, conn: hostConn{}, place: place, attach: func(s *stream) {
 		// The host looks at the counter itself: it tells slow from stuck.
 		hostProgress(unsafe.Pointer(&s.progress))
 		// And it sets the flag that user code looks at: the frame that says the same is

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/volleydb/volley/udf/sdk/wire"
 )
@@ -47,6 +48,10 @@ func Serve() {
 	os.Exit(0)
 }
 
+// slotAlign is what the address of a slot that is placed must be a multiple of: the
+// pages of all systems.
+const slotAlign = 64 << 10
+
 // server is the plugin's side of the control socket.
 type server struct {
 	plugin *plugin
@@ -55,6 +60,8 @@ type server struct {
 	// attach, where streams cannot run beside the reading of frames, is called
 	// before a stream runs; see pump.go.
 	attach func(*stream)
+	// place, where it is not nil, lays a slot over memory of this program.
+	place func(out bool, j int, mem []byte) bool
 
 	reader  *bufio.Reader // of readFrame
 	payload []byte
@@ -240,6 +247,11 @@ func (s *stream) define(h wire.Header, payload []byte) error {
 		if err != nil {
 			return err
 		}
+		sl.mem = mem
+	} else if s.srv.place != nil && m.Size > 0 {
+		mem := make([]byte, m.Size+slotAlign)
+		mem = mem[-uintptr(unsafe.Pointer(&mem[0]))&(slotAlign-1):][:m.Size:m.Size]
+		sl.placed = s.srv.place(m.Out, int(h.Slot), mem)
 		sl.mem = mem
 	} else {
 		sl.mem = make([]byte, m.Size)

@@ -76,7 +76,8 @@ type frame struct {
 
 // slot is a piece of shared memory, or of the heap where there is none.
 type slot struct {
-	mem []byte
+	mem    []byte
+	placed bool // the host sees what is in it
 }
 
 func newStream(srv *server, id uint32, fn *function, o *wire.OpenMsg) (*stream, error) {
@@ -157,8 +158,21 @@ func (s *stream) run() {
 	s.await(func() bool { return false })
 	for range s.work {
 	}
-	s.in, s.outSl = [wire.InSlots]slot{}, [wire.OutSlots]slot{}
+	for j := range s.in {
+		s.in[j].release(s.srv, false, j)
+	}
+	for j := range s.outSl {
+		s.outSl[j].release(s.srv, true, j)
+	}
 	s.send(wire.Header{Type: wire.Closed}, nil, nil)
+}
+
+// release lets go of the memory of a slot.
+func (sl *slot) release(srv *server, out bool, j int) {
+	if sl.placed {
+		srv.place(out, j, nil)
+	}
+	*sl = slot{}
 }
 
 // guard runs f; a panic in it is sent to the host as the stream's error.
@@ -303,6 +317,9 @@ func (s *stream) sendRows(cols []*outCol, groups []int32, base, done int64, flag
 
 func (s *stream) sendResult(h wire.Header, used []byte) {
 	s.buf = s.msg.Append(s.buf[:0])
+	if s.outSl[h.Slot].placed {
+		used = nil
+	}
 	s.send(h, s.buf, used)
 }
 

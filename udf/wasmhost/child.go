@@ -91,12 +91,18 @@ type child struct {
 	sendMu sync.Mutex
 	buf    []byte
 
-	maps map[uint64][]byte // of the shared memory, by offset; of serve
+	maps map[uint64][]byte // of the shared memory, by offset; under mu
 
 	mu      sync.Mutex
 	streams map[uint32]*stream
 	at      map[*instance]*stream // nil value: idle
 	idle    []*instance           // the last one was used last
+}
+
+// region is a piece of the memory that is shared with the host, mapped here.
+type region struct {
+	off int64
+	mem []byte
 }
 
 // stream is one use of a function.
@@ -105,7 +111,7 @@ type stream struct {
 	scalar bool
 
 	// Under child.mu.
-	in, out [wire.InSlots][]byte
+	in, out [wire.InSlots]region
 	inst    *instance // nil: none yet, or none any more
 	pending []item    // for the instance that there is not yet
 	dead    bool      // its instance ended: only Cancel counts
@@ -167,6 +173,9 @@ func (c *child) first() (*wire.HelloMsg, error) {
 func (c *child) start(hello chan<- *wire.HelloMsg, failed chan<- error) {
 	in := c.e.newInstance(&output{w: os.Stderr})
 	in.slot = c.slot
+	if c.shared {
+		in.region = c.region
+	}
 	in.emit = func(in *instance, h wire.Header, payload, body []byte) {
 		if h.Type != wire.Hello {
 			c.emit(in, h, payload, body)
@@ -307,7 +316,7 @@ func (c *child) handle(it item, r io.Reader) error {
 		if int(it.h.Slot) >= len(s.in) {
 			return fmt.Errorf("slot %d", it.h.Slot)
 		}
-		mem := s.in[it.h.Slot]
+		mem := s.in[it.h.Slot].mem
 		var m wire.BatchMsg
 		if err := m.Parse(it.head[wire.HeaderSize:]); err != nil {
 			return err
@@ -430,7 +439,7 @@ func (c *child) define(s *stream, it item) error {
 	} else {
 		mem = make([]byte, m.Size)
 	}
-	slots[it.h.Slot] = mem
+	slots[it.h.Slot] = region{int64(m.Off), mem}
 	return nil
 }
 
@@ -451,10 +460,24 @@ func (c *child) slot(in *instance, j, n int) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.at[in]
-	if s == nil || j >= len(s.out) || n > len(s.out[j]) {
+	if s == nil || j >= len(s.out) || n > len(s.out[j].mem) {
 		return nil
 	}
-	return s.out[j][:n]
+	return s.out[j].mem[:n]
+}
+
+// region is where a slot of the instance's stream lies in the shared memory.
+func (c *child) region(in *instance, out bool, j int) region {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.at[in]
+	switch {
+	case s == nil || j < 0 || j >= len(s.in):
+		return region{}
+	case out:
+		return s.out[j]
+	}
+	return s.in[j]
 }
 
 // emit passes a frame of a module on. A module speaks for its stream only.
@@ -470,6 +493,7 @@ func (c *child) emit(in *instance, h wire.Header, payload, body []byte) {
 		}
 		panic(fmt.Errorf("a frame of type %d for another stream", h.Type))
 	case closed:
+		in.reclaim() // the host gives the slots to others
 		delete(c.streams, s.id)
 		c.at[in] = nil
 		in.progressAt.Store(0)

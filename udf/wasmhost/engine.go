@@ -68,6 +68,7 @@ func newEngine(ctx context.Context, module []byte, cfg config) (_ *engine, err e
 		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(hostRecv), []api.ValueType{i32, i32}, []api.ValueType{i32}).Export("recv").
 		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(hostSend), []api.ValueType{i32, i32}, nil).Export("send").
 		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(hostProgress), []api.ValueType{i32}, nil).Export("progress").
+		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(hostSlot), []api.ValueType{i32, i32, i32, i32}, []api.ValueType{i32}).Export("slot").
 		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(hostStop), []api.ValueType{i32}, nil).Export("stop").
 		Instantiate(ctx)
 	if err != nil {

@@ -41,6 +41,9 @@ type instance struct {
 	out  io.Writer                                               // what the module prints; nil: log
 	emit func(in *instance, h wire.Header, payload, body []byte) // a frame from the module
 	slot func(in *instance, j, n int) []byte                     // where the columns of a Result go
+	// region is a slot of the stream in the memory that is shared with the host; zero:
+	// there is none.
+	region func(in *instance, out bool, j int) region
 
 	mu     sync.Mutex
 	cond   *sync.Cond
@@ -55,6 +58,7 @@ type instance struct {
 	dst       []byte // rest of the place of the frame's body
 	whole     []byte // the place
 	left      int    // rest of the body
+	placed    map[slotName]placement
 
 	progressAt atomic.Uint32
 	stopAt     atomic.Uint32 // what to raise when the stream is cancelled; 0: nothing
@@ -67,6 +71,47 @@ func (e *engine) newInstance(log *output) *instance {
 	in := &instance{e: e, mem: &linear{limit: uint64(e.cfg.limit)}, log: log}
 	in.cond = sync.NewCond(&in.mu)
 	return in
+}
+
+// slotName names a slot, and placement says where in the module's memory it lies.
+type slotName struct {
+	out bool
+	j   int
+}
+
+type placement struct {
+	at, size uint32
+	region   region
+}
+
+// lay lays a slot over the module's memory at address at, so that its columns need
+// not be copied; false: the module cannot have it there. Without at the memory is
+// the module's own again.
+func (in *instance) lay(p slotName, at, size uint32) bool {
+	if old, ok := in.placed[p]; ok {
+		in.mem.reclaim(old.at, old.size)
+		delete(in.placed, p)
+	}
+	if at == 0 || in.region == nil {
+		return false
+	}
+	r := in.region(in, p.out, p.j)
+	if r.mem == nil || int(size) != len(r.mem) || uint64(at)+uint64(size) > uint64(in.mod.Memory().Size()) ||
+		in.mem.lay(at, size, r.off) != nil {
+		return false
+	}
+	if in.placed == nil {
+		in.placed = map[slotName]placement{}
+	}
+	in.placed[p] = placement{at, size, r}
+	return true
+}
+
+// reclaim makes the memory of all slots the module's own.
+func (in *instance) reclaim() {
+	for p := range in.placed {
+		in.lay(p, 0, 0)
+	}
 }
 
 type instanceKey struct{}
@@ -145,6 +190,10 @@ func (in *instance) recv(p []byte) int {
 			in.cur, in.body = it.head, it.body
 			if it.h.Type == wire.Batch {
 				in.began = time.Now()
+				if p, ok := in.placed[slotName{false, int(it.h.Slot)}]; ok && len(it.body) > 0 && &it.body[0] == &p.region.mem[0] {
+					it.h.Body, in.body = 0, nil // it is there
+					it.h.Put(in.cur)
+				}
 			}
 		}
 	}
@@ -240,6 +289,13 @@ func hostRecv(ctx context.Context, mod api.Module, stack []uint64) {
 func hostSend(ctx context.Context, mod api.Module, stack []uint64) {
 	if err := instanceOf(ctx).send(moduleBytes(mod, stack[0], stack[1])); err != nil {
 		panic(err)
+	}
+}
+
+func hostSlot(ctx context.Context, _ api.Module, stack []uint64) {
+	ok := instanceOf(ctx).lay(slotName{uint32(stack[0]) != 0, int(uint32(stack[1]))}, uint32(stack[2]), uint32(stack[3]))
+	if stack[0] = 0; ok {
+		stack[0] = 1
 	}
 }
 

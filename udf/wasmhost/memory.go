@@ -1,6 +1,8 @@
 package wasmhost
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -8,6 +10,12 @@ import (
 
 	"github.com/tetratelabs/wazero/experimental"
 )
+
+// slotAlign is what the addresses and sizes of slots must be multiples of that lie in
+// a module's memory.
+const slotAlign = 64 << 10
+
+var errNoSlot = errors.New("a slot cannot lie there")
 
 // linear is the memory of one instance: address space for the most it may have,
 // of which the system gives pages as they are touched. So memory never moves, and
@@ -65,5 +73,27 @@ func (l *linear) raise(at uint32) {
 	defer l.mu.Unlock()
 	if at != 0 && at%4 == 0 && uint64(at)+4 <= uint64(len(l.buf)) {
 		atomic.StoreUint32((*uint32)(unsafe.Pointer(&l.buf[at])), 1)
+	}
+}
+
+// lay makes size bytes at at a piece of the memory that is shared with the host.
+func (l *linear) lay(at, size uint32, off int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at%slotAlign != 0 || size == 0 || size%slotAlign != 0 || off%slotAlign != 0 || uint64(at)+uint64(size) > uint64(len(l.buf)) {
+		return errNoSlot
+	}
+	return mapFixed(l.buf[at:at+size], off)
+}
+
+// reclaim makes size bytes at at memory of the module's own, which is empty.
+func (l *linear) reclaim(at, size uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if uint64(at)+uint64(size) > uint64(len(l.buf)) {
+		return // freed
+	}
+	if err := mapFixed(l.buf[at:at+size], -1); err != nil {
+		panic(fmt.Errorf("mapping memory: %w", err))
 	}
 }
