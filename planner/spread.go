@@ -18,7 +18,7 @@ const (
 	costlyAll  = 100e6 // least nanoseconds of all rows
 	costlyTask = 50e6  // nanoseconds that a task should take
 
-	maxDealt = 32  // tasks
+	maxDealt = 128 // tasks: the last of them is what the other processors wait for
 	maxPiece = 256 // rows that are dealt at once
 )
 

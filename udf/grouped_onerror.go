@@ -17,22 +17,6 @@ import (
 	"github.com/volleydb/volley/vector"
 )
 
-// GroupFailure is a group on which user code failed while OnError is not fail.
-type GroupFailure struct {
-	Group int64
-	Row   int64 // of the group, from 1; 0 = unknown
-	Args  string
-	Stack string // of a panic, or what the process said when it ended; may be ""
-	Err   *pgerr.Error
-	At    time.Time
-}
-
-// Proto is what travels to volley.udf_errors.
-func (f *GroupFailure) Proto(ref *proto.UDF, key string, attempt uint32) *proto.UDFError {
-	return &proto.UDFError{Function: ref.GetDisplay(), Version: ref.GetVersion(), Digest: ref.GetDigest(), Key: key, Row: f.Row,
-		Args: f.Args, Message: f.Err.Message, Sqlstate: f.Err.Code, Stack: f.Stack, Attempt: attempt, AtUs: f.At.UnixMicro()}
-}
-
 // maxRetained bounds the input of one group that is kept to call the function
 // again, should another group, or this one, end its process. Of a larger group only
 // errors that the function raises can be left out.
@@ -604,7 +588,7 @@ func groupFailure(g, row int64, e *pgerr.Error, stack bool) GroupFailure {
 	if x.Class == pgerr.Transient {
 		x.Class = pgerr.UDF
 	}
-	f := GroupFailure{Group: g, Row: row + 1, Err: &x, At: time.Now()}
+	f := GroupFailure{Failure: Failure{Err: &x, At: time.Now()}, Group: g, Row: row + 1}
 	detail := x.Detail
 	if rest, ok := strings.CutPrefix(detail, "Arguments: "); ok {
 		f.Args, detail, _ = strings.Cut(rest, ". ")

@@ -50,22 +50,6 @@ func OnErrorOf(ref *proto.UDF, session string) OnError {
 	return o
 }
 
-// RowFailure is a row on which user code failed while OnError is not fail.
-type RowFailure struct {
-	Row     int   // of the batch
-	Ordinal int64 // of the rows that the stream has seen, from 1
-	Args    string
-	Stack   string // of a panic, or what the process said when it ended; may be ""
-	Err     *pgerr.Error
-	At      time.Time
-}
-
-// Proto is what travels to volley.udf_errors.
-func (f *RowFailure) Proto(ref *proto.UDF, key string, attempt uint32) *proto.UDFError {
-	return &proto.UDFError{Function: ref.GetDisplay(), Version: ref.GetVersion(), Digest: ref.GetDigest(), Key: key, Row: f.Ordinal,
-		Args: f.Args, Message: f.Err.Message, Sqlstate: f.Err.Code, Stack: f.Stack, Attempt: attempt, AtUs: f.At.UnixMicro()}
-}
-
 // Bounds on the processes that the rows of one stream may end: the first death
 // says that a piece has such a row, the second which part of it, the third which
 // row. Where failing rows are not fatal there may be several of them.
@@ -165,7 +149,7 @@ func (s *ScalarStream) culprit(c *scalarCall, row int, e *pgerr.Error, stack boo
 	if c.rows != nil && row < len(c.rows) {
 		at = int(c.rows[row])
 	}
-	f := RowFailure{Row: at, Ordinal: s.base + int64(at) + 1, At: time.Now()}
+	f := RowFailure{Failure: Failure{At: time.Now()}, Row: at, Ordinal: s.base + int64(at) + 1}
 	f.Args = argText(s.names, c.args, row)
 	x := *e
 	f.Err = &x
