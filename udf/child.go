@@ -41,6 +41,7 @@ type child struct {
 	limit    int64
 	overhead int64 // of the runtime, on top of limit
 	manifest wire.Manifest
+	where    bool // it says where user code is
 
 	sendMu sync.Mutex
 
@@ -254,7 +255,7 @@ func (c *child) shake(r *bufio.Reader) error {
 	if m.ABI != wire.ABI {
 		return errABI(c.label, m.ABI)
 	}
-	c.manifest = m.Manifest
+	c.manifest, c.where = m.Manifest, m.Where
 	b, err := json.Marshal(wire.WelcomeMsg{ABI: wire.ABI})
 	if err != nil {
 		return err

@@ -99,7 +99,16 @@ func TestTimeout(t *testing.T) {
 	if took := time.Since(begin); pgerr.Code(err) != "57014" || pgerr.ClassOf(err) != pgerr.UDF || !strings.Contains(err.Error(), "did not finish within 300ms") || took > time.Second {
 		t.Errorf("%s after %v", detail(err), took)
 	}
+	if !strings.Contains(detail(err), "It was in time.Sleep (time.go:") || !strings.Contains(detail(err), "(main.go:66)") {
+		t.Errorf("the place in user code: %s", detail(err))
+	}
+	r = scalarRef("loops", types.Int8, types.Int8)
+	r.TimeoutMs = 300
+	if _, err := call(ctx, h, r, ints(1)); !strings.Contains(detail(err), "It was in main.main.func") {
+		t.Errorf("the place in a loop: %s", detail(err))
+	}
 	// Rows that are slow one by one are progress.
+	r = scalarRef("sleeps", types.Int8, types.Int8)
 	r.TimeoutMs = 1000
 	many := make([]int64, 300)
 	for i := range many {

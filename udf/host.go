@@ -313,7 +313,7 @@ func (h *Host) openIn(ctx context.Context, ref *proto.UDF, kind string, outs []t
 		}
 		key := ""
 		if kind == kindScalar && private == "" {
-			key = streamKey(&o, ref)
+			key = streamKey(ref)
 			if s := c.unpark(ctx, key); s != nil {
 				return s, f, nil
 			}

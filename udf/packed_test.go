@@ -239,6 +239,17 @@ func TestParkedStreams(t *testing.T) {
 	if bad := id("fails", "d"); bad != 0 {
 		t.Errorf("stream %d goes on after an error", bad)
 	}
+	// Text and varchar are alike for the plugin, not for the engine.
+	for _, typ := range []types.ID{types.Text, types.Varchar, types.Text} {
+		s, err := h.Scalar(ctx, scalarRef("id_string", typ, typ))
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		if v, err := s.Call(ctx, []*vector.Vector{vector.FromStrings(types.T(typ), []string{"x"})}, 1); err != nil || v.Type.ID != typ {
+			t.Errorf("a column of type %s: %s", types.T(typ), detail(err))
+		}
+		s.Close()
+	}
 	h.mu.Lock()
 	var c *child
 	for c = range h.children {

@@ -2,12 +2,12 @@ package udf
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
+	gproto "google.golang.org/protobuf/proto"
+
 	"github.com/volleydb/volley/proto"
-	"github.com/volleydb/volley/udf/sdk/wire"
 )
 
 // Every task opens a stream for each function that it calls, and tasks are short:
@@ -81,9 +81,13 @@ func (c *child) closeParked(before time.Time) {
 	}
 }
 
-// streamKey says which streams are alike for their users.
-func streamKey(o *wire.OpenMsg, ref *proto.UDF) string {
-	return strings.Join([]string{o.Function, strings.Join(o.Args, ","), strings.Join(o.Out, ","), time.Duration(ref.GetTimeoutMs()).String()}, "|")
+// streamKey says which streams are alike for their users; "" where that is not known.
+func streamKey(ref *proto.UDF) string {
+	b, err := gproto.MarshalOptions{Deterministic: true}.Marshal(&proto.UDF{Symbol: ref.Symbol, Args: ref.Args, Returns: ref.Returns, TimeoutMs: ref.TimeoutMs})
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }
 
 // rowCosts remembers what rows cost in functions of a host, in nanoseconds.

@@ -70,6 +70,8 @@ type stream struct {
 	figures  Figures
 	goesOn   bool         // groups may fail
 	failed   []*CallError // that nobody has taken yet
+	calls    string       // user code was in these when the child was asked
+	said     bool         // calls is the answer
 	wake     [2]chan struct{}
 }
 
@@ -182,8 +184,12 @@ func (s *stream) wait(ctx context.Context, role int, ready func() bool) error {
 		if s.timeout > 0 && working {
 			left := s.timeout - time.Since(since)
 			if left <= 0 {
+				detail := "The limit is on the time without progress on one batch."
+				if w := s.askWhere(role); w != "" {
+					detail += " It was in " + w + "."
+				}
 				err := pgerr.New(pgerr.QueryCanceled, "function %s did not finish within %s", s.name, s.timeout).
-					WithClass(pgerr.UDF).WithDetail("The limit is on the time without progress on one batch.")
+					WithClass(pgerr.UDF).WithDetail("%s", detail)
 				s.mu.Lock()
 				s.stuck = true
 				s.mu.Unlock()
@@ -205,6 +211,28 @@ func (s *stream) wait(ctx context.Context, role int, ready func() bool) error {
 		case <-ctx.Done():
 			s.close()
 			return pgerr.From(context.Cause(ctx))
+		}
+	}
+}
+
+// askWhere asks the child which calls user code is in. "" if it cannot say so at once.
+func (s *stream) askWhere(role int) string {
+	if !s.c.where || s.c.write(appendFrame(nil, wire.Header{Type: wire.Where, Stream: s.id}, nil), nil) != nil {
+		return ""
+	}
+	t := time.NewTimer(cancelGrace)
+	defer t.Stop()
+	for {
+		s.mu.Lock()
+		calls, said := s.calls, s.said || s.err != nil
+		s.mu.Unlock()
+		if said {
+			return calls
+		}
+		select {
+		case <-s.wake[role]:
+		case <-t.C:
+			return ""
 		}
 	}
 }
@@ -488,6 +516,8 @@ func (s *stream) handle(h wire.Header, payload []byte) error {
 	case wire.Opened:
 		s.opened = true
 	case wire.Progress:
+	case wire.Calls:
+		s.calls, s.said = string(payload), true
 	case wire.Finished:
 		s.finished = true
 	case wire.Result:

@@ -13,7 +13,7 @@ import (
 func connect(p *plugin) *server {
 	syscall.CloseOnExec(wire.ControlFD)
 	syscall.CloseOnExec(wire.MemoryFD)
-	return &server{plugin: p, conn: os.NewFile(wire.ControlFD, "control"), shared: os.Getenv(wire.EnvShared) != ""}
+	return &server{plugin: p, conn: os.NewFile(wire.ControlFD, "control"), shared: os.Getenv(wire.EnvShared) != "", ownProcess: true}
 }
 
 // mapped maps a region of the shared memory. A mapping stays for ever: the host

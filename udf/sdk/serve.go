@@ -57,6 +57,8 @@ type server struct {
 	plugin *plugin
 	conn   io.ReadWriter
 	shared bool
+	// ownProcess says that the program does nothing else: its stacks can be looked at.
+	ownProcess bool
 	// attach, where streams cannot run beside the reading of frames, is called
 	// before a stream runs; see pump.go.
 	attach func(*stream)
@@ -99,7 +101,7 @@ func (srv *server) initialise() error {
 func (srv *server) serve() error {
 	srv.byID = map[uint32]*stream{}
 	srv.maps = map[uint64][]byte{}
-	if err := srv.sendJSON(wire.Header{Type: wire.Hello}, wire.HelloMsg{Magic: wire.Magic, ABI: wire.ABI, Manifest: srv.plugin.manifest()}); err != nil {
+	if err := srv.sendJSON(wire.Header{Type: wire.Hello}, wire.HelloMsg{Magic: wire.Magic, ABI: wire.ABI, Manifest: srv.plugin.manifest(), Where: srv.ownProcess}); err != nil {
 		return err
 	}
 	stop := make(chan struct{})
@@ -178,6 +180,8 @@ func (srv *server) handle(h wire.Header, payload []byte, r io.Reader) error {
 		s.work <- f
 	case wire.End:
 		s.work <- frame{h: h}
+	case wire.Where:
+		s.send(wire.Header{Type: wire.Calls}, []byte(s.where()), nil)
 	case wire.Credit:
 		s.free <- int(h.Slot)
 	case wire.Cancel:

@@ -5,6 +5,8 @@ type HelloMsg struct {
 	Magic    string   `json:"magic"`
 	ABI      int      `json:"abi"`
 	Manifest Manifest `json:"manifest"`
+	// Where says that the plugin answers Where frames.
+	Where bool `json:"where,omitempty"`
 }
 
 // WelcomeMsg is the host's answer.

@@ -48,6 +48,7 @@ const (
 	Credit  = 5 // output slot is free again
 	Cancel  = 6 // end the stream now; answered by Closed
 	End     = 7 // no more batches
+	Where   = 8 // say which calls user code of the stream is in; answered by Calls
 
 	Hello    = 64 // json HelloMsg
 	Opened   = 65
@@ -59,6 +60,7 @@ const (
 	Log      = 71 // Flags is the level, payload the text
 	Progress = 72 // user code of the stream advances
 	Finished = 73 // after End: no more results come
+	Calls    = 74 // answer to Where: text, "" if user code is not running
 )
 
 // Operations of a Batch frame.
