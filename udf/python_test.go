@@ -171,7 +171,7 @@ func TestPythonContained(t *testing.T) {
 		_, err = s.Call(ctx, []*vector.Vector{ints(1)}, 1)
 		s.Close()
 	}
-	if got := detail(err); !strings.HasPrefix(got, "57014 function f did not finish within 700ms") {
+	if got := detail(err); !strings.HasPrefix(got, "57014 function f did not finish within 700ms") || !strings.Contains(got, "(<function f>:1)") {
 		t.Error(got)
 	}
 	r = pythonRef(t, h, "a = []\nwhile True: a.append(bytearray(1 << 20))\nreturn x", scalarFunc("f", types.Int8, types.Int8))

@@ -66,6 +66,15 @@ def trace(e):
     return text if len(text) <= 8192 else text[:4096] + "\n...\n" + text[-4096:]
 
 
+def calls(thread):
+    """The functions that a thread is in, innermost first, above this program's own."""
+    found, frame = [], sys._current_frames().get(thread)
+    while frame is not None and os.path.dirname(frame.f_code.co_filename) != HERE:
+        found.append("%s (%s:%d)" % (frame.f_code.co_name, os.path.basename(frame.f_code.co_filename), frame.f_lineno))
+        frame = frame.f_back
+    return "; ".join(found[:12])
+
+
 def shorten(v):
     s = repr(v)
     return s if len(s) <= 100 else s[:97] + "..."

@@ -23,8 +23,8 @@ MAGIC = "volley-udf"
 MAX_SLOT = 1 << 30
 FLUSH_BYTES, CHUNK_BYTES = 1 << 20, 8 << 20
 
-WELCOME, OPEN, SLOT, BATCH, CREDIT, CANCEL, END = 1, 2, 3, 4, 5, 6, 7
-HELLO, OPENED, RESULT, DONE, ERROR, CLOSED, GROW, LOG, PROGRESS, FINISHED = 64, 65, 66, 67, 68, 69, 70, 71, 72, 73
+WELCOME, OPEN, SLOT, BATCH, CREDIT, CANCEL, END, WHERE = 1, 2, 3, 4, 5, 6, 7, 8
+HELLO, OPENED, RESULT, DONE, ERROR, CLOSED, GROW, LOG, PROGRESS, FINISHED, CALLS = 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74
 ROWS, MERGE, STATE, FINAL = 0, 1, 2, 3
 LAST = GOES_ON = 1
 INFO = 8
@@ -61,7 +61,7 @@ class Server:
         self.send(kind, payload=json.dumps(v).encode(), **where)
 
     def serve(self):
-        self.send_json(HELLO, {"magic": MAGIC, "abi": self.manifest["abi"], "manifest": self.manifest})
+        self.send_json(HELLO, {"magic": MAGIC, "abi": self.manifest["abi"], "manifest": self.manifest, "where": True})
         threading.Thread(target=self.report, daemon=True).start()
         f = self.sock.makefile("rb", 65536)
         while True:
@@ -94,6 +94,8 @@ class Server:
                 s.work.put((kind, 0, 0, 0, b""))
             elif kind == CREDIT:
                 s.free.put(slot)
+            elif kind == WHERE:
+                self.send(CALLS, stream, payload=author.calls(s.thread).encode())
             elif kind == CANCEL:
                 del self.streams[stream]
                 s.stop = True
@@ -129,6 +131,7 @@ class Stream:
         self.slots = ({}, {})  # in, out
         self.work, self.free, self.grown = queue.SimpleQueue(), queue.SimpleQueue(), queue.SimpleQueue()
         self.stop = False
+        self.thread = None
         self.progress = self.reported = 0
         self.seq = self.slot = 0
         self.waited = 0  # nanoseconds, for the host
@@ -146,7 +149,7 @@ class Stream:
         self.server.send(kind, self.id, **rest)
 
     def run(self):
-        current.stream = self
+        current.stream, self.thread = self, threading.get_ident()
         try:
             self.user(self.main)
         except Cancelled:
