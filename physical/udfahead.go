@@ -21,6 +21,7 @@ type ahead struct {
 	calls []*udfCall
 	queue []aheadBatch // that were read, oldest first
 	depth int          // batches to have when one is handed out
+	size  int64        // bytes of the batches in queue
 	ended bool         // there is no more to read
 	err   error        // why, nil for the end of the input
 }
@@ -29,7 +30,12 @@ type ahead struct {
 type aheadBatch struct {
 	b    *vector.Batch
 	sent bool // all calls have been submitted
+	size int64
 }
+
+// aheadBytes bounds what is read ahead, but for one batch: rows may be much wider
+// than what the functions get of them.
+const aheadBytes = 16 << 20
 
 // pipelined puts an ahead before an operator with the given expressions, unless
 // they call nothing that may be called ahead.
@@ -97,6 +103,7 @@ func (a *ahead) Next(ctx context.Context) (*vector.Batch, error) {
 	}
 	x := a.queue[0]
 	a.queue = append(a.queue[:0], a.queue[1:]...)
+	a.size -= x.size
 	// What was not submitted is evaluated when it has been handed out: before
 	// anything that comes after it.
 	last := x
@@ -104,7 +111,7 @@ func (a *ahead) Next(ctx context.Context) (*vector.Batch, error) {
 		last = a.queue[n-1]
 	}
 	a.depth = min(2*a.depth+1, a.window())
-	for last.sent && !a.ended && len(a.queue) < a.depth {
+	for last.sent && !a.ended && (len(a.queue) == 0 || len(a.queue) < a.depth && a.size < aheadBytes) {
 		a.read(ctx)
 		if n := len(a.queue); n > 0 {
 			last = a.queue[n-1]
@@ -134,7 +141,8 @@ func (a *ahead) read(ctx context.Context) {
 		a.ended, a.err = true, err
 		return
 	}
-	x := aheadBatch{b, true}
+	x := aheadBatch{b, true, b.Size()}
+	a.size += x.size
 	for _, c := range a.calls {
 		x.sent = c.submit(ctx, b) && x.sent
 	}
