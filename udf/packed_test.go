@@ -104,6 +104,30 @@ func TestPackedBatches(t *testing.T) {
 	}
 }
 
+// Batches with nothing to call, since an argument is NULL in all rows, go with the others.
+func TestPackedNothing(t *testing.T) {
+	h := testHost(t, nil)
+	ctx := testContext(t)
+	none := vector.NewNull(types.T(types.Int8), 3)
+	for _, first := range []*vector.Vector{ints(1, 2), none} {
+		s := packedStream(t, h, scalarRef("id_int64", types.Int8, types.Int8))
+		batches := []*vector.Vector{first, none.Flatten(), ints(4), none, ints(5)}
+		for _, b := range batches {
+			if err := s.Submit(ctx, []*vector.Vector{b}, b.Len); err != nil {
+				t.Fatal(detail(err))
+			}
+			if w := s.Window(); w < 1 || w > maxWindow {
+				t.Errorf("a window of %d", w)
+			}
+		}
+		for i, b := range batches {
+			if v, err := s.Collect(ctx); err != nil || show(v) != show(b) {
+				t.Errorf("batch %d: %s", i, detail(err))
+			}
+		}
+	}
+}
+
 // Frames do not grow beyond what they should hold, and batches that fill one do not
 // wait for more.
 func TestPackedFull(t *testing.T) {

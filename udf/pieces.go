@@ -105,7 +105,7 @@ func (s *ScalarStream) Window() int {
 	}
 	c := s.queue[len(s.queue)-1]
 	rows := s.pack(c)
-	if rows < 2*c.n {
+	if c.n == 0 || rows < 2*c.n { // nothing to call, as where all rows are NULL
 		return 1
 	}
 	return min(2*(rows/c.n), maxWindow) // two frames
