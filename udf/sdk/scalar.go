@@ -16,6 +16,7 @@ type call struct {
 	args   []column
 	out    *outCol // results on the heap …
 	direct []byte  // … or, for fixed-width results, their place in the slot
+	lends  bool    // out is sent before anything else is done with it
 	row    int     // the row being worked on, -1 = unknown
 
 	dead     []bool // groups of an aggregate that have failed, nil for none
@@ -67,9 +68,14 @@ func results[R any](c *call) []R {
 }
 
 func finish[R any](c *call, out []R) {
-	if c.direct == nil || !isFixed[R]() {
-		encode(c.out, out)
+	if c.direct != nil && isFixed[R]() {
+		return
 	}
+	if vs, ok := any(out).([]string); ok && c.lends {
+		c.out.lend(vs)
+		return
+	}
+	encode(c.out, out)
 }
 
 func check(err error) {

@@ -336,7 +336,7 @@ func (s *stream) runScalar() {
 		}
 		s.load(f)
 		n := int(f.msg.Rows)
-		c := &call{n: n, args: s.cols, out: out, row: -1, progress: &s.progress, stop: &s.stop}
+		c := &call{n: n, args: s.cols, out: out, lends: true, row: -1, progress: &s.progress, stop: &s.stop}
 		out.reset()
 		j := -1
 		if direct {

@@ -68,7 +68,7 @@ type instance struct {
 }
 
 func (e *engine) newInstance(log *output) *instance {
-	in := &instance{e: e, mem: &linear{limit: uint64(e.cfg.limit)}, log: log}
+	in := &instance{e: e, mem: &linear{limit: uint64(e.cfg.limit), file: wire.MemoryFD}, log: log}
 	in.cond = sync.NewCond(&in.mu)
 	return in
 }

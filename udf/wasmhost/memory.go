@@ -22,6 +22,7 @@ var errNoSlot = errors.New("a slot cannot lie there")
 // none of it belongs to the collector.
 type linear struct {
 	limit uint64
+	file  int        // descriptor of the memory that is shared with the host
 	mu    sync.Mutex // against Free
 	buf   []byte
 	full  atomic.Bool // growing was refused
@@ -80,10 +81,10 @@ func (l *linear) raise(at uint32) {
 func (l *linear) lay(at, size uint32, off int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if at%slotAlign != 0 || size == 0 || size%slotAlign != 0 || off%slotAlign != 0 || uint64(at)+uint64(size) > uint64(len(l.buf)) {
+	if at%slotAlign != 0 || size == 0 || size%slotAlign != 0 || off < 0 || off%slotAlign != 0 || uint64(at)+uint64(size) > uint64(len(l.buf)) {
 		return errNoSlot
 	}
-	return mapFixed(l.buf[at:at+size], off)
+	return mapFixed(l.buf[at:at+size], l.file, off)
 }
 
 // reclaim makes size bytes at at memory of the module's own, which is empty.
@@ -93,7 +94,7 @@ func (l *linear) reclaim(at, size uint32) {
 	if uint64(at)+uint64(size) > uint64(len(l.buf)) {
 		return // freed
 	}
-	if err := mapFixed(l.buf[at:at+size], -1); err != nil {
+	if err := mapFixed(l.buf[at:at+size], -1, 0); err != nil {
 		panic(fmt.Errorf("mapping memory: %w", err))
 	}
 }

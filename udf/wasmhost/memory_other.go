@@ -5,4 +5,4 @@ package wasmhost
 const mapNoReserve = 0
 
 // mapFixed is for Linux: elsewhere columns are copied.
-func mapFixed([]byte, int64) error { return errNoSlot }
+func mapFixed([]byte, int, int64) error { return errNoSlot }

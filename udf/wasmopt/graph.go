@@ -68,6 +68,9 @@ func (f *function) runsDeferred(steps []step) bool {
 			break
 		}
 	}
+	if f.known.named {
+		return false
+	}
 	for len(steps) > 0 && steps[0].kind == stepPlain && steps[0].in.op == opNop {
 		steps = steps[1:]
 	}

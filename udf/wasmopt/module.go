@@ -72,7 +72,10 @@ func Optimize(module []byte) ([]byte, Stats, error) {
 		out := tr.take(int(tr.u32()))
 		goType[i] = bytes.Equal(in, []byte{i32}) && bytes.Equal(out, []byte{i32})
 	}
-	known := callees{func(f uint32) bool { return neverReturns[names[f]] }, func(f uint32) bool { return names[f] == "runtime.deferreturn" }}
+	known := callees{func(f uint32) bool { return neverReturns[names[f]] }, func(f uint32) bool { return names[f] == "runtime.deferreturn" }, false}
+	for _, name := range names {
+		known.named = known.named || name == "runtime.deferreturn"
+	}
 	fr, cr := reader{b: funcs}, reader{b: code}
 	fr.u32()
 	n := cr.u32()

@@ -124,6 +124,7 @@ func TestSimplify(t *testing.T) {
 	store := func(off uint64) instr {
 		return instr{op: opI64Store, arg: off, raw: append([]byte{opI64Store, 3}, byte(off))}
 	}
+	load8, low8 := instr{op: opI64Load8U, raw: []byte{opI64Load8U, 0, 0}}, instr{op: 0x2d, raw: []byte{0x2d, 0, 0}}
 	get := func(l uint32) instr { return indexed(opLocalGet, l) }
 	c64 := func(v byte) instr { return instr{op: opI64Const, arg: uint64(v), raw: []byte{opI64Const, v}} }
 	frame := func(v byte) []instr {
@@ -150,6 +151,15 @@ func TestSimplify(t *testing.T) {
 		"store of a sum": {cat(frame(16), get(2), get(3), simple(opI64Add), store(0)),
 			cat(get(spLocal), get(2), get(3), simple(opI64Add), store(16))},
 		"store of a load": {cat(frame(16), frame(32), load(0), store(0)), cat(get(spLocal), get(spLocal), load(32), store(16))},
+		"of a table of bytes": {cat(c64(64), get(2), simple(opI32WrapI64), load8, simple(opI64Add), simple(opI32WrapI64), load(8)),
+			cat(get(2), simple(opI32WrapI64), low8, load(72))},
+		"of a table of words": {cat(c64(64), get(2), simple(opI32WrapI64), load8, c64(3), simple(opI64Shl), simple(opI64Add), simple(opI32WrapI64), load(8)),
+			cat(get(2), simple(opI32WrapI64), load8, c64(3), simple(opI64Shl), simple(opI32WrapI64), load(72))},
+		// A negative index reaches below the address.
+		"of an array": {cat(c64(64), get(2), simple(opI64Add), simple(opI32WrapI64), load(8)),
+			cat(c64(64), get(2), simple(opI64Add), simple(opI32WrapI64), load(8))},
+		"not zero": {cat(get(2), simple(opI64Eqz), simple(opI32Eqz)), cat(get(2), c64(0), simple(opI64Ne))},
+		"constant": {cat(c64(9), simple(opI32WrapI64)), cat(i32Const(9))},
 		"an address that is computed with": {cat(frame(16), i32Const(4), simple(opI32Add), load(0)),
 			cat(get(spLocal), i32Const(16), simple(opI32Add), i32Const(4), simple(opI32Add), load(0))},
 		"an address that is kept": {cat(frame(16), indexed(opLocalTee, 5), load(0)),

@@ -55,6 +55,7 @@ type function struct {
 type callees struct {
 	noReturn    func(callee uint32) bool // the compiler lets no code follow
 	deferReturn func(callee uint32) bool // it runs deferred functions
+	named       bool                     // and who they are
 }
 
 // region is the region of a place.

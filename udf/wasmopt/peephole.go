@@ -1,5 +1,7 @@
 package wasmopt
 
+import "slices"
+
 // spLocal is where Go's functions keep the stack pointer.
 const spLocal = 1
 
@@ -13,8 +15,13 @@ const (
 	opI64ExtendU   = 0xad
 	opI64Add       = 0x7c
 	opSelect       = 0x1b
+	opI64Load8U    = 0x31
+	opI64Load16U   = 0x33
+	opI64Shl       = 0x86
 	opI32Eq        = 0x46
+	opI64Eqz       = 0x50
 	opI64Eq        = 0x51
+	opI64Ne        = 0x52
 )
 
 func simple(op byte) instr { return instr{op: op, raw: []byte{op}} }
@@ -29,6 +36,15 @@ func i32Const(v uint32) instr {
 
 func isLoad(op byte) bool  { return op >= opI32LoadFirst && op <= opLoadLast }
 func isStore(op byte) bool { return op >= opStoreFirst && op <= opStoreLast }
+
+// accessSize is how many bytes a load or store moves.
+func accessSize(op byte) uint64 {
+	sizes := [...]uint64{4, 8, 4, 8, 1, 1, 2, 2, 1, 1, 2, 2, 4, 4, 4, 8, 4, 8, 1, 2, 1, 2, 4}
+	return sizes[op-opI32LoadFirst]
+}
+
+// narrower are, for loads into 64 bits of what is no larger than 32, those into 32.
+var narrower = [256]byte{0x30: 0x2c, 0x31: 0x2d, 0x32: 0x2e, 0x33: 0x2f, 0x34: 0x28, 0x35: 0x28}
 
 // moved is a load or store at a place by later.
 func moved(in instr, by uint64) instr {
@@ -106,6 +122,50 @@ func (s *simplifier) steps(in []step) []step {
 	return out
 }
 
+// takes is how many values an instruction takes that gives one.
+func takes(in instr) (n int, ok bool) {
+	d, ok := pushes(in)
+	switch {
+	case in.op == opSelect:
+		return 3, true
+	case !ok || d < -1 || in.op == opLocalSet || in.op == opGlobalSet || in.op == opDrop:
+		return 0, false
+	}
+	return 1 - d, true
+}
+
+// small finds where the instructions begin that leave the last value on the stack, and
+// how large it can be; from is -1 if that is not known.
+func small(ins []instr) (from int, most uint64) {
+	n := len(ins)
+	if n == 0 {
+		return -1, 0
+	}
+	switch last := ins[n-1]; last.op {
+	case opI64Load8U, opI64Load16U:
+		most = 1<<(8*accessSize(last.op)) - 1
+		k := n - 1
+		for need := 1; ; k-- {
+			if k < 0 {
+				return -1, 0
+			}
+			t, ok := takes(ins[k])
+			if !ok {
+				return -1, 0
+			}
+			if need += t - 1; need == 0 {
+				return k, most
+			}
+		}
+	case opI64Shl:
+		if n > 1 && ins[n-2].op == opI64Const && ins[n-2].arg <= 8 {
+			from, most = small(ins[:n-2])
+			return from, most << ins[n-2].arg
+		}
+	}
+	return -1, 0
+}
+
 // simplify rewrites instructions none of which begins or ends a block.
 func (s *simplifier) simplify(ins []instr) []instr {
 	out := ins[:0:0]
@@ -117,8 +177,19 @@ func (s *simplifier) simplify(ins []instr) []instr {
 		case in.op == opI32Eqz && n > 0 && inverse(out[n-1].op) != 0:
 			out[n-1] = simple(inverse(out[n-1].op))
 			continue
+		case in.op == opI32Eqz && n > 0 && out[n-1].op == opI64Eqz:
+			out[n-1] = instr{op: opI64Const, raw: []byte{opI64Const, 0}}
+			out = append(out, simple(opI64Ne))
+			continue
 		case in.op == opI32WrapI64 && n > 0 && out[n-1].op == opI64ExtendU:
 			out = out[:n-1]
+			continue
+		case in.op == opI32WrapI64 && n > 0 && narrower[out[n-1].op] != 0:
+			out[n-1].raw = append([]byte{narrower[out[n-1].op]}, out[n-1].raw[1:]...)
+			out[n-1].op = out[n-1].raw[0]
+			continue
+		case in.op == opI32WrapI64 && n > 0 && out[n-1].op == opI64Const:
+			out[n-1] = i32Const(uint32(out[n-1].arg))
 			continue
 		case s.sp && in.op == opI32WrapI64 && n >= 4 && out[n-1].op == opI64Add && out[n-2].op == opI64Const && out[n-2].arg < 1<<20 &&
 			out[n-3].op == opI64ExtendU && out[n-4].op == opLocalGet && out[n-4].arg == spLocal:
@@ -146,13 +217,25 @@ func (s *simplifier) simplify(ins []instr) []instr {
 			}
 			if height >= 0 && k < len(ins) && (isLoad(ins[k].op) || isStore(ins[k].op)) && ins[k].arg+by < 1<<30 {
 				ins[k] = moved(ins[k], by)
-				s.frame = max(s.frame, ins[k].arg+8)
+				s.frame = max(s.frame, ins[k].arg+accessSize(ins[k].op))
 			} else {
 				out = append(out, i32Const(uint32(by)), simple(opI32Add))
 			}
 			continue
+		case in.op == opI32WrapI64 && n >= 3 && out[n-1].op == opI64Add && i+1 < len(ins) && isLoad(ins[i+1].op):
+			// An element of a table that is a variable: what is small cannot reach around
+			// the end of the addresses.
+			from, most := small(out[:n-1])
+			if from < 1 || out[from-1].op != opI64Const || out[from-1].arg+ins[i+1].arg+most >= 1<<31 {
+				break
+			}
+			by := out[from-1].arg
+			out = slices.Delete(out[:n-1], from-1, from)
+			ins[i+1] = moved(ins[i+1], by)
+			i-- // the rest of the address
+			continue
 		case s.sp && isLoad(in.op) && n > 0 && out[n-1].op == opLocalGet && out[n-1].arg == spLocal:
-			s.frame = max(s.frame, in.arg+8)
+			s.frame = max(s.frame, in.arg+accessSize(in.op))
 		}
 		out = append(out, in)
 	}
