@@ -150,6 +150,9 @@ func newGraph(f *function) (*graph, error) {
 		}
 	}
 	for x := range n {
+		if x > 0 && g.enter[x] && g.dispatch[x] != nil {
+			return nil, errShape // one number cannot say both here and further in
+		}
 		for to := range g.dispatch[x] {
 			if !slices.Contains(g.succ[x], to) {
 				g.succ[x] = append(slices.Clip(g.succ[x]), to)
