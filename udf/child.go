@@ -416,20 +416,27 @@ func (c *child) cancel(s *stream) {
 			WithClass(pgerr.Transient))
 	})
 	c.dying[s.id] = d
+	c.mu.Unlock()
+	c.post(wire.Header{Type: wire.Cancel, Stream: s.id})
+}
+
+// post writes a frame, but not from here: the caller wants to go on at once, and the
+// socket may be full. False if the child is gone.
+func (c *child) post(h wire.Header) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.ended {
-		c.mu.Unlock()
-		return
+		return false
 	}
 	c.wg.Add(1) // under mu, before serve can wait
-	c.mu.Unlock()
-	// Not from here: the caller wants to go on at once, and the socket may be full.
 	go func() {
 		defer c.wg.Done()
 		c.sendMu.Lock()
 		defer c.sendMu.Unlock()
 		// An error means that the child is gone, which the reader sees too.
-		_, _ = c.conn.Write(appendFrame(nil, wire.Header{Type: wire.Cancel, Stream: s.id}, nil))
+		_, _ = c.conn.Write(appendFrame(nil, h, nil))
 	}()
+	return true
 }
 
 // kill ends the process; cause is what its streams will say.

@@ -33,12 +33,17 @@ type logRing struct {
 	total uint64 // lines so far
 }
 
+// plainText is what a plugin has written as it can go to other processes and to
+// clients, where text is text.
+func plainText(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
 func (r *logRing) add(l LogLine) {
 	if len(l.Line) > maxLogText {
 		l.Line = l.Line[:maxLogText]
 	}
-	// It goes to other processes and to clients, where text is text.
-	l.Line = strings.ReplaceAll(strings.ToValidUTF8(l.Line, "\uFFFD"), "\x00", "\uFFFD")
+	l.Line = plainText(l.Line)
 	if l.At.IsZero() {
 		l.At = time.Now()
 	}

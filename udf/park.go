@@ -51,7 +51,11 @@ func (c *child) unpark(ctx context.Context, key string) *stream {
 		}
 	}
 	c.mu.Unlock()
-	if s == nil || s.ended() != nil {
+	if s == nil {
+		return nil
+	}
+	if s.ended() != nil {
+		s.close() // it may have failed unasked
 		return nil
 	}
 	s.mu.Lock()
@@ -82,8 +86,11 @@ func (c *child) closeParked(before time.Time) {
 }
 
 // streamKey says which streams are alike for their users; "" where that is not known.
+// Display and version are the name in errors and logs: several functions can be one
+// symbol of an artifact.
 func streamKey(ref *proto.UDF) string {
-	b, err := gproto.MarshalOptions{Deterministic: true}.Marshal(&proto.UDF{Symbol: ref.Symbol, Args: ref.Args, Returns: ref.Returns, TimeoutMs: ref.TimeoutMs})
+	b, err := gproto.MarshalOptions{Deterministic: true}.Marshal(&proto.UDF{Symbol: ref.Symbol, Args: ref.Args, Returns: ref.Returns, TimeoutMs: ref.TimeoutMs,
+		Display: ref.Display, Version: ref.Version})
 	if err != nil {
 		return ""
 	}

@@ -79,6 +79,9 @@ type stream struct {
 // until somebody takes them; figures count all.
 const maxStreamFailures = 10_000
 
+// maxCalls bounds what is kept of a plugin's answer to Where, in bytes.
+const maxCalls = 4 << 10
+
 // The roles of goroutines that wait on a stream.
 const (
 	receiver = iota
@@ -217,7 +220,7 @@ func (s *stream) wait(ctx context.Context, role int, ready func() bool) error {
 
 // askWhere asks the child which calls user code is in. "" if it cannot say so at once.
 func (s *stream) askWhere(role int) string {
-	if !s.c.where || s.c.write(appendFrame(nil, wire.Header{Type: wire.Where, Stream: s.id}, nil), nil) != nil {
+	if !s.c.where || !s.c.post(wire.Header{Type: wire.Where, Stream: s.id}) {
 		return ""
 	}
 	t := time.NewTimer(cancelGrace)
@@ -517,7 +520,7 @@ func (s *stream) handle(h wire.Header, payload []byte) error {
 		s.opened = true
 	case wire.Progress:
 	case wire.Calls:
-		s.calls, s.said = string(payload), true
+		s.calls, s.said = plainText(string(payload[:min(len(payload), maxCalls)])), true
 	case wire.Finished:
 		s.finished = true
 	case wire.Result:

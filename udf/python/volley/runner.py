@@ -95,7 +95,7 @@ class Server:
             elif kind == CREDIT:
                 s.free.put(slot)
             elif kind == WHERE:
-                self.send(CALLS, stream, payload=author.calls(s.thread).encode())
+                self.send(CALLS, stream, payload=author.calls(s.thread).encode(errors="replace"))
             elif kind == CANCEL:
                 del self.streams[stream]
                 s.stop = True
