@@ -303,3 +303,34 @@ func TestParkedStreams(t *testing.T) {
 		t.Error("a closed stream is used again")
 	}
 }
+
+// A result against the contract is that of its row, also where the results of a frame
+// come in several parts.
+func TestBadRowOfLargeResult(t *testing.T) {
+	h := testHost(t, nil)
+	ctx := testContext(t)
+	words := make([]string, 300)
+	for i := range words {
+		words[i] = strings.Repeat("x", 100)
+	}
+	words[250] = "\xff"
+	args := []*vector.Vector{texts(words...), vector.NewConst(ints(1000), len(words))}
+	for _, on := range []OnError{OnErrorFail, OnErrorNull} {
+		s := packedStream(t, h, scalarRef("repeat", types.Text, types.Text, types.Int8))
+		s.SetOnError(on)
+		v, err := s.Call(ctx, args, len(words))
+		if on == OnErrorFail {
+			var ce *CallError
+			if !errors.As(err, &ce) || ce.Row != 250 || !strings.Contains(detail(err), "row 251") {
+				t.Errorf("%.300s", detail(err))
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		if f := s.TakeFailures(); len(f) != 1 || f[0].Row != 250 || v.NullCount() != 1 || !v.IsNull(250) {
+			t.Errorf("%d failures, %d rows are NULL", len(f), v.NullCount())
+		}
+	}
+}

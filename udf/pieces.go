@@ -243,10 +243,15 @@ func (s *ScalarStream) run(ctx context.Context, c *scalarCall) (*vector.Vector, 
 			return nil, s.place(err)
 		}
 		r, cols, _, err := st.receive(true)
+		p := s.frames[r.seq]
 		if err != nil {
+			// A bad row is one of this result, before which there may have been others.
+			var ce *CallError
+			if p != nil && errors.As(err, &ce) && ce.Row >= 0 {
+				ce.Row += int64(p.got)
+			}
 			return nil, s.place(err)
 		}
-		p := s.frames[r.seq]
 		if p == nil || p.at == len(p.parts) || out.at < c.n && p.parts[p.at].call != c {
 			return nil, st.broken(fmt.Errorf("%d rows that nobody waits for", cols[0].Len), 0)
 		}
