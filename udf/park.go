@@ -12,7 +12,7 @@ import (
 
 // Every task opens a stream for each function that it calls, and tasks are short:
 // streams of scalar functions that ended well are kept for the tasks to come, with
-// their slots and their side in the plugin.
+// their slots, of at most keepBytes together, and their side in the plugin.
 const (
 	maxParked = 16 // of one child
 	parkTime  = keepTime
@@ -22,6 +22,7 @@ const (
 type parkedStream struct {
 	s     *stream
 	since time.Time
+	bytes int // of its slots
 }
 
 // park keeps s for the next user of the same function; false if it must be closed.
@@ -30,13 +31,17 @@ func (s *stream) park() bool {
 	ok := s.key != "" && s.err == nil && !s.closed && s.inflight == 0 && len(s.results) == 0
 	s.query = ""
 	s.mu.Unlock()
-	c := s.c
+	bytes, c := s.slotBytes(), s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !ok || c.ended || len(c.parked) >= maxParked {
+	all := bytes
+	for i := range c.parked {
+		all += c.parked[i].bytes
+	}
+	if !ok || c.ended || len(c.parked) >= maxParked || all > keepBytes {
 		return false
 	}
-	c.parked = append(c.parked, parkedStream{s, time.Now()})
+	c.parked = append(c.parked, parkedStream{s, time.Now(), bytes})
 	return true
 }
 
@@ -115,8 +120,9 @@ func (h *Host) rowCost(ref *proto.UDF) float64 {
 func (h *Host) setRowCost(ref *proto.UDF, ns float64) {
 	h.costs.mu.Lock()
 	defer h.costs.mu.Unlock()
-	if h.costs.ns == nil || len(h.costs.ns) >= maxRowCosts {
+	key := ref.GetDigest() + "/" + ref.GetSymbol()
+	if _, ok := h.costs.ns[key]; h.costs.ns == nil || !ok && len(h.costs.ns) >= maxRowCosts {
 		h.costs.ns = map[string]float64{}
 	}
-	h.costs.ns[ref.GetDigest()+"/"+ref.GetSymbol()] = ns
+	h.costs.ns[key] = ns
 }

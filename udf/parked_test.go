@@ -69,6 +69,41 @@ func TestParkedFails(t *testing.T) {
 	}
 }
 
+// Streams with large slots are not kept beyond what a process may keep of its memory.
+func TestParkedBytes(t *testing.T) {
+	h := testHost(t, nil)
+	ctx := testContext(t)
+	var open []*ScalarStream
+	v := vector.New(types.T(types.Int8), 1_000_000) // slots of 8 MB for them and their results
+	for range 4 {
+		s := packedStream(t, h, scalarRef("id_int64", types.Int8, types.Int8))
+		for range 2 {
+			if err := s.Submit(ctx, []*vector.Vector{v}, v.Len); err != nil {
+				t.Fatal(detail(err))
+			}
+		}
+		for range 2 {
+			if _, err := s.Collect(ctx); err != nil {
+				t.Fatal(detail(err))
+			}
+		}
+		open = append(open, s)
+	}
+	c := open[0].s.c
+	for _, s := range open {
+		s.Close()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sum := 0
+	for _, p := range c.parked {
+		sum += p.s.slotBytes()
+	}
+	if len(c.parked) == 0 || len(c.parked) == len(open) || sum > keepBytes {
+		t.Errorf("%d streams with %d MB", len(c.parked), sum>>20)
+	}
+}
+
 // That a function hangs is told in time although its process reads nothing any more and
 // another call waits for the socket.
 func TestTimeoutSocketFull(t *testing.T) {

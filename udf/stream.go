@@ -298,6 +298,22 @@ func (s *stream) freeMemory() {
 	}
 }
 
+// slotBytes is the size of all slots.
+func (s *stream) slotBytes() int {
+	s.memMu.RLock()
+	defer s.memMu.RUnlock()
+	s.outMu.Lock()
+	defer s.outMu.Unlock()
+	n := 0
+	for i := range s.in {
+		n += len(s.in[i].mem)
+	}
+	for i := range s.out {
+		n += len(s.out[i].mem)
+	}
+	return n
+}
+
 // grow replaces output slot j, which the child holds, by one of n bytes.
 func (s *stream) grow(j int, n uint64) error {
 	if j >= wire.OutSlots || n > wire.MaxSlot {
