@@ -68,6 +68,35 @@ func TestWasmKinds(t *testing.T) {
 	t.Run("many", TestManyStreams)
 }
 
+// TestWasmText has values of all small lengths: they are copied in words.
+func TestWasmText(t *testing.T) {
+	a := wasmArtifact(t, "testdata/plugin", false)
+	s, err := testHost(t, nil).Scalar(context.Background(), wasmRef(a, "upper", 0, types.Text, types.Text))
+	if err != nil {
+		t.Fatal(detail(err))
+	}
+	defer s.Close()
+	var in []string
+	for n := range 200 {
+		b := make([]byte, n%100)
+		for i := range b {
+			b[i] = byte('a' + (i*7+n)%26)
+		}
+		in = append(in, string(b))
+	}
+	for range 3 { // the slots have been used then
+		out, err := s.Call(context.Background(), []*vector.Vector{texts(in...)}, len(in))
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		for i, x := range in {
+			if got := string(out.BytesAt(i)); got != strings.ToUpper(x) {
+				t.Fatalf("row %d is %q, want %q", i, got, strings.ToUpper(x))
+			}
+		}
+	}
+}
+
 func TestWasmSandbox(t *testing.T) {
 	a := wasmArtifact(t, "testdata/sandbox", false)
 	secret := filepath.Join(t.TempDir(), "secret")

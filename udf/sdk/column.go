@@ -496,6 +496,6 @@ func (o *outCol) fill(c *wire.Col, mem []byte, from, to int) {
 	}
 	dst := mem[c.Bytes : int(c.Bytes)+hi-lo]
 	for _, s := range o.lent[from : from+rows] {
-		dst = dst[copy(dst, s):]
+		dst = dst[copyString(dst, s):]
 	}
 }
