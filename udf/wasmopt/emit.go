@@ -168,6 +168,7 @@ func (e *emitter) tree(x int) error {
 	e.open(opLoop, frame{opLoop, x})
 	err := e.within(x, e.kids[x])
 	e.close()
+	e.out = append(e.out, opUnreachable) // where a jump left values on the stack, nothing follows them
 	return err
 }
 

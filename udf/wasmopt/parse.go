@@ -63,6 +63,9 @@ func (f *function) region(place uint64) int {
 	return int(f.table[min(place, uint64(len(f.table)-1))])
 }
 
+// maxNested is how deep blocks can be nested in a region; Go has a few.
+const maxNested = 100
+
 // parser is a reader within a function.
 type parser struct {
 	reader
@@ -92,7 +95,7 @@ func parse(body []byte, known callees) (*function, error) {
 	if in.op == opGlobalGet {
 		// The stack pointer has a local, too.
 		set := p.next()
-		if set.op != opLocalSet || set.arg == 0 {
+		if set.op != opLocalSet || set.arg != spLocal {
 			return nil, errShape
 		}
 		f.prefix = slices.Concat(in.raw, set.raw)
@@ -152,6 +155,9 @@ func parse(body []byte, known callees) (*function, error) {
 // steps reads up to the end or else of what is nested depth deep; what follows
 // the end of a path is left out.
 func (p *parser) steps(depth int) (out []step, last byte) {
+	if depth > maxNested {
+		p.fail()
+	}
 	dead := false
 	add := func(s step) {
 		if !dead {

@@ -226,7 +226,7 @@ func (s *simplifier) simplify(ins []instr) []instr {
 			// An element of a table that is a variable: what is small cannot reach around
 			// the end of the addresses.
 			from, most := small(out[:n-1])
-			if from < 1 || out[from-1].op != opI64Const || out[from-1].arg+ins[i+1].arg+most >= 1<<31 {
+			if from < 1 || out[from-1].op != opI64Const || out[from-1].arg >= 1<<31 || out[from-1].arg+ins[i+1].arg+most >= 1<<31 {
 				break
 			}
 			by := out[from-1].arg

@@ -1,6 +1,7 @@
 package wasmopt
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -71,7 +72,7 @@ func (f *randomFunction) address(depth int) {
 		f.c64(int64(f.IntN(rndFrame)))
 		f.op(opI64Add, opI32WrapI64)
 	case 3: // of an element of a table
-		f.c64(int64(f.IntN(1000)))
+		f.c64(int64(f.IntN(1000) - 5))
 		f.address(0)
 		f.mem(f.one(0x31, 0x33), f.IntN(30))
 		if f.IntN(2) == 0 {
@@ -438,5 +439,77 @@ func TestRandomFlow(t *testing.T) {
 	t.Logf("%d of %d functions were written anew", done, total)
 	if done < total/4 {
 		t.Errorf("only %d of %d functions were written anew", done, total)
+	}
+}
+
+// FuzzOptimize wants no panic for any module, and twice the same for the same.
+func FuzzOptimize(f *testing.F) {
+	for seed := range uint64(6) {
+		module, _ := randomModule(rand.New(rand.NewPCG(seed, 1)), 1+int(seed%3))
+		f.Add(module)
+	}
+	f.Add(magic)
+	f.Fuzz(func(t *testing.T, module []byte) {
+		better, _, _ := Optimize(module)
+		if again, _, _ := Optimize(module); !bytes.Equal(again, better) {
+			t.Fatal("twice the same module gave two different ones")
+		}
+	})
+}
+
+// TestOddModules wants modules that are valid to be valid afterwards, those that Go's
+// compiler would not make, too.
+func TestOddModules(t *testing.T) {
+	ctx := context.Background()
+	valid := func(module []byte) bool {
+		rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
+		defer rt.Close(ctx)
+		_, err := rt.CompileModule(ctx, module)
+		return err == nil
+	}
+	rnd := rand.New(rand.NewPCG(9, 9))
+	odd := 0
+	for range 40 {
+		module, _ := randomModule(rnd, 2)
+		from := bytes.Index(module, []byte{opBrTable}) // of the first function
+		for range 30 {
+			bad := bytes.Clone(module)
+			for range 1 + rnd.IntN(3) {
+				bad[from+rnd.IntN(len(bad)-from)] ^= 1 << rnd.IntN(8)
+			}
+			if !valid(bad) {
+				continue
+			}
+			odd++
+			if better, _, err := Optimize(bad); err != nil || !valid(better) {
+				t.Errorf("a module is not valid any more (%v): %x", err, bad)
+			}
+		}
+	}
+	if odd < 20 {
+		t.Errorf("%d odd modules", odd)
+	}
+	// A number is left on the stack by the jump to a loop, which another jump passes.
+	body := []byte{0, opLoop, noType, opBlock, noType, opBlock, noType, opBlock, noType,
+		opLocalGet, 0, opBrTable, 2, 0, 1, 2, opEnd,
+		opLocalGet, 0, opIf, noType, opI32Const, 2, opLocalSet, 0, opBr, 3, opEnd,
+		opI32Const, 9, opI32Const, 1, opLocalSet, 0, opBr, 2, opEnd,
+		opI32Const, 1, opLocalSet, 0, opBr, 1, opEnd,
+		opI32Const, 0, opReturn, opEnd, opUnreachable, opEnd}
+	module := append(bytes.Clone(magic), sectionType, 6, 1, 0x60, 1, i32, 1, i32, sectionFunction, 2, 1, 0,
+		sectionCode, byte(len(body)+2), 1, byte(len(body)))
+	module = append(module, body...)
+	better, st, err := Optimize(module)
+	if err != nil || st.Restructured != 1 || !valid(module) || !valid(better) {
+		t.Errorf("what a jump leaves on the stack: %v %v, %x", st, err, better)
+	}
+}
+
+// TestNested gives blocks nested too deep to be followed.
+func TestNested(t *testing.T) {
+	body := []byte{0, opLoop, noType, opBlock, noType, opLocalGet, 0, opBrTable, 0, 0, opEnd}
+	body = append(body, bytes.Repeat([]byte{opBlock, noType}, 20_000_000)...)
+	if _, err := parse(body, callees{}); err == nil {
+		t.Error("blocks without an end are a function")
 	}
 }
