@@ -99,7 +99,7 @@ func TestTimeout(t *testing.T) {
 	if took := time.Since(begin); pgerr.Code(err) != "57014" || pgerr.ClassOf(err) != pgerr.UDF || !strings.Contains(err.Error(), "did not finish within 300ms") || took > time.Second {
 		t.Errorf("%s after %v", detail(err), took)
 	}
-	if !strings.Contains(detail(err), "It was in time.Sleep (time.go:") || !strings.Contains(detail(err), "(main.go:66)") {
+	if !strings.Contains(detail(err), "It was in time.Sleep (time.go:") || !strings.Contains(detail(err), "(main.go:69)") {
 		t.Errorf("the place in user code: %s", detail(err))
 	}
 	r = scalarRef("loops", types.Int8, types.Int8)

@@ -121,6 +121,9 @@ func (s *ScalarStream) pump(all bool) error {
 			k++
 			continue
 		}
+		if s.turns != nil && k > 0 {
+			return nil // it would go on after the turn, which ends with the oldest
+		}
 		bad := c.nextBad(c.sent)
 		if bad == c.sent {
 			c.sent++

@@ -3,6 +3,7 @@ package udf
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/volleydb/volley/pgerr"
@@ -165,4 +166,44 @@ func TestRegionsAreKept(t *testing.T) {
 	if m.kept > keepBytes || m.size < keepBytes {
 		t.Errorf("%d bytes kept of %d", m.kept, m.size)
 	}
+}
+
+// Of a function with a limit on calls at once nothing is computed outside of a turn,
+// also where batches are submitted ahead.
+func TestSubmitInTurns(t *testing.T) {
+	h := testHost(t, nil)
+	ctx := testContext(t)
+	r := scalarRef("at_once", types.Int8, types.Int8)
+	r.Concurrency = 1
+	var wg sync.WaitGroup
+	for _, cost := range []float64{0, 1, 1e6} {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			s, err := h.Scalar(ctx, r)
+			if err != nil {
+				t.Error(detail(err))
+				return
+			}
+			defer s.Close()
+			for k := range 30 {
+				s.nsRow = cost
+				if err := s.Submit(ctx, []*vector.Vector{ints(1, 2)}, 2); err != nil {
+					t.Error(detail(err))
+				}
+				if k < 3 {
+					continue
+				}
+				v, err := s.Collect(ctx)
+				if err != nil {
+					t.Error(detail(err))
+					return
+				}
+				if show(v) != "1 1" {
+					t.Errorf("%s at once", show(v))
+				}
+			}
+		}()
+	}
+	wg.Wait()
 }

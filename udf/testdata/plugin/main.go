@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/volleydb/volley/udf/sdk"
@@ -24,6 +25,8 @@ type words struct{ All []string }
 var inits int64
 
 var sink [][]byte
+
+var running atomic.Int64
 
 func main() {
 	udf.Main(
@@ -64,6 +67,12 @@ func main() {
 			return x
 		}),
 		udf.Scalar("sleeps", func(ms int64) int64 { time.Sleep(time.Duration(ms) * time.Millisecond); return ms }),
+		udf.Scalar("at_once", func(int64) int64 { // how many there are
+			defer running.Add(-1)
+			n := running.Add(1)
+			time.Sleep(time.Millisecond)
+			return max(n, running.Load())
+		}),
 		udf.Scalar("leaks", func(mb int64) int64 {
 			for range mb {
 				b := make([]byte, 1<<20)
