@@ -26,17 +26,19 @@ type randomFunction struct {
 
 // Locals, globals and imports of random functions.
 const (
-	rndI64     = 2 // the first of rndLocals locals
-	rndLocals  = 4
-	rndF64     = rndI64 + rndLocals
-	rndSP      = 0 // global
-	rndFuel    = 1 // global
-	rndCall    = 0 // parks or returns
-	rndLog     = 1 // notes a number
-	rndTop     = 2048
-	rndFrame   = 64
-	rndBytes   = 4096 // of memory that is looked at
-	rndRegions = 14
+	rndI64      = 2 // the first of rndLocals locals
+	rndLocals   = 4
+	rndPointer  = rndI64 + rndLocals // the first of those that are addresses
+	rndPointers = 1
+	rndF64      = rndPointer + rndPointers
+	rndSP       = 0 // global
+	rndFuel     = 1 // global
+	rndCall     = 0 // parks or returns
+	rndLog      = 1 // notes a number
+	rndTop      = 2048
+	rndFrame    = 64
+	rndBytes    = 4096 // of memory that is looked at
+	rndRegions  = 14
 )
 
 func (f *randomFunction) op(b ...byte)              { f.b = append(f.b, b...) }
@@ -63,7 +65,7 @@ func (f *randomFunction) c64(v int64) {
 
 // address leaves an address on the stack, 32 bits.
 func (f *randomFunction) address(depth int) {
-	switch f.IntN(6) {
+	switch f.IntN(9) {
 	case 0:
 		f.with(opLocalGet, spLocal)
 	case 1, 2: // of a variable in the frame
@@ -81,16 +83,11 @@ func (f *randomFunction) address(depth int) {
 		}
 		f.op(opI64Add, opI32WrapI64)
 	default: // a pointer
-		l := f.local()
-		if depth > 0 && f.IntN(4) == 0 {
-			f.value(depth - 1)
-		} else {
-			f.with(opLocalGet, l)
+		l := rndPointer + uint32(f.IntN(rndPointers))
+		if f.IntN(8) == 0 {
+			f.point(l)
 		}
-		f.c64(rndTop - 1)
-		f.op(0x83) // and
-		f.with(opLocalSet, l)
-		for range f.IntN(3) {
+		for range f.IntN(2) {
 			f.with(opLocalGet, l)
 			f.op(opI32WrapI64)
 			f.mem(opI64Load, f.IntN(16))
@@ -99,6 +96,14 @@ func (f *randomFunction) address(depth int) {
 		f.with(opLocalGet, l)
 		f.op(opI32WrapI64)
 	}
+}
+
+// point sets a pointer.
+func (f *randomFunction) point(l uint32) {
+	f.value(1)
+	f.c64(rndTop - 1)
+	f.op(0x83) // and
+	f.with(opLocalSet, l)
 }
 
 // value leaves 64 bits on the stack.
@@ -170,7 +175,9 @@ func (f *randomFunction) jump() {
 }
 
 func (f *randomFunction) statement(depth int) {
-	switch n := f.IntN(14); {
+	switch n := f.IntN(16) - 2; {
+	case n <= 0:
+		f.point(rndPointer + uint32(f.IntN(rndPointers)))
 	case n < 4:
 		f.value(2)
 		f.with(opLocalSet, f.local())
@@ -266,7 +273,7 @@ func (f *randomFunction) body() []byte {
 			n++
 		}
 	}
-	f.b = []byte{3, 1, i32, rndLocals, i64, 1, 0x7c}
+	f.b = []byte{3, 1, i32, rndLocals + rndPointers, i64, 1, 0x7c}
 	f.with(opGlobalGet, rndSP)
 	f.with(opLocalSet, spLocal)
 	f.op(opBlock, noType, opLoop, noType)
@@ -292,7 +299,7 @@ func (f *randomFunction) body() []byte {
 			f.with(opGlobalSet, rndSP)
 		}
 		f.fuel()
-		for range f.IntN(4) {
+		for range f.IntN(8) {
 			f.statement(2)
 		}
 		switch n := f.IntN(12); {
@@ -383,10 +390,10 @@ func behaviour(t *testing.T, module []byte, places [][][]uint32) (out []string) 
 	sp, fuel := mod.ExportedGlobal("sp").(api.MutableGlobal), mod.ExportedGlobal("fuel").(api.MutableGlobal)
 	for i, at := range places {
 		did = ""
-		for run := range uint64(3) {
+		for run := range uint64(4) {
 			script = rand.New(rand.NewPCG(uint64(i), run))
 			sp.Set(rndTop)
-			fuel.Set(150)
+			fuel.Set(300)
 			mem, _ := mod.Memory().Read(0, rndBytes)
 			for k := range mem {
 				mem[k] = byte(script.Uint32())
@@ -420,7 +427,7 @@ func TestRandomFlow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("seconds")
 	}
-	const modules = uint64(16)
+	const modules = uint64(24)
 	total, done := 0, 0
 	for seed := range modules {
 		module, places := randomModule(rand.New(rand.NewPCG(seed, 0)), 60)
