@@ -73,6 +73,8 @@ func settled(x evaluator) bool {
 	switch x := x.(type) {
 	case *column, *constant:
 		return true
+	case *cast:
+		return settled(x.arg)
 	case *udfCall:
 		if x.volatility == function.Volatile {
 			return false

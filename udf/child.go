@@ -410,7 +410,11 @@ func (c *child) cancel(s *stream) {
 	}
 	delete(c.streams, s.id)
 	d := &dying{s: s}
-	d.timer = time.AfterFunc(cancelGrace, func() {
+	grace := cancelGrace
+	if c.cmd == nil {
+		grace = connGrace
+	}
+	d.timer = time.AfterFunc(grace, func() {
 		c.log.Warn("function does not end after a cancel: ending its process", "function", s.name)
 		c.kill(pgerr.New(pgerr.CrashShutdown, "plugin %s was ended because function %s did not return after a cancel", c.label, s.name).
 			WithClass(pgerr.Transient))

@@ -23,6 +23,10 @@ const pieceBytes = 4 << 20
 // does not return is ended with the whole child.
 const cancelGrace = 300 * time.Millisecond
 
+// connGrace is the same for a server elsewhere, or in this program: the answer comes
+// over a network, or from a busy scheduler, and nothing is gained by an early end.
+const connGrace = 5 * time.Second
+
 // stream is the host's side of one use of a function. Its methods are called by
 // the stream's user (one goroutine, or one for each role); the child's reading
 // goroutine feeds it through handle.
