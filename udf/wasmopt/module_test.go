@@ -144,7 +144,9 @@ func TestSimplify(t *testing.T) {
 	for name, c := range map[string]struct{ in, want []instr }{
 		"not less": {cat(get(2), get(3), simple(0x53), simple(opI32Eqz)), cat(get(2), get(3), simple(0x59))},
 		// NaN is not less and not greater or equal.
-		"floats":  {cat(get(2), get(3), simple(0x63), simple(opI32Eqz)), cat(get(2), get(3), simple(0x63), simple(opI32Eqz))},
+		"floats": {cat(get(2), get(3), simple(0x63), simple(opI32Eqz)), cat(get(2), get(3), simple(0x63), simple(opI32Eqz))},
+		"0 with an and": {cat(c64(0), get(2), get(3), simple(opI64And), simple(0x53), simple(opI32Eqz)),
+			cat(get(2), get(3), simple(opI64And), c64(0), simple(0x57))},
 		"widened": {cat(get(2), simple(opI64ExtendU), simple(opI32WrapI64)), cat(get(2))},
 		"load":    {cat(frame(16), load(8)), cat(get(spLocal), load(24))},
 		"store":   {cat(frame(16), get(2), store(8)), cat(get(spLocal), get(2), store(24))},

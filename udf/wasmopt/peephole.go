@@ -20,6 +20,8 @@ const (
 	opI64Shl       = 0x86
 	opI32Eq        = 0x46
 	opI64Eqz       = 0x50
+	opI32And       = 0x71
+	opI64And       = 0x83
 	opI64Eq        = 0x51
 	opI64Ne        = 0x52
 )
@@ -166,12 +168,48 @@ func small(ins []instr) (from int, most uint64) {
 	return -1, 0
 }
 
+// zeroLast gives the comparison in of 0 with a bitwise and, of which out ends with the
+// and, as that of the and with 0. (Release 1.12 of the engine takes the former for
+// the latter without turning it round.)
+func zeroLast(out []instr, in instr) ([]instr, bool) {
+	// eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u
+	with := [...]byte{0, 1, 4, 5, 2, 3, 8, 9, 6, 7}
+	n := len(out)
+	if inverse(in.op) == 0 || n < 2 || out[n-1].op != opI32And && out[n-1].op != opI64And {
+		return out, false
+	}
+	first := byte(opI64Eq)
+	if in.op < opI64Eq {
+		first = opI32Eq
+	}
+	k := n
+	for need := 1; need > 0; {
+		if k--; k < 1 {
+			return out, false
+		}
+		t, ok := takes(out[k])
+		if !ok {
+			return out, false
+		}
+		need += t - 1
+	}
+	zero := out[k-1]
+	if zero.op != opI64Const && zero.op != opI32Const || zero.arg != 0 {
+		return out, false
+	}
+	return append(slices.Delete(out, k-1, k), zero, simple(first+with[in.op-first])), true
+}
+
 // simplify rewrites instructions none of which begins or ends a block.
 func (s *simplifier) simplify(ins []instr) []instr {
 	out := ins[:0:0]
 	ins = append([]instr(nil), ins...)
 	for i := 0; i < len(ins); i++ {
 		in := ins[i]
+		if turned, ok := zeroLast(out, in); ok {
+			out = turned
+			continue
+		}
 		n := len(out)
 		switch {
 		case in.op == opI32Eqz && n > 0 && inverse(out[n-1].op) != 0:

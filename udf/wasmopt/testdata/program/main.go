@@ -345,7 +345,24 @@ func deep(n int, a [20]int) int {
 	return r + a[(n+7)%20]
 }
 
+// signs compares what two numbers have in common with 0.
+//
+//go:noinline
+func signs(x, y int64) (n int) {
+	if x&y > 0 {
+		n = 1
+	}
+	if 0 >= x&y {
+		n += 2
+	}
+	if x&^y < 0 {
+		n += 4
+	}
+	return n
+}
+
 func main() {
+	fmt.Println(signs(5, 4), signs(5, 2), signs(-1, -8), signs(-1, 7))
 	fmt.Println(collatz(2000))
 	fmt.Println(pipeline(50))
 	fmt.Println(strings.Join(recovers(), "\n"))
