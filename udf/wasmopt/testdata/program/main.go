@@ -348,17 +348,14 @@ func deep(n int, a [20]int) int {
 // signs compares what two numbers have in common with 0.
 //
 //go:noinline
-func signs(x, y int64) (n int) {
+func signs(x, y int64) int {
 	if x&y > 0 {
-		n = 1
-	}
-	if 0 >= x&y {
-		n += 2
+		return 1
 	}
 	if x&^y < 0 {
-		n += 4
+		return 2
 	}
-	return n
+	return 0
 }
 
 func main() {
