@@ -194,7 +194,18 @@ func zeroLast(out []instr, in instr) ([]instr, bool) {
 		need += t - 1
 	}
 	zero := out[k-1]
-	if zero.op != opI64Const && zero.op != opI32Const || zero.arg != 0 {
+	switch zero.op {
+	case opI64Const, opI32Const:
+		if zero.arg != 0 {
+			return out, false
+		}
+	case opLocalGet: // the engine can know that it is 0
+		for _, x := range out[k:] {
+			if x.op == opLocalTee && x.arg == zero.arg {
+				return out, false
+			}
+		}
+	default:
 		return out, false
 	}
 	return append(slices.Delete(out, k-1, k), zero, simple(first+with[in.op-first])), true
