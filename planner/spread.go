@@ -16,9 +16,9 @@ import (
 const (
 	costlyRow  = 2e3   // least nanoseconds of a row
 	costlyAll  = 100e6 // least nanoseconds of all rows
-	costlyTask = 50e6  // nanoseconds that a task should take
+	costlyTask = 100e6 // nanoseconds that a task should take
 
-	maxDealt = 128 // tasks: the last of them is what the other processors wait for
+	maxDealt = 128 // tasks: others wait for the last of them
 	maxPiece = 256 // rows that are dealt at once
 )
 

@@ -35,8 +35,14 @@ const pieceNanos = 250e3
 // and a piece of a long one is to be there while others are computed.
 const aheadNanos = 10e6
 
-// firstPiece is the rows of a piece while the cost of a row is unknown.
-const firstPiece = 64
+// firstPiece is the rows of a piece while the cost of a row is unknown. Where rows are
+// costly it is as many as well, or as many as take longNanos: there is nothing to
+// overlap with then, while a processor that is busy with user code may take
+// milliseconds to hand the next piece over.
+const (
+	firstPiece = 64
+	longNanos  = 100e6
+)
 
 // packRows bounds the rows of a piece of several calls.
 const packRows = 64 << 10
@@ -54,7 +60,7 @@ func (s *ScalarStream) piece(c *scalarCall) int {
 	if c.ahead {
 		nanos = aheadNanos
 	}
-	rows := max(1, int(min(nanos/s.nsRow, 1<<20)))
+	rows := max(1, int(min(nanos/s.nsRow, 1<<20)), int(min(longNanos/s.nsRow, firstPiece)))
 	if rows >= n {
 		return n
 	}
