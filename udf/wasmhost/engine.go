@@ -15,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/volleydb/volley/udf/sdk/wire"
+	"github.com/volleydb/volley/udf/wasmopt"
 )
 
 // pageSize is WebAssembly's.
@@ -73,6 +74,11 @@ func newEngine(ctx context.Context, module []byte, cfg config) (_ *engine, err e
 		Instantiate(ctx)
 	if err != nil {
 		return nil, err
+	}
+	// Modules of volley udf build have nothing left to turn, those from elsewhere may.
+	// What is damaged the engine refuses itself.
+	if turned, err := wasmopt.TurnZeros(module); err == nil {
+		module = turned
 	}
 	e.mod, err = e.rt.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), module)
 	if err != nil {
