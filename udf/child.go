@@ -386,7 +386,16 @@ func (c *child) add(s *stream) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
-		return pgerr.New(pgerr.CrashShutdown, "plugin %s is not running", c.label).WithClass(pgerr.Transient)
+		if c.cause == nil {
+			return pgerr.New(pgerr.CrashShutdown, "plugin %s is not running", c.label).WithClass(pgerr.Transient)
+		}
+		// Worth another try on another child, since the fault may be another stream's; if
+		// all end like this one, this is why.
+		e := *pgerr.From(c.cause)
+		if e.Code != pgerr.AdminShutdown {
+			e.Class = pgerr.Transient
+		}
+		return &e
 	}
 	c.lastID++
 	s.c, s.id = c, c.lastID
