@@ -334,3 +334,29 @@ func TestBadRowOfLargeResult(t *testing.T) {
 		}
 	}
 }
+
+// Pieces are long enough for their frames not to show: where rows are costly, too,
+// since a busy processor takes its time to hand the next piece over.
+func TestPieceRows(t *testing.T) {
+	for _, c := range []struct {
+		nsRow float64
+		rows  int
+		ahead bool
+		want  int
+	}{
+		{0, 16_384, true, firstPiece}, // unknown
+		{0, 10, true, 10},
+		{1, 16_384, true, 16_384},
+		{1, 1_000_000, false, 250_000},
+		{1e4, 16_384, true, 964}, // 10 ms, in equal pieces
+		{1e4, 16_384, false, 64}, // not 25
+		{3.5e6, 31, true, 16},    // at most 100 ms, in equal pieces
+		{3.5e6, 1000, false, 28},
+		{1e9, 5, true, 1},
+	} {
+		s := &ScalarStream{nsRow: c.nsRow}
+		if got := s.piece(&scalarCall{n: c.rows, ahead: c.ahead}); got != c.want {
+			t.Errorf("%v ns, %d rows, ahead %v: %d rows, want %d", c.nsRow, c.rows, c.ahead, got, c.want)
+		}
+	}
+}
