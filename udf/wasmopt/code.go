@@ -49,6 +49,7 @@ type instr struct {
 type reader struct {
 	b   []byte
 	err error
+	any bool // next reads what other compilers than Go's emit, too
 }
 
 func (r *reader) fail() {
@@ -108,13 +109,17 @@ func (r *reader) take(n int) []byte {
 	return p
 }
 
-// next reads an instruction. What Go does not emit is refused.
+// next reads an instruction. What Go does not emit is refused, unless any is set.
 func (r *reader) next() instr {
 	start := r.b
 	in := instr{op: r.byte()}
 	switch op := in.op; {
 	case op == opUnreachable || op == opNop || op == opElse || op == opEnd || op == opReturn || op == 0x1a || op == 0x1b:
 	case op == opBlock || op == opLoop || op == opIf:
+		if r.any {
+			r.s64() // of a block with several results the number of its type
+			break
+		}
 		if in.arg = uint64(r.byte()); in.arg != noType && (in.arg < 0x7c || in.arg > 0x7f) {
 			r.fail()
 		}
@@ -153,9 +158,16 @@ func (r *reader) next() instr {
 			r.take(2)
 		case sub == 11:
 			r.take(1)
-		default:
+		case !r.any || sub > 17:
 			r.fail()
+		case sub == 8 || sub == 12 || sub == 14: // of segments and tables
+			r.u32()
+			r.u32()
+		default:
+			r.u32()
 		}
+	case r.any:
+		r.other(op)
 	default:
 		r.fail()
 	}
@@ -163,6 +175,35 @@ func (r *reader) next() instr {
 		in.raw = start[:len(start)-len(r.b)]
 	}
 	return in
+}
+
+// other skips the rest of an instruction of references or vectors.
+func (r *reader) other(op byte) {
+	switch op {
+	case 0x1c: // select with types
+		r.take(int(r.u32()))
+	case 0x25, 0x26, 0xd0, 0xd2:
+		r.u32()
+	case 0xd1:
+	case 0xfd:
+		switch sub := r.u32(); {
+		case sub <= 11 || sub == 92 || sub == 93: // loads and stores
+			r.u32()
+			r.u32()
+		case sub == 12 || sub == 13:
+			r.take(16)
+		case sub >= 21 && sub <= 34: // a lane
+			r.take(1)
+		case sub >= 84 && sub <= 91:
+			r.u32()
+			r.u32()
+			r.take(1)
+		case sub > 255:
+			r.fail()
+		}
+	default:
+		r.fail()
+	}
 }
 
 func appendU32(b []byte, v uint32) []byte {

@@ -6,8 +6,8 @@ import (
 )
 
 // TurnZeros turns round, in any module, the comparisons that the engine gets wrong:
-// see zeroLast. Functions with instructions that this package does not know, those of
-// vectors for example, stay as they are. The result is the module itself if there is
+// see zeroLast. Functions with instructions that this package does not know, which the
+// engine does not know either, stay as they are. The result is the module itself if there is
 // nothing to do.
 func TurnZeros(module []byte) ([]byte, error) {
 	if !bytes.HasPrefix(module, magic) {
@@ -68,7 +68,7 @@ func mayTurn(body []byte) bool {
 // turnBody is TurnZeros for a function's locals and instructions; ok is false if it
 // stays as it is.
 func turnBody(body []byte) (_ []byte, ok bool) {
-	r := reader{b: body}
+	r := reader{b: body, any: true}
 	for range r.u32() {
 		r.u32()
 		r.byte()
