@@ -18,13 +18,14 @@ type column struct {
 	name  string
 	typ   Type // as declared by the SQL function: Date where the Go side has Time
 	n     int
-	valid []byte   // nil = no NULL
-	data  []byte   // values, or offsets
-	bytes []byte   // what the offsets of strings are in
-	stays bool     // data and bytes are never written again
-	kids  []column // of a list its elements, of a struct its fields
-	inner bool     // a column of kids
-	cache any      // decoded values of types that need decoding
+	valid []byte    // nil = no NULL
+	data  []byte    // values, or offsets
+	bytes []byte    // what the offsets of strings are in
+	stays bool      // data and bytes are never written again
+	kids  []column  // of a list its elements, of a struct its fields
+	inner bool      // a column of kids
+	cache any       // decoded values of types that need decoding
+	strs  *[]string // what strings may return, nil for fresh memory
 }
 
 // newColumn makes a column of what lies in m.
@@ -75,7 +76,12 @@ func (c *column) offsets() []int32 {
 func (c *column) strings() []string {
 	offs := c.offsets()
 	all := c.text(offs[0], offs[c.n])
-	out := make([]string, c.n)
+	var out []string
+	if c.strs != nil {
+		out = room(c.strs, c.n)
+	} else {
+		out = make([]string, c.n)
+	}
 	first, lo := offs[0], int32(0)
 	for i, hi := range offs[1:] {
 		hi -= first
@@ -95,13 +101,15 @@ func (c *column) text(from, to int32) string {
 
 func (c *column) byteSlices() [][]byte {
 	offs := c.offsets()
-	all := append([]byte{}, c.bytes...) // not nil: an empty value is not NULL
+	first := offs[0]
+	all := append([]byte{}, c.bytes[first:offs[c.n]]...) // not nil: an empty value is not NULL
 	out := make([][]byte, c.n)
 	for i := range out {
 		if c.isNull(i) {
 			continue
 		}
-		out[i] = all[offs[i]:offs[i+1]:offs[i+1]]
+		end := offs[i+1] - first
+		out[i] = all[offs[i]-first : end : end]
 	}
 	return out
 }
@@ -160,10 +168,10 @@ type outCol struct {
 	kind  wire.Kind
 	width int
 	n     int
+	base  int // where the rows begin that errors are counted from
 	fixed []byte
 	offs  []int32 // ends of the values in bytes or in elements, without the leading 0
 	bytes []byte
-	lent  []string  // instead of bytes: all values, which are copied by fill
 	nulls []int32   // rows that are NULL, ascending
 	kids  []*outCol // of a list its elements, of a struct its fields
 	inner bool      // a column of kids
@@ -188,7 +196,7 @@ func newOutCol(name string, t Type) *outCol {
 
 func (o *outCol) reset() {
 	o.n, o.fixed, o.offs, o.bytes, o.nulls = 0, o.fixed[:0], o.offs[:0], o.bytes[:0], o.nulls[:0]
-	o.lent = nil
+	o.base = 0
 	for _, k := range o.kids {
 		k.reset()
 	}
@@ -197,9 +205,6 @@ func (o *outCol) reset() {
 // size is the bytes of the values so far.
 func (o *outCol) size() int {
 	n := len(o.fixed) + 4*len(o.offs) + len(o.bytes)
-	if k := len(o.lent); k > 0 {
-		n += int(o.offs[k-1])
-	}
 	for _, k := range o.kids {
 		n += k.size()
 	}
@@ -265,23 +270,10 @@ func (o *outCol) appendStrings(vs []string) {
 	o.offs = slices.Grow(o.offs, len(vs))[:n+len(vs)]
 	b, offs := o.bytes, o.offs[n:]
 	for i, s := range vs {
-		at += copy(b[at:], s)
+		at += copyString(b[at:], s)
 		offs[i] = int32(at)
 	}
 	o.n += len(vs)
-}
-
-// lend makes vs the values of an empty column until its reset. They are copied once,
-// to where they are sent from; nothing may be appended.
-func (o *outCol) lend(vs []string) {
-	o.offs = slices.Grow(o.offs, len(vs))[:len(vs)]
-	at := 0
-	for i, s := range vs {
-		at += len(s)
-		o.offs[i] = int32(at)
-	}
-	o.room(max(at, len(vs)))
-	o.lent, o.n = vs, len(vs)
 }
 
 func (o *outCol) appendBytes(b []byte) {
@@ -306,7 +298,7 @@ func (o *outCol) appendTime(t time.Time) {
 			if o.inner {
 				panic(err)
 			}
-			panic(raised{&rowError{o.n, err}})
+			panic(raised{&rowError{o.n - o.base, err}})
 		}
 		appendFixed(o, d)
 	} else {
@@ -490,12 +482,5 @@ func (o *outCol) fill(c *wire.Col, mem []byte, from, to int) {
 		o.kids[0].fill(&c.Kids[0], mem, lo, hi)
 		return
 	}
-	if o.lent == nil {
-		copy(mem[c.Bytes:], o.bytes[lo:hi])
-		return
-	}
-	dst := mem[c.Bytes : int(c.Bytes)+hi-lo]
-	for _, s := range o.lent[from : from+rows] {
-		dst = dst[copyString(dst, s):]
-	}
+	copy(mem[c.Bytes:], o.bytes[lo:hi])
 }

@@ -2,10 +2,10 @@ package udf
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/volleydb/volley/udf/sdk/wire"
 )
@@ -33,6 +33,8 @@ type LocalScalar struct {
 	args     []Type
 	out      Type
 	cols     []column
+	rows     *spans
+	room     int // bytes of the results of the last call
 	step     int // rows of a block, see stepOf; 0 = not known yet
 	stop     atomic.Bool
 	progress atomic.Uint64
@@ -45,7 +47,7 @@ func (s *Server) LocalScalar(symbol string, args []string, out string) (*LocalSc
 	if fn == nil || fn.scalar == nil {
 		return nil, fmt.Errorf("there is no scalar function %q", symbol)
 	}
-	l := &LocalScalar{fn: fn, cols: make([]column, len(args))}
+	l := &LocalScalar{fn: fn, cols: make([]column, len(args)), rows: newSpans(fn)}
 	var err error
 	if l.args, err = parseTypes(args, fn.args); err != nil {
 		return nil, err
@@ -88,18 +90,22 @@ func (l *LocalScalar) Call(n int, args []wire.Mem, direct []byte) (res wire.Mem,
 	}
 	if direct == nil {
 		c.out = newOutCol("", l.out)
+		if c.out.kind == wire.Bytes {
+			c.out.bytes, c.out.offs = make([]byte, 0, l.room+l.room/16), make([]int32, 0, n)
+		}
 	}
 	defer func() {
 		if v := recover(); v != nil {
 			if _, is := v.(cancelled); is {
 				return
 			}
-			fail, ok = placed(v, int64(c.row), -1, c.args, c.row), true
+			fail, ok = c.fail(v), true
 		}
 	}()
-	l.fn.scalar(c)
+	l.rows.call(c)
 	l.step = stepOf(time.Since(begin), max(n, 1))
 	if direct == nil {
+		l.room = len(c.out.bytes)
 		res = c.out.mem()
 	}
 	return res, nil, true
@@ -121,10 +127,9 @@ func (o *outCol) mem() wire.Mem {
 	case o.width > 0:
 		m.Data = o.fixed
 	case o.kind != wire.Struct:
-		m.Data = make([]byte, 4, 4*(o.n+1))
-		for _, e := range o.offs {
-			m.Data = binary.NativeEndian.AppendUint32(m.Data, uint32(e))
-		}
+		offs := make([]int32, o.n+1)
+		copy(offs[1:], o.offs)
+		m.Data = unsafe.Slice((*byte)(unsafe.Pointer(&offs[0])), 4*len(offs))
 		m.Bytes = o.bytes
 	}
 	for _, k := range o.kids {

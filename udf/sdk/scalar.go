@@ -16,8 +16,10 @@ type call struct {
 	args   []column
 	out    *outCol // results on the heap …
 	direct []byte  // … or, for fixed-width results, their place in the slot
-	lends  bool    // out is sent before anything else is done with it
 	row    int     // the row being worked on, -1 = unknown
+	base   int     // of row 0, see spans
+
+	strings *[]string // to collect results in, nil for fresh memory
 
 	dead     []bool // groups of an aggregate that have failed, nil for none
 	lo, hi   int
@@ -64,15 +66,25 @@ func results[R any](c *call) []R {
 		}
 		return unsafe.Slice((*R)(unsafe.Pointer(&c.direct[0])), c.n)
 	}
+	if p, ok := any(c.strings).(*[]R); ok && p != nil {
+		out := room(p, c.n)
+		clear(out)
+		return out
+	}
 	return make([]R, c.n)
+}
+
+// room is a slice of n elements of what p has, or of what it gets.
+func room[T any](p *[]T, n int) []T {
+	if cap(*p) < n {
+		*p = make([]T, n)
+	}
+	*p = (*p)[:n]
+	return *p
 }
 
 func finish[R any](c *call, out []R) {
 	if c.direct != nil && isFixed[R]() {
-		return
-	}
-	if vs, ok := any(out).([]string); ok && c.lends {
-		c.out.lend(vs)
 		return
 	}
 	encode(c.out, out)
@@ -207,8 +219,9 @@ func reflectKernel(fn reflect.Value) func(*call) {
 
 // Vector declares a function of whole columns: fn gets a slice per argument and,
 // last, the slice to write the results into, all of the same length, and returns
-// nothing or an error. The slices of fixed-width types are valid during the call
-// only. Elements of type Null[T] take and give NULL.
+// nothing or an error. How many rows a call has is not defined. The slices are valid
+// during the call only; strings and []byte in them may be kept. Elements of type
+// Null[T] take and give NULL.
 func Vector(name string, fn any, opts ...Option) Decl {
 	v := reflect.ValueOf(fn)
 	t := v.Type()

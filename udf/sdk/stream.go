@@ -328,6 +328,7 @@ func (s *stream) runScalar() {
 	direct := ret >= Bool && ret <= Float64
 	width := ret.kind().Width()
 	out := newOutCol("", s.outs[0])
+	rows := newSpans(s.fn)
 	for {
 		f := s.next()
 		if f.h.Type == wire.End {
@@ -336,7 +337,7 @@ func (s *stream) runScalar() {
 		}
 		s.load(f)
 		n := int(f.msg.Rows)
-		c := &call{n: n, args: s.cols, out: out, lends: true, row: -1, progress: &s.progress, stop: &s.stop}
+		c := &call{n: n, args: s.cols, out: out, row: -1, progress: &s.progress, stop: &s.stop}
 		out.reset()
 		j := -1
 		if direct {
@@ -344,7 +345,7 @@ func (s *stream) runScalar() {
 			c.direct = s.outSl[j].mem[:n*width]
 		}
 		begin := time.Now()
-		if !s.user(c, func() { s.fn.scalar(c) }) {
+		if !s.user(c, func() { rows.call(c) }) {
 			return
 		}
 		nanos := int64(time.Since(begin))
@@ -367,7 +368,7 @@ func (s *stream) user(c *call, f func()) (ok bool) {
 		if _, is := v.(cancelled); is {
 			panic(v)
 		}
-		s.failAt(v, int64(c.row), -1, c.args, c.row)
+		s.fail(c.fail(v))
 	}()
 	f()
 	return true

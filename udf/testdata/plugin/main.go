@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/volleydb/volley/udf/sdk"
+	udf "github.com/volleydb/volley/udf/sdk"
 )
 
 type meanState struct {
@@ -131,6 +131,39 @@ func main() {
 			}
 			return nil
 		}),
+		udf.Vector("vfail_text", func(s, out []string) error {
+			for i := range s {
+				if s[i] == "refused" {
+					return udf.AtRow(i, errors.New("a word that is refused"))
+				}
+				if s[i] == "far" {
+					return udf.AtRow(i+1<<20, errors.New("a row that there is not"))
+				}
+			}
+			return nil
+		}),
+		udf.Scalar("boom_text", func(s string) string {
+			if s == "refused" {
+				panic("boom")
+			}
+			return s
+		}),
+		udf.Vector("vlength", func(s []string, out []int64) {
+			for i := range out {
+				out[i] = int64(len(s[i]))
+			}
+		}),
+		udf.Vector("vfirst", func(s, out []string) { // the first that it has seen; results from before are not there
+			if first == "" {
+				first = s[0]
+			}
+			for i := range out {
+				if out[i] != "" {
+					panic("a result is there already")
+				}
+				out[i] = first
+			}
+		}),
 		udf.Vector("score_row", scoreRow, udf.Immutable),
 
 		udf.Aggregate("mean", nil,
@@ -241,3 +274,5 @@ func scoreRow(id, g1, g2, g3, g4, g5, g6, g7, g8, g9, g10, out []float64) error 
 	}
 	return nil
 }
+
+var first string // of vfirst

@@ -1,0 +1,171 @@
+package udf
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/volleydb/volley/types"
+	sdk "github.com/volleydb/volley/udf/sdk"
+	"github.com/volleydb/volley/vector"
+)
+
+// manyTexts are more than a function of text gets at once, with NULLs.
+func manyTexts(t types.ID, n int, from, to int) *vector.Vector {
+	r := rand.New(rand.NewPCG(1, uint64(n)))
+	vals := make([]string, to+3)
+	var null []int
+	for i := range vals {
+		vals[i] = strings.Repeat("é", r.IntN(4)) + fmt.Sprint(i)
+		if r.IntN(5) == 0 {
+			vals[i] = ""
+		}
+		if k := i - from; k >= 0 && i < to && r.IntN(7) == 0 {
+			null = append(null, k)
+		}
+	}
+	return nulls(vector.Slice(vector.FromStrings(types.T(t), vals), from, to), null...)
+}
+
+// Batches of more rows than functions of text get at once, in which rows, offsets and
+// NULLs do not begin at 0.
+func TestManyTextRows(t *testing.T) {
+	const n = 3*4096 + 77
+	h := testHost(t, nil)
+	ctx := testContext(t)
+	text, raw := manyTexts(types.Text, n, 5, n+5), manyTexts(types.Bytea, n, 9, n+9)
+	upper := make([]string, n)
+	var empty []int
+	length := make([]int64, n)
+	for i := range upper {
+		s := string(text.BytesAt(i))
+		upper[i], length[i] = strings.ToUpper(s), int64(len(s))
+		if s == "" || text.IsNull(i) {
+			empty = append(empty, i)
+		}
+	}
+	lengths := ints(length...).WithValid(text.RowValid())
+	times := nulls(vector.FromSlice(types.T(types.Timestamp), length), 0, 4096, 4097, n-1)
+	for _, c := range []struct {
+		symbol  string
+		returns types.ID
+		args    []*vector.Vector
+		want    *vector.Vector
+	}{
+		{"id_string", types.Text, []*vector.Vector{text}, text},
+		{"id_bytes", types.Bytea, []*vector.Vector{raw}, raw},
+		{"vupper", types.Text, []*vector.Vector{text}, nulls(texts(upper...), empty...)},
+		{"vlength", types.Int8, []*vector.Vector{text}, lengths},
+		{"coalesce3", types.Text, []*vector.Vector{text, vector.NewNull(types.T(types.Text), n), vector.NewConst(texts("none"), n)}, nil},
+		{"null_time", types.Timestamp, []*vector.Vector{times}, times},
+		{"null_int64", types.Int8, []*vector.Vector{lengths}, lengths},
+	} {
+		s, err := h.Scalar(ctx, scalarRef(c.symbol, c.returns, idsOf(c.args)...))
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		for range 2 {
+			v, err := s.Call(ctx, c.args, n)
+			if err != nil {
+				t.Fatal(c.symbol, detail(err))
+			}
+			want := c.want
+			if want == nil {
+				want = c.args[0]
+			}
+			if got, want := show(v), show(want); got != want {
+				t.Errorf("%s: %.200s, want %.200s", c.symbol, got, want)
+			}
+		}
+		s.Close()
+	}
+	s, err := h.Scalar(ctx, scalarRef("vfirst", types.Text, types.Text))
+	if err != nil {
+		t.Fatal(detail(err))
+	}
+	defer s.Close()
+	words := make([]string, n)
+	for i := range words {
+		words[i] = fmt.Sprint("word", i)
+	}
+	for range 2 {
+		v, err := s.Call(ctx, []*vector.Vector{texts(words...)}, n)
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		for i := range n {
+			if got := string(v.BytesAt(i)); got != "word0" {
+				t.Fatalf("row %d: %q: a string that was kept has changed", i, got)
+			}
+		}
+	}
+}
+
+func idsOf(args []*vector.Vector) (ids []types.ID) {
+	for _, a := range args {
+		ids = append(ids, a.Type.ID)
+	}
+	return ids
+}
+
+// Rows of failures are those of the batch.
+func TestManyTextRowsFail(t *testing.T) {
+	const n = 3 * 4096
+	native := testHost(t, nil)
+	linked, ref := linkedHost(t,
+		sdk.Vector("vfail_text", func(s, _ []string) error {
+			for i := range s {
+				switch s[i] {
+				case "refused":
+					return sdk.AtRow(i, errors.New("a word that is refused"))
+				case "far":
+					return sdk.AtRow(i+1<<20, errors.New("a row that there is not"))
+				}
+			}
+			return nil
+		}),
+		sdk.Scalar1("boom_text", func(s string) string {
+			if s == "refused" {
+				panic("boom")
+			}
+			return s
+		}))
+	ctx := testContext(t)
+	for _, c := range []struct {
+		symbol, word string
+		row          int
+	}{
+		{"vfail_text", "refused", 2},
+		{"vfail_text", "refused", 2*4096 + 5},
+		{"boom_text", "refused", 4095},
+		{"boom_text", "refused", 4096},
+		{"vfail_text", "far", 4100}, // searched for
+	} {
+		for _, h := range []*Host{native, linked} {
+			r := scalarRef(c.symbol, types.Text, types.Text)
+			if h == linked {
+				r = ref(c.symbol, types.Text, types.Text)
+			}
+			s, err := h.Scalar(ctx, r)
+			if err != nil {
+				t.Fatal(detail(err))
+			}
+			words := make([]string, n)
+			for i := range words {
+				words[i] = fmt.Sprint("word ", i)
+			}
+			words[c.row] = c.word
+			_, err = s.Call(ctx, []*vector.Vector{texts(words...)}, n)
+			var ce *CallError
+			if !errors.As(err, &ce) {
+				t.Fatalf("%s: %v", c.symbol, err)
+			}
+			if want := "Arguments: '" + c.word + "'"; ce.Row != int64(c.row) || !strings.Contains(detail(err), want) {
+				t.Errorf("%s at row %d: row %d, %s", c.symbol, c.row, ce.Row, detail(err))
+			}
+			s.Close()
+		}
+	}
+}
