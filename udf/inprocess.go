@@ -178,7 +178,7 @@ func (s *ScalarStream) openLocal(ctx context.Context, p *linkedPlugin) error {
 	if !ok {
 		return pgerr.New(pgerr.UndefinedFunction, "plugin %s has no function %q", p.label, s.ref.GetSymbol())
 	}
-	l := &localCalls{label: p.label, name: name, returns: s.returns, requests: make(chan localRequest), answers: make(chan localAnswer, 1), done: make(chan struct{})}
+	l := &localCalls{label: p.label, name: name, returns: s.returns, requests: make(chan localRequest, MaxSubmitted), done: make(chan struct{})}
 	var args []string
 	for _, a := range s.ref.GetArgs() {
 		t := typeFromProto(a)
@@ -225,6 +225,37 @@ func (s *ScalarStream) endLocal() {
 		s.local.close()
 		s.local = nil
 	}
+	for _, c := range s.queue {
+		if c.local != nil { // to be submitted again
+			c.local, c.sent = nil, c.out.at
+		}
+	}
+}
+
+// submitLocal asks for what was submitted, as far as that can be.
+func (s *ScalarStream) submitLocal() {
+	for _, c := range s.queue {
+		if c.local != nil || c.sent > 0 || c.n == 0 || len(c.bad) > 0 || c.suspect != nil {
+			continue
+		}
+		p, err := s.local.submit(c.args, c.n)
+		if err != nil {
+			return // Collect sees it, too
+		}
+		c.local, c.sent = p, c.n
+	}
+}
+
+// localAhead is how much work a function of this program should have before it: some
+// times what it takes to wake a thread.
+const localAhead = 200 * time.Microsecond
+
+func (s *ScalarStream) localWindow() int {
+	c := s.queue[len(s.queue)-1]
+	if s.turns != nil || s.nsRow == 0 || c.n == 0 {
+		return 1
+	}
+	return int(min(max(float64(localAhead)/(s.nsRow*float64(c.n)), 1), maxWindow))
 }
 
 // runLocal computes c as a whole, or in the parts in which a failing row is searched.
@@ -245,11 +276,18 @@ func (s *ScalarStream) runLocal(ctx context.Context, c *scalarCall) (*vector.Vec
 		if q := c.suspect; q != nil && from < q.hi {
 			to = min(to, from+q.step(), q.hi)
 		}
-		args := c.args
-		if from > 0 || to < c.n {
-			args = sliceAll(c.args, from, to)
+		p := c.local
+		if c.local = nil; p == nil || from > 0 || to < c.n {
+			args := c.args
+			if from > 0 || to < c.n {
+				args = sliceAll(c.args, from, to)
+			}
+			var err error
+			if p, err = s.local.submit(args, to-from); err != nil {
+				return nil, err
+			}
 		}
-		v, nanos, err := s.local.call(ctx, args, to-from, timeout)
+		v, nanos, err := s.local.collect(ctx, p, timeout)
 		s.figures.Batches++
 		s.figures.UserNanos += nanos
 		c.sent = to
@@ -269,6 +307,7 @@ func (s *ScalarStream) runLocal(ctx context.Context, c *scalarCall) (*vector.Vec
 			return nil, err
 		}
 		s.figures.Rows += int64(to - from)
+		s.nsRow = float64(nanos) / float64(to-from)
 		if err := c.out.add(v); err != nil {
 			return nil, err
 		}

@@ -303,6 +303,79 @@ func TestInProcessElsewhere(t *testing.T) {
 	}
 }
 
+// Batches that were submitted are computed before they are collected. One that fails
+// fails alone, and one that hangs takes nothing from those behind it, nor does it hold
+// up Close.
+func TestInProcessAhead(t *testing.T) {
+	var calls atomic.Int64
+	stuck := make(chan struct{})
+	h, ref := linkedHost(t, sdk.Vector("f", func(x, out []int64) error {
+		calls.Add(1)
+		for i := range x {
+			switch {
+			case x[i] == 13:
+				return sdk.AtRow(i, errors.New("thirteen"))
+			case x[i] == 99:
+				<-stuck
+			}
+			out[i] = -x[i]
+		}
+		return nil
+	}))
+	defer close(stuck)
+	ctx := testContext(t)
+	r := ref("f", types.Int8, types.Int8)
+	r.TimeoutMs = 100
+	open := func() *ScalarStream {
+		s, err := h.Scalar(ctx, r)
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		return s
+	}
+	submit := func(s *ScalarStream, vals ...int64) {
+		if err := s.Submit(ctx, []*vector.Vector{ints(vals...)}, len(vals)); err != nil {
+			t.Fatal(detail(err))
+		}
+	}
+	s := open()
+	submit(s, 1, 2)
+	submit(s, 3, 13)
+	submit(s, 5)
+	submit(s, 99)
+	submit(s, 7)
+	for end := time.Now().Add(10 * time.Second); calls.Load() < 4; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d calls before the first is collected", calls.Load())
+		}
+	}
+	for i, want := range []string{"-1 -2", "38000", "-5", "57014", "-7"} {
+		v, err := s.Collect(ctx)
+		got := pgerr.Code(err)
+		if err == nil {
+			got = show(v)
+		}
+		if got != want {
+			t.Errorf("batch %d: %s, want %s", i, detail(err), want)
+		}
+		var ce *CallError
+		if want == "38000" && (!errors.As(err, &ce) || ce.Row != 1) {
+			t.Errorf("the row that fails: %s", detail(err))
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	s = open()
+	submit(s, 99)
+	submit(s, 1)
+	start := time.Now()
+	s.Close()
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("Close took %s", took)
+	}
+}
+
 // The other kinds go through a pipe in memory.
 func TestInProcessGrouped(t *testing.T) {
 	h, ref := linkedHost(t, sdk.GroupedMap("sums", sdk.Columns{sdk.Col("x", sdk.Int64)}, sdk.Columns{sdk.Col("sum", sdk.Int64)},

@@ -21,16 +21,23 @@ type localCalls struct {
 	name     string
 	args     []types.Type
 	returns  types.Type
-	requests chan localRequest
-	answers  chan localAnswer
-	done     chan struct{} // closed when the goroutine is gone
-	lost     bool          // it is left behind
+	requests chan localRequest // has room for all that can be under way
+	done     chan struct{}     // closed when the goroutine is gone
+	lost     bool              // it is left behind
+	tick     *time.Ticker      // of a timeout, nil before the first wait
 }
 
 type localRequest struct {
 	n      int
 	args   []wire.Mem
 	direct []byte
+	answer chan localAnswer // has room: the answer of a call that was left behind is nobody's
+}
+
+// localCall is a call that was submitted.
+type localCall struct {
+	v      *vector.Vector // where results are written to, nil if they come with the answer
+	answer chan localAnswer
 }
 
 type localAnswer struct {
@@ -47,7 +54,7 @@ func (l *localCalls) serve() {
 		var a localAnswer
 		a.res, a.fail, a.ok = l.fn.Call(r.n, r.args, r.direct)
 		a.nanos = int64(time.Since(begin))
-		l.answers <- a // has room: the answer of a call that was left behind is nobody's
+		r.answer <- a
 	}
 }
 
@@ -55,35 +62,57 @@ func (l *localCalls) serve() {
 func (l *localCalls) close() {
 	l.fn.Cancel()
 	close(l.requests)
-	if !l.lost {
-		<-l.done
+	if l.tick != nil {
+		l.tick.Stop()
+	}
+	if l.lost {
+		return
+	}
+	select { // calls that were submitted may be under way
+	case <-l.done:
+		return
+	default:
+	}
+	t := time.NewTimer(cancelGrace)
+	defer t.Stop()
+	select {
+	case <-l.done:
+	case <-t.C:
+		l.lost = true
 	}
 }
 
-// call calls the function on n rows of args.
-func (l *localCalls) call(ctx context.Context, args []*vector.Vector, n int, timeout time.Duration) (v *vector.Vector, nanos int64, err error) {
-	r := localRequest{n: n, args: make([]wire.Mem, len(args))}
+// submit asks for a call of the function on n rows of args and does not wait. There
+// are at most MaxSubmitted at a time.
+func (l *localCalls) submit(args []*vector.Vector, n int) (*localCall, error) {
+	c := &localCall{answer: make(chan localAnswer, 1)}
+	r := localRequest{n: n, args: make([]wire.Mem, len(args)), answer: c.answer}
 	for i, a := range args {
 		in, err := makeIn(a, l.args[i], 0, n)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		r.args[i] = in.local()
 	}
 	if l.fn.Direct() {
-		v = vector.NewDirty(l.returns, n)
-		r.direct = v.Raw()
+		c.v = vector.NewDirty(l.returns, n)
+		r.direct = c.v.Raw()
 	}
 	l.requests <- r
+	return c, nil
+}
+
+// collect waits for what was submitted.
+func (l *localCalls) collect(ctx context.Context, c *localCall, timeout time.Duration) (v *vector.Vector, nanos int64, err error) {
 	var a localAnswer
 	select {
-	case a = <-l.answers:
+	case a = <-c.answer:
 	default:
-		if a, err = l.await(ctx, timeout); err != nil {
+		if a, err = l.await(ctx, c, timeout); err != nil {
 			return nil, 0, err
 		}
 	}
-	switch {
+	switch v = c.v; {
 	case !a.ok: // by a Cancel, which is a lost one's
 		return nil, 0, pgerr.New(pgerr.InternalError, "function %s was cancelled", l.name)
 	case a.fail != nil:
@@ -98,19 +127,24 @@ func (l *localCalls) call(ctx context.Context, args []*vector.Vector, n int, tim
 	return v, a.nanos, nil
 }
 
+// ticks is how often time is looked at during a timeout: to set a timer for each call
+// would cost more than the call of a cheap function.
+const ticks = 4
+
 // await waits for an answer. What does not come in time, or when nobody wants it any
 // more, is left to itself.
-func (l *localCalls) await(ctx context.Context, timeout time.Duration) (localAnswer, error) {
-	var expired <-chan time.Time
-	progress := l.fn.Progress()
+func (l *localCalls) await(ctx context.Context, c *localCall, timeout time.Duration) (localAnswer, error) {
+	var tick <-chan time.Time
 	if timeout > 0 {
-		t := time.NewTicker(timeout)
-		defer t.Stop()
-		expired = t.C
+		if l.tick == nil {
+			l.tick = time.NewTicker(max(timeout/ticks, time.Millisecond))
+		}
+		tick = l.tick.C
 	}
+	progress, since := l.fn.Progress(), time.Now()
 	for {
 		select {
-		case a := <-l.answers:
+		case a := <-c.answer:
 			return a, nil
 		case <-ctx.Done():
 			l.fn.Cancel()
@@ -118,13 +152,15 @@ func (l *localCalls) await(ctx context.Context, timeout time.Duration) (localAns
 			t := time.NewTimer(cancelGrace)
 			defer t.Stop()
 			select {
-			case <-l.answers:
+			case <-c.answer:
 			case <-t.C:
 			}
 			return localAnswer{}, pgerr.From(context.Cause(ctx))
-		case <-expired:
+		case now := <-tick:
 			if p := l.fn.Progress(); p != progress {
-				progress = p
+				progress, since = p, now
+			}
+			if now.Sub(since) < timeout {
 				continue
 			}
 			l.fn.Cancel()

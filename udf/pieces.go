@@ -106,6 +106,9 @@ func packedBytes(args []*vector.Vector, n int) int {
 // oldest, as far as it can, for the plugin to be busy: more than one where frames of
 // one batch each would cost more than the function.
 func (s *ScalarStream) Window() int {
+	if s.local != nil && len(s.queue) > 0 {
+		return s.localWindow()
+	}
 	if s.s == nil || len(s.queue) == 0 {
 		return 1
 	}

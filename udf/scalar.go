@@ -62,6 +62,7 @@ type scalarCall struct {
 	ahead bool             // other work goes on meanwhile: it need not be cut to overlap
 	bytes int              // see packedBytes; 0 = not known
 	sent  int
+	local *localCall // of all rows, nil if there is none
 	out   *collector
 
 	bad     []int32  // rows that have failed, ascending; they are not sent again
@@ -169,8 +170,14 @@ func (s *ScalarStream) Submit(ctx context.Context, args []*vector.Vector, n int)
 	}
 	// With a limit on calls at once, turns are held during Collect only: whoever
 	// holds one must not wait for anything else.
-	if s.s != nil && s.failed == nil && s.turns == nil && ctx.Err() == nil {
+	if s.turns != nil || s.failed != nil || ctx.Err() != nil {
+		return nil
+	}
+	switch {
+	case s.s != nil:
 		s.failed = s.pump(false)
+	case s.local != nil:
+		s.submitLocal()
 	}
 	return nil
 }

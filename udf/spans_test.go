@@ -156,6 +156,9 @@ func TestManyTextRowsFail(t *testing.T) {
 			for i := range words {
 				words[i] = fmt.Sprint("word ", i)
 			}
+			if _, err := s.Call(ctx, []*vector.Vector{texts(words...)}, n); err != nil { // cheap, it turns out
+				t.Fatal(detail(err))
+			}
 			words[c.row] = c.word
 			_, err = s.Call(ctx, []*vector.Vector{texts(words...)}, n)
 			var ce *CallError

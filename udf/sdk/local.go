@@ -70,12 +70,16 @@ func (l *LocalScalar) Direct() bool {
 // Cancel makes the call under way return as soon as it can, and all that follow.
 func (l *LocalScalar) Cancel() { l.stop.Store(true) }
 
-// Progress grows while a function that is called row by row goes on.
+// Progress grows with each call, and while a function that is called row by row goes on.
 func (l *LocalScalar) Progress() uint64 { return l.progress.Load() }
 
 // Call calls the function on n rows. direct is where the results go, if Direct;
 // else they are returned. ok is false for a call that was cancelled.
 func (l *LocalScalar) Call(n int, args []wire.Mem, direct []byte) (res wire.Mem, fail *wire.ErrorMsg, ok bool) {
+	if l.stop.Load() {
+		return res, nil, false
+	}
+	l.progress.Add(1)
 	for i := range args {
 		name := ""
 		if i < len(l.fn.desc.Args) {

@@ -7,15 +7,20 @@ import (
 	"github.com/volleydb/volley/udf/sdk/wire"
 )
 
-// spanRows is how many rows a function of text gets at once: what was decoded for it
-// and what it made is then still in the cache when it is used.
+// spanRows is how many rows a cheap function gets at once where values are decoded and
+// encoded: they are then still in the cache when they are used.
 const spanRows = 4096
 
-// spans calls a scalar function on the rows of a batch, some at a time where values
-// are decoded or encoded. One stream uses it; slices of strings are used again.
+// cheapRow is the cost of a row from which on the cache does not matter, and functions
+// get all there is: they may ask a model in another place.
+const cheapRow = 500 * time.Nanosecond
+
+// spans calls a scalar function on the rows of a batch, some at a time. One stream uses
+// it; slices of strings are used again.
 type spans struct {
 	fn    *function
-	apart bool // more than one span per batch can be had
+	apart bool // rows of a batch can be had apart, and it may pay
+	cheap bool // a row costs less than cheapRow
 	args  []column
 	in    [][]string
 	out   []string
@@ -41,6 +46,17 @@ func (s *spans) call(c *call) {
 		s.fn.scalar(c)
 		return
 	}
+	n := c.n
+	begin := time.Now()
+	if s.cheap {
+		s.each(c)
+	} else {
+		s.fn.scalar(c)
+	}
+	s.cheap = time.Since(begin) < cheapRow*time.Duration(n)
+}
+
+func (s *spans) each(c *call) {
 	all, direct, n := c.args, c.direct, c.n
 	c.args, c.strings = s.args, &s.out
 	for c.base = 0; ; {
