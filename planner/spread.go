@@ -16,10 +16,11 @@ import (
 const (
 	costlyRow  = 2e3   // least nanoseconds of a row
 	costlyAll  = 100e6 // least nanoseconds of all rows
-	costlyTask = 100e6 // nanoseconds that a task should take
+	costlyTask = 150e6 // nanoseconds that a task should take
 
-	maxDealt = 128 // tasks: others wait for the last of them
-	maxPiece = 256 // rows that are dealt at once
+	maxDealt  = 120 // tasks: others wait for the last of them
+	evenDealt = 12  // many tasks are a multiple of this, so that 2, 3, 4 or 6 workers have as many each
+	maxPiece  = 256 // rows that are dealt at once
 )
 
 // CostUnit is what COST counts of user-defined functions, in nanoseconds: about what
@@ -60,12 +61,20 @@ func (p *phys) dealing(s *stream, es ...Expr) (tasks, piece int) {
 	if p.serial > 0 || len(p.outer) > 0 || !s.single() || s.frag.coordinator || s.rows < 2 {
 		return 0, 0
 	}
-	row := p.rowCost(es...)
-	if all := row * s.rows; row < costlyRow || all < costlyAll {
+	return dealt(p.rowCost(es...), s.rows)
+}
+
+// dealt is dealing for rows that take row nanoseconds each.
+func dealt(row, rows float64) (tasks, piece int) {
+	if row < costlyRow || row*rows < costlyAll {
 		return 0, 0
 	}
-	tasks = int(min(math.Ceil(row*s.rows/costlyTask), s.rows, maxDealt))
-	return tasks, int(max(1, min(s.rows/float64(8*tasks), maxPiece)))
+	tasks = max(2, int(math.Ceil(min(row*rows/costlyTask, maxDealt))))
+	if tasks > evenDealt {
+		tasks += (evenDealt - tasks%evenDealt) % evenDealt
+	}
+	tasks = int(min(float64(tasks), rows))
+	return tasks, int(max(1, min(rows/float64(8*tasks), maxPiece)))
 }
 
 // costly is project, over several tasks if that pays.

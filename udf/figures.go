@@ -50,7 +50,7 @@ func (h *Host) privateName() string {
 func (h *Host) slotKey(ref *proto.UDF, private string) (key string, limit int64) {
 	limit = ref.GetMemoryLimit()
 	if limit <= 0 {
-		limit = int64(float64(machineMemory()) * h.cfg.MemoryFraction)
+		limit = h.memory
 	}
 	return fmt.Sprintf("%s/%d%s", ref.GetDigest(), limit, private), limit
 }

@@ -47,8 +47,9 @@ type HostConfig struct {
 // exited". A child that crashes is started again after a pause that doubles with
 // every crash.
 type Host struct {
-	cfg HostConfig
-	log *slog.Logger
+	cfg    HostConfig
+	log    *slog.Logger
+	memory int64 // limit of a child for which none is set, in bytes
 
 	mu       sync.Mutex
 	closed   bool
@@ -103,7 +104,7 @@ func NewHost(c HostConfig) (*Host, error) {
 		c.Logger = slog.Default()
 	}
 	h := &Host{
-		cfg: c, log: c.Logger,
+		cfg: c, log: c.Logger, memory: int64(float64(machineMemory()) * c.MemoryFraction),
 		slots:       map[string]*childSlot{},
 		children:    map[*child]struct{}{},
 		closing:     make(chan struct{}),

@@ -46,6 +46,7 @@ type Store struct {
 	last      listing                   // of the index
 	flights   map[string]chan struct{}  // locks of Ensure by digest
 	sums      map[string]fileStamp      // by path
+	bundles   map[string]bundleStamp    // by directory
 	vouched   map[string]int            // digest → the contents of keys that trust it
 	pins      map[string]int            // uses by digest
 	uses      map[string]use            // the last by digest
@@ -77,6 +78,12 @@ type StoreConfig struct {
 type fileStamp struct {
 	info os.FileInfo
 	sum  string
+}
+
+// bundleStamp is what the manifest of an unpacked artifact says of its binary.
+type bundleStamp struct {
+	info      os.FileInfo // of the manifest
+	path, sum string
 }
 
 // sameFile reports whether a file is what it was.
@@ -129,7 +136,7 @@ func OpenStoreWith(c StoreConfig) (*Store, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{dir: abs, limit: c.Limit, keys: c.Keys, own: c.Own, log: c.Log,
-		manifests: map[string]cachedManifest{}, ocis: map[string]*oci.Manifest{}, flights: map[string]chan struct{}{}, sums: map[string]fileStamp{},
+		manifests: map[string]cachedManifest{}, ocis: map[string]*oci.Manifest{}, flights: map[string]chan struct{}{}, sums: map[string]fileStamp{}, bundles: map[string]bundleStamp{},
 		vouched: map[string]int{}, pins: map[string]int{}, uses: map[string]use{}, holds: map[int]time.Time{}}
 	if err := s.openLayout(); err != nil {
 		return nil, pgerr.Wrap(err, pgerr.IOError, "could not open the artifact store")
@@ -473,13 +480,26 @@ func (s *Store) fetch(ctx context.Context, digest string, fetch Fetch) error {
 
 // unpacked reports whether dir has a manifest and the binary that it describes.
 func (s *Store) unpacked(dir string) bool {
-	m, path, err := readBundle(dir)
+	info, err := os.Stat(filepath.Join(dir, manifestName))
 	if err != nil {
 		return false
 	}
-	p, _ := m.platform()
-	sum, err := s.fileSum(path)
-	return err == nil && sum == p.SHA256
+	s.mu.Lock()
+	have, ok := s.bundles[dir]
+	s.mu.Unlock()
+	if !ok || !sameFile(have.info, info) {
+		m, path, err := readBundle(dir)
+		if err != nil {
+			return false
+		}
+		p, _ := m.platform()
+		have = bundleStamp{info, path, p.SHA256}
+		s.mu.Lock()
+		s.bundles[dir] = have
+		s.mu.Unlock()
+	}
+	sum, err := s.fileSum(have.path)
+	return err == nil && sum == have.sum
 }
 
 // Entry is an artifact as List shows it.

@@ -255,6 +255,7 @@ func (s *Store) remove(artifact string, sure func() (bool, error)) (bytes int64,
 	for _, d := range gone {
 		delete(s.ocis, d)
 	}
+	delete(s.bundles, s.runDir(artifact))
 	for p := range s.sums {
 		if p == s.blob(artifact) || strings.HasPrefix(p, s.runDir(artifact)+string(filepath.Separator)) {
 			delete(s.sums, p)
