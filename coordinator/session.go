@@ -496,7 +496,7 @@ func (x *statement) close() {
 // options are what the planner gets.
 func (x *statement) options() *planner.Options {
 	return &planner.Options{Catalog: x.names(), Files: files{x: x, cache: x.s.c.files, rec: x.rec, rp: x.rp, private: x.privateDirs(x.s.o.User)}, Functions: x.fc, ParamTypes: x.ptypes, Params: x.params,
-		RowsPerTask: x.s.settings.int("volley.rows_per_task"), Describe: x.describeColumns, MeasuredCost: x.s.c.udfs.rowCost}
+		RowsPerTask: x.s.settings.int("volley.rows_per_task"), Describe: x.describeColumns, MeasuredCost: x.s.c.udfs.rowCost, Slots: x.s.c.cfg.Cluster.Slots}
 }
 
 // searchPath are the schemas that unqualified names are looked up in.

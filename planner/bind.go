@@ -108,6 +108,9 @@ type Options struct {
 	// MeasuredCost is what a row of a function took in earlier queries, in nanoseconds;
 	// 0 = not known. It decides where rows are computed, never what a query gives.
 	MeasuredCost func(f *function.Function) float64
+	// Slots is how many tasks run at once now, nil or 0 = not known. It is used where
+	// MeasuredCost is.
+	Slots func() int
 	// Describe asks a function that computes its output columns for those of a call
 	// with the given arguments, one row: NULL stands for what is not constant.
 	Describe func(f *function.Function, args []*vector.Vector) ([]vector.Field, error)

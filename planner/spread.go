@@ -14,13 +14,15 @@ import (
 // what stands above sees the same rows in the same order in one task, and results are
 // those of the plan without. This is why the plan may depend on measured times here.
 const (
-	costlyRow  = 2e3   // least nanoseconds of a row
-	costlyAll  = 100e6 // least nanoseconds of all rows
-	costlyTask = 150e6 // nanoseconds that a task should take
+	costlyRow = 2e3   // least nanoseconds of a row
+	costlyAll = 100e6 // least nanoseconds of all rows
+	longTask  = 300e6 // nanoseconds that are enough for a task: to hand over the next takes 1 or 2 ms
+	shortTask = 50e6  // nanoseconds that a task should have, where few are left for each slot
 
-	maxDealt  = 120 // tasks: others wait for the last of them
-	evenDealt = 12  // many tasks are a multiple of this, so that 2, 3, 4 or 6 workers have as many each
-	maxPiece  = 256 // rows that are dealt at once
+	leastDealt = 4   // tasks for each slot, unless they were short: none is to wait long for the last
+	maxDealt   = 120 // tasks, beyond leastDealt for each slot
+	someSlots  = 12  // what is taken for their number if that is not known
+	maxPiece   = 256 // rows that are dealt at once
 )
 
 // CostUnit is what COST counts of user-defined functions, in nanoseconds: about what
@@ -61,19 +63,26 @@ func (p *phys) dealing(s *stream, es ...Expr) (tasks, piece int) {
 	if p.serial > 0 || len(p.outer) > 0 || !s.single() || s.frag.coordinator || s.rows < 2 {
 		return 0, 0
 	}
-	return dealt(p.rowCost(es...), s.rows)
+	slots := 0
+	if p.b.o.Slots != nil && !p.steady {
+		slots = p.b.o.Slots()
+	}
+	return dealt(p.rowCost(es...), s.rows, slots)
 }
 
-// dealt is dealing for rows that take row nanoseconds each.
-func dealt(row, rows float64) (tasks, piece int) {
+// dealt is dealing for rows that take row nanoseconds each, over some slots: as many
+// tasks for each of them.
+func dealt(row, rows float64, slots int) (tasks, piece int) {
 	if row < costlyRow || row*rows < costlyAll {
 		return 0, 0
 	}
-	tasks = max(2, int(math.Ceil(min(row*rows/costlyTask, maxDealt))))
-	if tasks > evenDealt {
-		tasks += (evenDealt - tasks%evenDealt) % evenDealt
+	if slots <= 0 {
+		slots = someSlots
 	}
-	tasks = int(min(float64(tasks), rows))
+	share := row * rows / float64(slots) // of a slot
+	each := max(math.Ceil(share/longTask), min(leastDealt, math.Ceil(share/shortTask)))
+	each = min(each, max(leastDealt, math.Floor(float64(maxDealt)/float64(slots))))
+	tasks = int(min(each*float64(slots), rows))
 	return tasks, int(max(1, min(rows/float64(8*tasks), maxPiece)))
 }
 

@@ -318,6 +318,25 @@ func (c *Cluster) Remote() int {
 	return len(c.members) - 1 // the embedded one is always there
 }
 
+// Slots is how many tasks the workers that are up run at once: the embedded one's if
+// there is no other.
+func (c *Cluster) Slots() int {
+	here, others := 0, 0
+	for _, w := range c.Workers() {
+		switch {
+		case w.State != "up":
+		case w.Embedded:
+			here = w.Slots
+		default:
+			others += w.Slots
+		}
+	}
+	if others > 0 {
+		return others
+	}
+	return here
+}
+
 // Workers lists the members, the embedded one first.
 func (c *Cluster) Workers() []WorkerInfo {
 	c.mu.Lock()

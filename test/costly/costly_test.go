@@ -127,3 +127,30 @@ func TestMeasured(t *testing.T) {
 		t.Errorf("rows that are left out cannot be collected in order:\n%s", plan)
 	}
 }
+
+// TestDealingBySlots: the workers that there are decide over how many tasks rows are
+// dealt, but not where that could change what a query gives.
+func TestDealingBySlots(t *testing.T) {
+	in := filepath.Join(t.TempDir(), "in.csv")
+	input(t, in)
+	tasks := func(plan string) string {
+		_, after, ok := strings.Cut(plan, "deal over ")
+		if !ok {
+			t.Fatalf("the rows are not dealt:\n%s", plan)
+		}
+		n, _, _ := strings.Cut(after, " ")
+		return n
+	}
+	plain := map[string]bool{}
+	union := map[string]bool{}
+	for _, workers := range []int{1, 3} {
+		s := engine.Start(t, workers).Session()
+		run(t, s, fmt.Sprintf(definition, "COST 200000")) // 5 ms
+		q := fmt.Sprintf("EXPLAIN SELECT id, burn(x, 1) AS y FROM read_csv('%s')", in)
+		plain[tasks(run(t, s, q))] = true
+		union[tasks(run(t, s, q+" UNION SELECT 1, 2.0"))] = true
+	}
+	if len(plain) != 2 || len(union) != 1 {
+		t.Errorf("dealt over %v tasks for 1 and 3 workers, with UNION over %v", plain, union)
+	}
+}
