@@ -225,11 +225,38 @@ func (s *ScalarStream) endLocal() {
 		s.local.close()
 		s.local = nil
 	}
+	s.endSide()
 	for _, c := range s.queue {
 		if c.local != nil { // to be submitted again
 			c.local, c.sent = nil, c.out.at
 		}
 	}
+}
+
+func (s *ScalarStream) endSide() {
+	if s.side != nil {
+		s.side.close()
+		s.side = nil
+	}
+}
+
+// localFor is where a part of c, the oldest call, is computed: not behind batches that
+// were submitted later, of which one may hang.
+func (s *ScalarStream) localFor(ctx context.Context, c *scalarCall) (*localCalls, error) {
+	for _, x := range s.queue {
+		if x == c || x.local == nil || len(x.local.answer) > 0 {
+			continue
+		}
+		if s.side == nil {
+			l := s.local
+			if err := s.openLocal(ctx, s.h.linkedPlugin(s.ref.GetDigest())); err != nil {
+				return nil, err
+			}
+			s.side, s.local = s.local, l
+		}
+		return s.side, nil
+	}
+	return s.local, nil
 }
 
 // submitLocal asks for what was submitted, as far as that can be.
@@ -276,23 +303,30 @@ func (s *ScalarStream) runLocal(ctx context.Context, c *scalarCall) (*vector.Vec
 		if q := c.suspect; q != nil && from < q.hi {
 			to = min(to, from+q.step(), q.hi)
 		}
-		p := c.local
+		p, l := c.local, s.local
 		if c.local = nil; p == nil || from > 0 || to < c.n {
 			args := c.args
 			if from > 0 || to < c.n {
 				args = sliceAll(c.args, from, to)
 			}
 			var err error
-			if p, err = s.local.submit(args, to-from); err != nil {
+			if l, err = s.localFor(ctx, c); err != nil {
+				return nil, err
+			}
+			if p, err = l.submit(args, to-from); err != nil {
 				return nil, err
 			}
 		}
-		v, nanos, err := s.local.collect(ctx, p, timeout)
+		v, nanos, err := l.collect(ctx, p, timeout)
 		s.figures.Batches++
 		s.figures.UserNanos += nanos
 		c.sent = to
 		if err != nil {
-			if s.local.lost {
+			switch {
+			case !l.lost:
+			case l == s.side:
+				s.endSide()
+			default:
 				s.endLocal()
 			}
 			var ce *CallError

@@ -156,7 +156,8 @@ func (l *localCalls) await(ctx context.Context, c *localCall, timeout time.Durat
 			case <-t.C:
 			}
 			return localAnswer{}, pgerr.From(context.Cause(ctx))
-		case now := <-tick:
+		case <-tick:
+			now := time.Now() // the tick may have waited since before this wait began
 			if p := l.fn.Progress(); p != progress {
 				progress, since = p, now
 			}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,31 +126,31 @@ func nulls(v *vector.Vector, rows ...int) *vector.Vector {
 // show prints a column.
 func show(v *vector.Vector) string {
 	v = v.Flatten()
-	s := ""
+	var s strings.Builder // columns may be long
 	for i := range v.Len {
 		if i > 0 {
-			s += " "
+			s.WriteString(" ")
 		}
 		if v.IsNull(i) {
-			s += "NULL"
+			s.WriteString("NULL")
 			continue
 		}
 		switch v.Type.Phys() {
 		case types.PhysBool:
-			s += fmt.Sprint(vector.At[bool](v, i))
+			fmt.Fprint(&s, vector.At[bool](v, i))
 		case types.PhysInt16:
-			s += fmt.Sprint(vector.At[int16](v, i))
+			fmt.Fprint(&s, vector.At[int16](v, i))
 		case types.PhysInt32:
-			s += fmt.Sprint(vector.At[int32](v, i))
+			fmt.Fprint(&s, vector.At[int32](v, i))
 		case types.PhysInt64:
-			s += fmt.Sprint(vector.At[int64](v, i))
+			fmt.Fprint(&s, vector.At[int64](v, i))
 		case types.PhysFloat32:
-			s += fmt.Sprint(vector.At[float32](v, i))
+			fmt.Fprint(&s, vector.At[float32](v, i))
 		case types.PhysFloat64:
-			s += fmt.Sprint(vector.At[float64](v, i))
+			fmt.Fprint(&s, vector.At[float64](v, i))
 		default:
-			s += fmt.Sprintf("%q", v.BytesAt(i))
+			fmt.Fprintf(&s, "%q", v.BytesAt(i))
 		}
 	}
-	return s
+	return s.String()
 }

@@ -29,6 +29,7 @@ type ScalarStream struct {
 	notNull []bool      // arguments that the function cannot take as NULL
 	s       *stream     // nil after it was lost
 	local   *localCalls // instead of s: the function is part of this program
+	side    *localCalls // searches for failing rows while local has other batches to do
 	closed  bool
 	nsRow   float64 // measured cost of a row, 0 = unknown
 

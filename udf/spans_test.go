@@ -172,3 +172,33 @@ func TestManyTextRowsFail(t *testing.T) {
 		}
 	}
 }
+
+// A batch is computed in parts: where there is no shared memory all of its results are
+// sent, not those of the last part only.
+func TestManyTextRowsWithoutSharedMemory(t *testing.T) {
+	const n = 3*4096 + 77
+	h := testHost(t, func(c *HostConfig) { c.NoSharedMemory = true })
+	ctx := testContext(t)
+	s, err := h.Scalar(ctx, scalarRef("vlength", types.Int8, types.Text))
+	if err != nil {
+		t.Fatal(detail(err))
+	}
+	defer s.Close()
+	words := make([]string, n)
+	for k := range 6 {
+		want := make([]int64, n)
+		for i := range words {
+			words[i] = "wwwwwwwwwwwwwwww"[:(i+k)%16]
+			want[i] = int64(len(words[i]))
+		}
+		v, err := s.Call(ctx, []*vector.Vector{texts(words...)}, n)
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		for i, w := range want {
+			if got := vector.At[int64](v, i); got != w {
+				t.Fatalf("call %d, row %d: %d, want %d", k, i, got, w)
+			}
+		}
+	}
+}

@@ -73,7 +73,8 @@ func (s *spans) each(c *call) {
 			c.out.base = c.out.n
 		}
 		s.fn.scalar(c)
-		if to == n {
+		if to == n { // the caller sends all of it
+			c.args, c.direct, c.n, c.base = all, direct, n, 0
 			return
 		}
 		c.base = to
