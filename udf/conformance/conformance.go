@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -247,6 +248,36 @@ func (s *suite) numbers(t *testing.T) {
 	})
 }
 
+// manyRows calls a function of text on more rows than it may get at once, several
+// times on one stream, with NULLs.
+func (s *suite) manyRows(t *testing.T) {
+	const n = 10_000
+	ctx, text := s.context(t), types.T(types.Text)
+	st, err := s.host.Scalar(ctx, s.ref("concat_string", function.Scalar, []types.Type{text, text}, text))
+	if err != nil {
+		t.Fatal(detail(err))
+	}
+	defer st.Close()
+	for k := range 4 {
+		a, valid := make([]string, n), vector.NewValid(n)
+		for i := range a {
+			a[i] = strings.Repeat("é", (i+k)%5) + strconv.Itoa(i*k)
+			if i%11 == k {
+				vector.SetNull(valid, i)
+			}
+		}
+		v, err := st.Call(ctx, []*vector.Vector{vector.FromStrings(text, a).WithValid(valid), vector.NewConst(vector.FromStrings(text, []string{"!"}), n)}, n)
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		for i := range a {
+			if null := !vector.IsValid(valid, i); v.IsNull(i) != null || !null && string(v.BytesAt(i)) != a[i]+"!" {
+				t.Fatalf("call %d, row %d: %q, want %q", k, i, v.BytesAt(i), a[i]+"!")
+			}
+		}
+	}
+}
+
 func (s *suite) others(t *testing.T) {
 	run := func(symbol string, returns types.Type, want []string, args ...*vector.Vector) {
 		t.Helper()
@@ -259,6 +290,7 @@ func (s *suite) others(t *testing.T) {
 		})
 	}
 	text := types.T(types.Text)
+	s.run(t, "concat_string", "many rows", s.manyRows)
 	run("concat_string", text, []string{"ab", "é", "cx"}, sample(t, types.Text, "a", "", "c"), sample(t, types.Text, "b", "é", "x"))
 	run("concat_all", text, []string{"a-NULL-c", ""}, vector.NewConst(sample(t, types.Text, "-"), 2),
 		typeCase{typ: types.ArrayOf(types.Text), values: nil}.text(t, `{a,NULL,c}`, `{}`))
