@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/volleydb/volley/proto"
 	"github.com/volleydb/volley/types"
 	sdk "github.com/volleydb/volley/udf/sdk"
 	"github.com/volleydb/volley/vector"
@@ -173,13 +174,26 @@ func TestManyTextRowsFail(t *testing.T) {
 	}
 }
 
-// A batch is computed in parts: where there is no shared memory all of its results are
-// sent, not those of the last part only.
-func TestManyTextRowsWithoutSharedMemory(t *testing.T) {
+// A batch that is computed in parts has all of its results, also where there is no
+// shared memory.
+func TestManyTextRowsToNumbers(t *testing.T) {
+	linked, ref := linkedHost(t, sdk.Vector("vlength", func(s []string, out []int64) {
+		for i := range out {
+			out[i] = int64(len(s[i]))
+		}
+	}))
+	in := scalarRef("vlength", types.Int8, types.Text)
+	t.Run("in process", func(t *testing.T) { testLengths(t, linked, ref("vlength", types.Int8, types.Text)) })
+	t.Run("process", func(t *testing.T) { testLengths(t, testHost(t, nil), in) })
+	t.Run("socket", func(t *testing.T) {
+		testLengths(t, testHost(t, func(c *HostConfig) { c.NoSharedMemory = true }), in)
+	})
+}
+
+func testLengths(t *testing.T, h *Host, ref *proto.UDF) {
 	const n = 3*4096 + 77
-	h := testHost(t, func(c *HostConfig) { c.NoSharedMemory = true })
 	ctx := testContext(t)
-	s, err := h.Scalar(ctx, scalarRef("vlength", types.Int8, types.Text))
+	s, err := h.Scalar(ctx, ref)
 	if err != nil {
 		t.Fatal(detail(err))
 	}

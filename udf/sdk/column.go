@@ -172,6 +172,7 @@ type outCol struct {
 	fixed []byte
 	offs  []int32 // ends of the values in bytes or in elements, without the leading 0
 	bytes []byte
+	lent  []string  // instead of bytes: all values, which are copied by fill
 	nulls []int32   // rows that are NULL, ascending
 	kids  []*outCol // of a list its elements, of a struct its fields
 	inner bool      // a column of kids
@@ -196,7 +197,7 @@ func newOutCol(name string, t Type) *outCol {
 
 func (o *outCol) reset() {
 	o.n, o.fixed, o.offs, o.bytes, o.nulls = 0, o.fixed[:0], o.offs[:0], o.bytes[:0], o.nulls[:0]
-	o.base = 0
+	o.base, o.lent = 0, nil
 	for _, k := range o.kids {
 		k.reset()
 	}
@@ -205,6 +206,9 @@ func (o *outCol) reset() {
 // size is the bytes of the values so far.
 func (o *outCol) size() int {
 	n := len(o.fixed) + 4*len(o.offs) + len(o.bytes)
+	if k := len(o.lent); k > 0 {
+		n += int(o.offs[k-1])
+	}
 	for _, k := range o.kids {
 		n += k.size()
 	}
@@ -274,6 +278,19 @@ func (o *outCol) appendStrings(vs []string) {
 		offs[i] = int32(at)
 	}
 	o.n += len(vs)
+}
+
+// lend makes vs the values of an empty column until its reset. They are copied once,
+// to where they are sent from; nothing may be appended.
+func (o *outCol) lend(vs []string) {
+	o.offs = slices.Grow(o.offs, len(vs))[:len(vs)]
+	at := 0
+	for i, s := range vs {
+		at += len(s)
+		o.offs[i] = int32(at)
+	}
+	o.room(max(at, len(vs)))
+	o.lent, o.n = vs, len(vs)
 }
 
 func (o *outCol) appendBytes(b []byte) {
@@ -482,5 +499,12 @@ func (o *outCol) fill(c *wire.Col, mem []byte, from, to int) {
 		o.kids[0].fill(&c.Kids[0], mem, lo, hi)
 		return
 	}
-	copy(mem[c.Bytes:], o.bytes[lo:hi])
+	if o.lent == nil {
+		copy(mem[c.Bytes:], o.bytes[lo:hi])
+		return
+	}
+	dst := mem[c.Bytes : int(c.Bytes)+hi-lo]
+	for _, s := range o.lent[from : from+rows] {
+		dst = dst[copyString(dst, s):]
+	}
 }

@@ -16,6 +16,7 @@ type call struct {
 	args   []column
 	out    *outCol // results on the heap …
 	direct []byte  // … or, for fixed-width results, their place in the slot
+	lends  bool    // out is sent before anything else is done with it
 	row    int     // the row being worked on, -1 = unknown
 	base   int     // of row 0, see spans
 
@@ -85,6 +86,10 @@ func room[T any](p *[]T, n int) []T {
 
 func finish[R any](c *call, out []R) {
 	if c.direct != nil && isFixed[R]() {
+		return
+	}
+	if vs, ok := any(out).([]string); ok && c.lends {
+		c.out.lend(vs)
 		return
 	}
 	encode(c.out, out)
@@ -219,9 +224,7 @@ func reflectKernel(fn reflect.Value) func(*call) {
 
 // Vector declares a function of whole columns: fn gets a slice per argument and,
 // last, the slice to write the results into, all of the same length, and returns
-// nothing or an error. How many rows a call has is not defined: some
-// thousand where there is text, or what else has to be decoded, and a row costs less
-// than 500 ns, else a batch. The slices are valid
+// nothing or an error. How many rows a call has is not defined. The slices are valid
 // during the call only; strings and []byte in them may be kept. Elements of type
 // Null[T] take and give NULL.
 func Vector(name string, fn any, opts ...Option) Decl {

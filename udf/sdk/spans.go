@@ -15,8 +15,9 @@ const spanRows = 4096
 // get all there is: they may ask a model in another place.
 const cheapRow = 500 * time.Nanosecond
 
-// spans calls a scalar function on the rows of a batch, some at a time. One stream uses
-// it; slices of strings are used again.
+// spans calls a scalar function on the rows of a batch, some at a time. One LocalScalar
+// uses it; slices of strings are used again. Streams do without: what they send is lent
+// to them and copied once, which is better still.
 type spans struct {
 	fn    *function
 	apart bool // rows of a batch can be had apart, and it may pay

@@ -328,7 +328,6 @@ func (s *stream) runScalar() {
 	direct := ret >= Bool && ret <= Float64
 	width := ret.kind().Width()
 	out := newOutCol("", s.outs[0])
-	rows := newSpans(s.fn)
 	for {
 		f := s.next()
 		if f.h.Type == wire.End {
@@ -337,7 +336,7 @@ func (s *stream) runScalar() {
 		}
 		s.load(f)
 		n := int(f.msg.Rows)
-		c := &call{n: n, args: s.cols, out: out, row: -1, progress: &s.progress, stop: &s.stop}
+		c := &call{n: n, args: s.cols, out: out, lends: true, row: -1, progress: &s.progress, stop: &s.stop}
 		out.reset()
 		j := -1
 		if direct {
@@ -345,7 +344,7 @@ func (s *stream) runScalar() {
 			c.direct = s.outSl[j].mem[:n*width]
 		}
 		begin := time.Now()
-		if !s.user(c, func() { rows.call(c) }) {
+		if !s.user(c, func() { s.fn.scalar(c) }) {
 			return
 		}
 		nanos := int64(time.Since(begin))
