@@ -56,6 +56,9 @@ func textRows(field, tag string, lines []string) *Result {
 
 // execute runs any statement.
 func (x *statement) execute(ctx context.Context) (*Result, error) {
+	if err := x.st.OtherDatabase(x.s.o.Database); err != nil {
+		return nil, err
+	}
 	switch n := x.st.Node.GetNode().(type) {
 	case *pg.Node_SelectStmt:
 		if r, err := x.special(ctx, n.SelectStmt); r != nil || err != nil {

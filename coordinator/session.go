@@ -189,6 +189,9 @@ func (s *Session) guarded(st *parser.Statement, f func() error) (err error) {
 
 // describe fills in what a statement takes and gives.
 func (x *statement) describe(ctx context.Context, p *Prepared) error {
+	if err := x.st.OtherDatabase(x.s.o.Database); err != nil {
+		return err
+	}
 	switch n := x.st.Node.GetNode().(type) {
 	case *pg.Node_SelectStmt:
 		if sp, fc, label := specialCall(n.SelectStmt); sp != nil {

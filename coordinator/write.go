@@ -212,9 +212,6 @@ func (x *statement) persistence(r *pg.RangeVar) error {
 
 // targetSchema is where a new object goes.
 func (x *statement) targetSchema(r *pg.RangeVar) (string, error) {
-	if r.Catalogname != "" && r.Catalogname != x.s.o.Database {
-		return "", pgerr.New(pgerr.FeatureNotSupported, "cross-database references are not supported").At(x.st.Pos(r.Location))
-	}
 	return x.newSchema(r.Schemaname, x.st.Pos(r.Location))
 }
 

@@ -153,7 +153,7 @@ func (sc *selectCtx) rangeVar(r *pg.RangeVar) (*fromItem, error) {
 		alias = r.Alias.Aliasname
 	}
 	if r.Catalogname != "" && sc.b.o.Functions != nil && r.Catalogname != sc.b.o.Functions.Database {
-		return nil, b.unsupported(r.Location, "a reference to another database (%s)", quoteIdent(r.Catalogname))
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "cross-database references are not implemented: \"%s.%s.%s\"", r.Catalogname, r.Schemaname, r.Relname).At(b.pos(r.Location))
 	}
 	if r.Schemaname == "" {
 		if e := sc.ctes.find(r.Relname); e != nil {
