@@ -275,9 +275,7 @@ func TestShutdownCancels(t *testing.T) {
 
 // Functions travel from source to a server's process and end with it.
 func TestUDFOverTheWire(t *testing.T) {
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("no go tool")
-	}
+	needGo(t)
 	file := filepath.Join(t.TempDir(), "n.vudf")
 	built := must(t, "udf", "build", "../../examples/normalize", "-o", file)
 	ref, _, _ := strings.Cut(built, "\n")
@@ -378,9 +376,7 @@ func TestWorkerDirs(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("no go tool")
-	}
+	needGo(t)
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	out := must(t, "demo", "--rows", "1000")

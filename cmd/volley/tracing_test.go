@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,9 +18,7 @@ import (
 // A server with an OpenTelemetry endpoint sends it a span per query, stage, task and
 // function; without one there are none.
 func TestTracing(t *testing.T) {
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("no go tool")
-	}
+	needGo(t)
 	var mu sync.Mutex
 	var spans []*tracev1.Span
 	resource := ""

@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -39,9 +38,7 @@ func main() {
 // A call that failed is listed, shown and made again: with the artifact it failed
 // with, with source built for a debugger, and with source that is mended.
 func TestUDFDebug(t *testing.T) {
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("no go tool")
-	}
+	needGo(t)
 	dir, src := t.TempDir(), filepath.Join(t.TempDir(), "shaky")
 	if err := os.Mkdir(src, 0o700); err != nil {
 		t.Fatal(err)

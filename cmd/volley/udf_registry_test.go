@@ -5,7 +5,6 @@ import (
 	"log"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,9 +15,7 @@ import (
 // An artifact is signed, goes to a registry, and from there to a server that takes
 // signed ones only.
 func TestUDFRegistry(t *testing.T) {
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("no go tool")
-	}
+	needGo(t)
 	h := httptest.NewServer(fake.New(fake.Logger(log.New(io.Discard, "", 0)), fake.WithReferrersSupport(true)))
 	defer h.Close()
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
