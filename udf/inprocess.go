@@ -216,7 +216,11 @@ func (s *ScalarStream) openLocal(ctx context.Context, p *linkedPlugin) error {
 		s.names = append(s.names, a.Name)
 	}
 	s.failed = nil
-	go l.serve()
+	s.h.local.Add(1)
+	go func() {
+		defer s.h.local.Done()
+		l.serve()
+	}()
 	return nil
 }
 

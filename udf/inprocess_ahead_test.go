@@ -125,25 +125,33 @@ func TestInProcessAheadFailures(t *testing.T) {
 	}
 }
 
-// Batches that were submitted are computed before they are collected. One that fails
-// fails alone, and one that hangs takes nothing from those behind it, nor does it hold
-// up Close.
-func TestInProcessAhead(t *testing.T) {
-	var calls atomic.Int64
-	stuck := make(chan struct{})
-	h, ref := linkedHost(t, sdk.Vector("f", func(x, out []int64) error {
+// negative is a function that fails on 13, with the row or without, and does not come
+// back from 99 before stuck is closed.
+func negative(calls *atomic.Int64, stuck chan struct{}, atRow bool) sdk.Decl {
+	return sdk.Vector("f", func(x, out []int64) error {
 		calls.Add(1)
 		for i := range x {
 			switch {
-			case x[i] == 13:
+			case x[i] == 13 && atRow:
 				return sdk.AtRow(i, errors.New("thirteen"))
+			case x[i] == 13:
+				return errors.New("thirteen")
 			case x[i] == 99:
 				<-stuck
 			}
 			out[i] = -x[i]
 		}
 		return nil
-	}))
+	})
+}
+
+// Batches that were submitted are computed before they are collected. One that fails
+// fails alone, and one that hangs takes nothing from those behind it, nor does it hold
+// up Close.
+func TestInProcessAhead(t *testing.T) {
+	var calls atomic.Int64
+	stuck := make(chan struct{})
+	h, ref := linkedHost(t, negative(&calls, stuck, true))
 	defer close(stuck)
 	ctx := testContext(t)
 	r := ref("f", types.Int8, types.Int8)
@@ -203,19 +211,7 @@ func TestInProcessAhead(t *testing.T) {
 func TestInProcessSearchBeforeOthers(t *testing.T) {
 	stuck := make(chan struct{})
 	var calls atomic.Int64
-	h, ref := linkedHost(t, sdk.Vector("f", func(x, out []int64) error {
-		calls.Add(1)
-		for i := range x {
-			switch {
-			case x[i] == 13:
-				return errors.New("thirteen")
-			case x[i] == 99:
-				<-stuck
-			}
-			out[i] = -x[i]
-		}
-		return nil
-	}))
+	h, ref := linkedHost(t, negative(&calls, stuck, false))
 	defer close(stuck)
 	ctx := testContext(t)
 	r := ref("f", types.Int8, types.Int8)
