@@ -78,7 +78,7 @@ bench-memory: build
 # in pandas; groups of many sizes; a costly function on one worker and on two. PYTHON is
 # an interpreter with pandas, pyarrow and pyspark, without which they are left out.
 bench-udf: build
-	cd bench && $(GO) run . -udf $(or $(PARTS),calls$(comma)groups$(comma)costly) $(if $(PYTHON),-python $(PYTHON)) $(or $(ARGS),-rows 2000000 -reps 3)
+	cd bench && $(GO) run -ldflags=-funcalign=64 . -udf $(or $(PARTS),calls$(comma)groups$(comma)costly) $(if $(PYTHON),-python $(PYTHON)) $(or $(ARGS),-rows 2000000 -reps 3)
 
 # Every fuzz target in turn, for FUZZTIME each.
 fuzz:

@@ -24,6 +24,10 @@ import (
 	"github.com/volleydb/volley/vector"
 )
 
+// shortest is how long the plain loop takes at least in the view of calls alone: a
+// millisecond, as it would for 16 batches of x*2+1, is spent in waking up.
+const shortest = 25 * time.Millisecond
+
 // batchRows is how many rows the functions get at once in the view of calls alone.
 const batchRows = 64 << 10
 
@@ -381,6 +385,15 @@ func (b *udfBench) calls(ctx context.Context) error {
 		if loop == nil {
 			loop = normLoop(batches)
 		}
+		runLoop := func() time.Duration {
+			start := time.Now()
+			for _, args := range batches {
+				loop(args, args[0].Len)
+			}
+			return time.Since(start)
+		}
+		runLoop()
+		batches = slices.Repeat(batches, int(shortest/max(runLoop(), time.Microsecond))+1)
 		rows := 0
 		for _, x := range batches {
 			rows += x[0].Len
@@ -411,9 +424,7 @@ func (b *udfBench) calls(ctx context.Context) error {
 				runtime.GC()
 				start := time.Now()
 				if x.s == nil {
-					for _, args := range batches {
-						loop(args, args[0].Len)
-					}
+					runLoop()
 				} else if err := throughStream(ctx, x.s, batches); err != nil {
 					return fmt.Errorf("%s, %s: %w", x.r.name, c.name, err)
 				}

@@ -469,15 +469,14 @@ func quoteCast(quoteNull bool) EvalFunc {
 }
 
 func registerStrings(r *registry) {
-	length := toInt4(func(r *row) int { return utf8.RuneCount(r.bytes(0)) })
-	octets := toInt4(func(r *row) int { return len(r.bytes(0)) })
+	octets := byteLengths(1)
 	for _, name := range []string{"length", "char_length", "character_length"} {
-		r.scalar(name+"(text) int4", length, doc("length in characters"))
+		r.scalar(name+"(text) int4", textLengths, doc("length in characters"))
 	}
 	r.scalar("length(bytea) int4", octets, doc("length in bytes"))
 	r.scalar("octet_length(text) int4", octets)
 	r.scalar("octet_length(bytea) int4", octets)
-	bits := toInt4(func(r *row) int { return 8 * len(r.bytes(0)) })
+	bits := byteLengths(8)
 	r.scalar("bit_length(text) int4", bits)
 	r.scalar("bit_length(bytea) int4", bits)
 	r.scalar("lower(text) text", caseMapper('A', 'Z', unicode.ToLower), doc("lowercase"))

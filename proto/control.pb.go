@@ -1000,10 +1000,13 @@ type RunTask struct {
 	Id               *TaskID                `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	CoordinatorEpoch uint64                 `protobuf:"varint,2,opt,name=coordinator_epoch,json=coordinatorEpoch,proto3" json:"coordinator_epoch,omitempty"`
 	// The stage travels once per worker and epoch; later tasks leave it out.
-	Stage         *Stage        `protobuf:"bytes,3,opt,name=stage,proto3" json:"stage,omitempty"`
-	Context       *QueryContext `protobuf:"bytes,4,opt,name=context,proto3" json:"context,omitempty"`
-	Splits        []*TaskSplits `protobuf:"bytes,5,rep,name=splits,proto3" json:"splits,omitempty"` // this task's own, per scan
-	Sources       []*TaskSource `protobuf:"bytes,6,rep,name=sources,proto3" json:"sources,omitempty"`
+	Stage   *Stage        `protobuf:"bytes,3,opt,name=stage,proto3" json:"stage,omitempty"`
+	Context *QueryContext `protobuf:"bytes,4,opt,name=context,proto3" json:"context,omitempty"`
+	Splits  []*TaskSplits `protobuf:"bytes,5,rep,name=splits,proto3" json:"splits,omitempty"` // this task's own, per scan
+	Sources []*TaskSource `protobuf:"bytes,6,rep,name=sources,proto3" json:"sources,omitempty"`
+	// An earlier attempt failed with something it shared, a plugin process say, that
+	// another task may have ended: user code gets processes of this attempt's own.
+	Alone         bool `protobuf:"varint,7,opt,name=alone,proto3" json:"alone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1078,6 +1081,13 @@ func (x *RunTask) GetSources() []*TaskSource {
 		return x.Sources
 	}
 	return nil
+}
+
+func (x *RunTask) GetAlone() bool {
+	if x != nil {
+		return x.Alone
+	}
+	return false
 }
 
 // TaskSource says where the outputs of one producer task lie. More arrive in
@@ -2127,14 +2137,15 @@ const file_control_proto_rawDesc = "" +
 	"\x05stage\x18\x02 \x01(\rR\x05stage\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\rR\x05epoch\x12\x12\n" +
 	"\x04task\x18\x04 \x01(\rR\x04task\x12\x18\n" +
-	"\aattempt\x18\x05 \x01(\rR\aattempt\"\x94\x02\n" +
+	"\aattempt\x18\x05 \x01(\rR\aattempt\"\xaa\x02\n" +
 	"\aRunTask\x12!\n" +
 	"\x02id\x18\x01 \x01(\v2\x11.volley.v1.TaskIDR\x02id\x12+\n" +
 	"\x11coordinator_epoch\x18\x02 \x01(\x04R\x10coordinatorEpoch\x12&\n" +
 	"\x05stage\x18\x03 \x01(\v2\x10.volley.v1.StageR\x05stage\x121\n" +
 	"\acontext\x18\x04 \x01(\v2\x17.volley.v1.QueryContextR\acontext\x12-\n" +
 	"\x06splits\x18\x05 \x03(\v2\x15.volley.v1.TaskSplitsR\x06splits\x12/\n" +
-	"\asources\x18\x06 \x03(\v2\x15.volley.v1.TaskSourceR\asources\"\xe2\x01\n" +
+	"\asources\x18\x06 \x03(\v2\x15.volley.v1.TaskSourceR\asources\x12\x14\n" +
+	"\x05alone\x18\a \x01(\bR\x05alone\"\xe2\x01\n" +
 	"\n" +
 	"TaskSource\x12-\n" +
 	"\bproducer\x18\x01 \x01(\v2\x11.volley.v1.TaskIDR\bproducer\x12\x18\n" +

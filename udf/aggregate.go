@@ -21,23 +21,27 @@ type aggregator struct {
 	returns types.Type
 	notNull []bool
 	groups  int
+	end     func() // of the process that is the stream's own
 }
 
 // Aggregate makes the states of an aggregate, which live in the child. ctx
 // bounds all calls of the Aggregator. Rows with NULL in an argument that the
 // function cannot take are left out. When the child is lost the states are lost
-// with it: the error is Transient if another's fault, and the task has to run
-// again.
+// with it: the error is Transient if it may be another's fault, and the task has to
+// run again; see WithOwnProcesses.
 func (h *Host) Aggregate(ctx context.Context, ref *proto.UDF, argTypes []types.Type) (function.Aggregator, error) {
 	if len(argTypes) != len(ref.GetArgs()) {
 		return nil, pgerr.New(pgerr.InternalError, "aggregate %s called with %d arguments, want %d", ref.GetDisplay(), len(argTypes), len(ref.GetArgs()))
 	}
 	ret := typeFromProto(ref.GetReturns())
-	s, f, err := h.open(ctx, ref, kindAggregate, []types.Type{ret})
+	private := h.ownProcess(ctx)
+	end := func() { h.endPrivate(ref, private) }
+	s, f, err := h.openIn(ctx, ref, kindAggregate, []types.Type{ret}, private)
 	if err != nil {
+		end()
 		return nil, err
 	}
-	return &aggregator{ctx: ctx, s: s, returns: ret, notNull: notNull(ref, f)}, nil
+	return &aggregator{ctx: ctx, s: s, returns: ret, notNull: notNull(ref, f), end: end}, nil
 }
 
 func (a *aggregator) Grow(n int) { a.groups = max(a.groups, n) }
@@ -176,5 +180,6 @@ func (a *aggregator) Size() int64 {
 
 func (a *aggregator) Close() error {
 	a.s.close()
+	a.end()
 	return nil
 }

@@ -355,6 +355,19 @@ func (b *builder) run(ctx context.Context, env []string, args ...string) ([]byte
 	return out.Bytes(), err
 }
 
+var goVersion = regexp.MustCompile(`\bgo1\.(\d+)`)
+
+// aligns reports whether the toolchain that builds in b.dir can align functions.
+func (b *builder) aligns(ctx context.Context) bool {
+	out, err := b.run(ctx, nil, "env", "GOVERSION")
+	v := goVersion.FindSubmatch(out)
+	if err != nil || v == nil {
+		return false
+	}
+	minor, err := strconv.Atoi(string(v[1]))
+	return err == nil && minor >= 26
+}
+
 // compile builds the program for a platform and returns its file.
 func (b *builder) compile(ctx context.Context, platform string) (string, error) {
 	goos, arch, _ := strings.Cut(platform, "/")
@@ -364,8 +377,13 @@ func (b *builder) compile(ctx context.Context, platform string) (string, error) 
 		args = append(args, "-gcflags=all=-N -l")
 	} else {
 		ldflags := "-ldflags=-s -w -buildid="
-		if arch == "wasm" {
+		switch {
+		case arch == "wasm":
 			ldflags = "-ldflags=-w -buildid=" // wasmopt needs the names of functions
+		case b.aligns(ctx):
+			// Whole cache lines: how fast a loop runs must not depend on the code before
+			// it, 40 % for one of text on EPYC.
+			ldflags += " -funcalign=64"
 		}
 		args = append(args, "-trimpath", ldflags)
 	}

@@ -43,7 +43,8 @@ type child struct {
 	manifest wire.Manifest
 	where    bool // it says where user code is
 
-	sendMu sync.Mutex
+	sending chan struct{}          // held, as a lock, by who writes to conn
+	writer  atomic.Pointer[stream] // who does, nil if nobody
 
 	mu      sync.Mutex
 	streams map[uint32]*stream
@@ -52,8 +53,10 @@ type child struct {
 	lastID  uint32
 	used    time.Time // when it was last seen with a stream
 	ended   bool      // no stream may be added
+	served  bool      // a stream was opened: the Init hooks have run
 	cause   error     // why the host killed it, nil if it did not
 
+	told chan struct{} // closed when the streams know that it is gone
 	done chan struct{} // closed when the process and all goroutines are gone
 	wg   sync.WaitGroup
 
@@ -88,6 +91,8 @@ func (h *Host) start(ctx context.Context, m *Manifest, dir, file, digest string,
 		streams: map[uint32]*stream{},
 		dying:   map[uint32]*dying{},
 		used:    time.Now(),
+		sending: make(chan struct{}, 1),
+		told:    make(chan struct{}),
 		done:    make(chan struct{}),
 		tail:    &tailWriter{},
 		log:     h.log.With("plugin", label),
@@ -191,11 +196,11 @@ func (c *child) serve(hello chan<- error, exited <-chan error) {
 	err := c.shake(r)
 	if err == nil {
 		hello <- nil
-		watch := make(chan struct{})
+		stop := make(chan struct{})
 		c.wg.Add(1)
-		go c.watchMemory(watch)
+		go c.watch(stop)
 		err = c.read(r)
-		close(watch)
+		close(stop)
 		if !isEnd(err) {
 			c.kill(pgerr.New(pgerr.ExternalRoutineInvocationError, "plugin %s broke the protocol: %v", c.label, err))
 		}
@@ -260,7 +265,7 @@ func (c *child) shake(r *bufio.Reader) error {
 	if err != nil {
 		return err
 	}
-	return c.write(appendFrame(nil, wire.Header{Type: wire.Welcome}, b), nil)
+	return c.write(nil, appendFrame(nil, wire.Header{Type: wire.Welcome}, b), nil)
 }
 
 func errABI(label string, abi int) error {
@@ -358,30 +363,6 @@ func (s *stream) readBody(r io.Reader, h wire.Header) error {
 	return err
 }
 
-// write sends frames and, without shared memory, the columns of the last.
-func (c *child) write(frames, body []byte) error {
-	c.sendMu.Lock()
-	_, err := c.conn.Write(frames)
-	if err == nil && body != nil {
-		_, err = c.conn.Write(body)
-	}
-	c.sendMu.Unlock()
-	if err != nil {
-		return c.lost(err)
-	}
-	return nil
-}
-
-// lost is the error of a write to a child that is going away; what really
-// happened is known when it is gone.
-func (c *child) lost(err error) error {
-	select {
-	case <-c.done:
-	case <-time.After(2 * time.Second):
-	}
-	return pgerr.New(pgerr.CrashShutdown, "plugin %s is not running: %v", c.label, err).WithClass(pgerr.Transient)
-}
-
 func (c *child) add(s *stream) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -433,25 +414,6 @@ func (c *child) cancel(s *stream) {
 	c.post(wire.Header{Type: wire.Cancel, Stream: s.id})
 }
 
-// post writes a frame, but not from here: the caller wants to go on at once, and the
-// socket may be full. False if the child is gone.
-func (c *child) post(h wire.Header) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended {
-		return false
-	}
-	c.wg.Add(1) // under mu, before serve can wait
-	go func() {
-		defer c.wg.Done()
-		c.sendMu.Lock()
-		defer c.sendMu.Unlock()
-		// An error means that the child is gone, which the reader sees too.
-		_, _ = c.conn.Write(appendFrame(nil, h, nil))
-	}()
-	return true
-}
-
 // kill ends the process; cause is what its streams will say.
 func (c *child) kill(cause error) {
 	c.mu.Lock()
@@ -479,7 +441,7 @@ func (c *child) bury(exit error) {
 	c.mu.Lock()
 	streams, dead := c.streams, c.dying
 	c.streams, c.dying = map[uint32]*stream{}, map[uint32]*dying{}
-	cause := c.cause
+	cause, served := c.cause, c.served
 	c.mu.Unlock()
 	for _, d := range dead {
 		d.timer.Stop()
@@ -496,7 +458,7 @@ func (c *child) bury(exit error) {
 		if cause == nil {
 			err = c.exitError(exit)
 			err.Where = "function " + s.name + " of " + err.Where
-			if !s.active() || busy > 1 || c.cmd == nil {
+			if !s.active() || busy > 1 || c.cmd == nil || served && !s.taken() {
 				// Somebody else's call may have ended it, or the network: worth another try.
 				err.Class = pgerr.Transient
 			}
@@ -510,10 +472,13 @@ func (c *child) bury(exit error) {
 		s.mu.Lock()
 		s.gone = true
 		// Not at a shutdown, which ends what is healthy.
-		s.died = s.died || err.Code != pgerr.AdminShutdown && (s.inflight > 0 || !s.opened)
+		s.died = s.died || err.Code != pgerr.AdminShutdown && (s.inflight > 0 || !s.opened && !served)
 		s.mu.Unlock()
 		s.fail(err)
-		s.freeMemory()
+	}
+	close(c.told)
+	for _, s := range streams {
+		s.freeMemory() // which waits for those that write
 	}
 	if cause == nil {
 		c.log.Error("plugin process exited", "status", exitText(exit), "stderr", c.tail.String())
@@ -566,9 +531,10 @@ func (c *child) retire() bool {
 	return true
 }
 
-// watchMemory ends the child when nobody uses it any more, and kills it when its own memory, which is what is resident
-// less what it shares, exceeds its limit.
-func (c *child) watchMemory(stop <-chan struct{}) {
+// watch ends the child when nobody uses it any more, and kills it when it does not read
+// or when its own memory, which is what is resident less what it shares, exceeds its
+// limit.
+func (c *child) watch(stop <-chan struct{}) {
 	defer c.wg.Done()
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()
@@ -582,6 +548,7 @@ func (c *child) watchMemory(stop <-chan struct{}) {
 		if c.retire() {
 			return
 		}
+		c.watchWriter()
 		if c.cmd == nil {
 			continue
 		}

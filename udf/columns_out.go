@@ -2,7 +2,6 @@ package udf
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -228,7 +227,7 @@ func checkOffsets(offs []int32, n int) error {
 // by one.
 func checkText(offs []int32, data []byte) error {
 	ok := bytes.IndexByte(data, 0) < 0
-	if ok && !ascii(data) {
+	if ok && !vector.IsASCII(data) {
 		ok = utf8.Valid(data)
 		for i := 0; ok && i < len(offs)-1; i++ {
 			if o := int(offs[i]); o < len(data) && !utf8.RuneStart(data[o]) {
@@ -249,23 +248,6 @@ func checkText(offs []int32, data []byte) error {
 		}
 	}
 	return nil
-}
-
-// ascii reports whether there are only bytes below 0x80.
-func ascii(b []byte) bool {
-	const high = 0x8080808080808080
-	for ; len(b) >= 32; b = b[32:] {
-		w := binary.NativeEndian.Uint64(b) | binary.NativeEndian.Uint64(b[8:]) | binary.NativeEndian.Uint64(b[16:]) | binary.NativeEndian.Uint64(b[24:])
-		if w&high != 0 {
-			return false
-		}
-	}
-	for _, c := range b {
-		if c >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // badRow is a value that the function may not return.

@@ -151,6 +151,67 @@ func TestKilledChild(t *testing.T) {
 	wg.Wait()
 }
 
+// A child that is killed while nobody uses it is nobody's failure, however soon the
+// next call comes.
+func TestKilledIdleChild(t *testing.T) {
+	h := testHost(t, nil)
+	ctx := testContext(t)
+	for i := range 2 {
+		for _, symbol := range []string{"at_once", "inits"} { // of which only one has a stream that is kept
+			if v, err := call(ctx, h, scalarRef(symbol, types.Int8, types.Int8), ints(1)); err != nil || show(v) != "1" {
+				t.Fatal(i, symbol, v, detail(err))
+			}
+			for _, pid := range h.Children() {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+			time.Sleep(time.Duration(i) * 200 * time.Microsecond)
+		}
+	}
+}
+
+// A process that does not read is ended when nobody wants its answers any more, or when
+// the function's time is over, though those who write to it wait for it meanwhile.
+func TestStoppedChild(t *testing.T) {
+	h := testHost(t, func(c *HostConfig) { c.NoSharedMemory = true })
+	ctx := testContext(t)
+	large := texts(strings.Repeat("x", 8<<20)) // more than a socket holds
+	for _, c := range []struct {
+		cancel, timeout time.Duration
+		want            string
+	}{
+		{300 * time.Millisecond, 0, "canceling"},
+		{time.Minute, 500 * time.Millisecond, "did not finish within 500ms"},
+	} {
+		r := scalarRef("upper", types.Text, types.Text)
+		if v, err := call(ctx, h, r, texts("a")); err != nil || show(v) != `"A"` {
+			t.Fatal(v, detail(err))
+		}
+		r.TimeoutMs = c.timeout.Milliseconds()
+		for _, pid := range h.Children() {
+			syscall.Kill(pid, syscall.SIGSTOP)
+		}
+		canceled, stop := context.WithTimeout(ctx, c.cancel)
+		var wg sync.WaitGroup
+		begin := time.Now()
+		for range 3 {
+			wg.Go(func() {
+				_, err := call(canceled, h, r, large)
+				if pgerr.Code(err) != pgerr.QueryCanceled || !strings.Contains(detail(err), c.want) {
+					t.Errorf("%s, want %s", detail(err), c.want)
+				}
+			})
+		}
+		wg.Wait()
+		stop()
+		if took := time.Since(begin); took > 15*time.Second {
+			t.Error(took)
+		}
+	}
+	if v, err := call(ctx, h, scalarRef("upper", types.Text, types.Text), texts("b")); err != nil || show(v) != `"B"` {
+		t.Error(v, detail(err))
+	}
+}
+
 // Many streams at once on one child, opened and closed; then nothing is left.
 func TestManyStreams(t *testing.T) {
 	h := testHost(t, nil)

@@ -64,6 +64,7 @@ type GroupedMapStream struct {
 	sentOpen   bool         // rows after it were, too
 	pending    atomic.Bool  // there is something to send as soon as there is room
 	rest       *GroupOutput // what MaxOutputRows kept back
+	end        func()       // of the process that is the stream's own; may be nil
 }
 
 // groupPiece is a Send whose rows from from on still have to be sent.
@@ -89,9 +90,16 @@ type GroupOutput struct {
 	Done int64
 }
 
-// GroupedMap opens a stream to a grouped-map function.
+// GroupedMap opens a stream to a grouped-map function; see WithOwnProcesses.
 func (h *Host) GroupedMap(ctx context.Context, ref *proto.UDF, o GroupOptions) (*GroupedMapStream, error) {
-	return h.groupedMap(ctx, ref, o, "")
+	private := h.ownProcess(ctx)
+	g, err := h.groupedMap(ctx, ref, o, private)
+	if err != nil {
+		h.endPrivate(ref, private)
+		return nil, err
+	}
+	g.end = func() { h.endPrivate(ref, private) }
+	return g, nil
 }
 
 // groupedMap is GroupedMap on a private child, see get.
@@ -264,7 +272,7 @@ func (g *GroupedMapStream) pump() error {
 	}
 	if g.closedSend && !g.endSent {
 		g.endSent = true
-		if err := s.c.write(appendFrame(nil, wire.Header{Type: wire.End, Stream: s.id}, nil), nil); err != nil {
+		if err := s.c.write(s, appendFrame(nil, wire.Header{Type: wire.End, Stream: s.id}, nil), nil); err != nil {
 			return s.failure(err)
 		}
 	}
@@ -418,6 +426,9 @@ func (g *GroupedMapStream) Close() error {
 	g.s.close()
 	if g.whole != nil {
 		g.whole.free()
+	}
+	if g.end != nil {
+		g.end()
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ type childSlot struct {
 // Back-off after crashes, and the time after which they are forgotten.
 const (
 	minBackoff    = 50 * time.Millisecond
-	maxBackoff    = 5 * time.Second
+	maxBackoff    = time.Second
 	forgetCrashes = 30 * time.Second
 )
 

@@ -29,7 +29,7 @@ type parkedStream struct {
 func (s *stream) park() bool {
 	s.mu.Lock()
 	ok := s.key != "" && s.err == nil && !s.closed && s.inflight == 0 && len(s.results) == 0
-	s.query = ""
+	s.query, s.ctx = "", context.Background()
 	s.mu.Unlock()
 	bytes, c := s.slotBytes(), s.c
 	c.mu.Lock()
@@ -64,7 +64,7 @@ func (c *child) unpark(ctx context.Context, key string) *stream {
 		return nil
 	}
 	s.mu.Lock()
-	s.query, s.figures, s.advance = queryOf(ctx), Figures{}, time.Now()
+	s.query, s.ctx, s.figures, s.advance = queryOf(ctx), ctx, Figures{}, time.Now()
 	s.mu.Unlock()
 	return s
 }

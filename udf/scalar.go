@@ -272,6 +272,9 @@ func (s *ScalarStream) attempt(ctx context.Context, c *scalarCall) (*vector.Vect
 			s.s = nil
 		}
 		if ctx.Err() != nil {
+			if pgerr.ClassOf(err) == pgerr.Transient { // of a process that was ended because of this
+				err = pgerr.From(context.Cause(ctx))
+			}
 			return nil, err
 		}
 		if running && s.mixed(err, first) {

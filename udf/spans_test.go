@@ -216,3 +216,87 @@ func testLengths(t *testing.T, h *Host, ref *proto.UDF) {
 		}
 	}
 }
+
+// Results of text are written where they are sent from, for which room is made by the
+// size of the results before: any size that follows is right.
+func TestTextOutgrowsItsPlace(t *testing.T) {
+	t.Run("process", func(t *testing.T) { testOutgrown(t, testHost(t, nil)) })
+	t.Run("socket", func(t *testing.T) { testOutgrown(t, testHost(t, func(c *HostConfig) { c.NoSharedMemory = true })) })
+	t.Run("wasm", func(t *testing.T) {
+		native := plugin
+		plugin = wasmArtifact(t, "testdata/plugin", false)
+		defer func() { plugin = native }()
+		testOutgrown(t, testHost(t, nil))
+	})
+}
+
+func testOutgrown(t *testing.T, h *Host) {
+	ctx := testContext(t)
+	for _, symbol := range []string{"vupper", "id_string"} {
+		s, err := h.Scalar(ctx, scalarRef(symbol, types.Text, types.Text))
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		for k, c := range []struct{ n, size, last int }{
+			{5000, 3, 3}, {5000, 3, 3}, {5000, 4, 4},
+			{5001, 4, 40_000},  // the last row does not fit
+			{5000, 4, 4},       // a guess that is too large
+			{5003, 300, 300},   // few rows fit
+			{9000, 300, 300},   //
+			{5000, 3000, 3000}, // more than one Result
+			{5000, 3000, 0},    // a guess that is more than one Result
+			{5000, 0, 0}, {5000, 0, 0}, {3, 0, 1}, {1, 9, 9}, {8193, 7, 7}, {8193, 7, 7},
+		} {
+			words, null := make([]string, c.n), []int(nil)
+			for i := range words {
+				words[i] = strings.Repeat("X", c.size) + fmt.Sprint(i % 7)[:min(c.size, 1)]
+				if i%11 == 3 && k%2 == 0 {
+					null = append(null, i)
+				}
+			}
+			words[c.n-1] = strings.Repeat("Y", c.last)
+			arg := nulls(texts(words...), null...)
+			if symbol == "vupper" {
+				arg = texts(words...)
+			}
+			for again := range 2 {
+				v, err := s.Call(ctx, []*vector.Vector{arg}, c.n)
+				if err != nil {
+					t.Fatal(symbol, k, detail(err))
+				}
+				for i := range words {
+					if v.IsNull(i) != (arg.IsNull(i) || symbol == "vupper" && words[i] == "") || !v.IsNull(i) && string(v.BytesAt(i)) != words[i] {
+						t.Fatalf("%s, batch %d.%d, row %d: %.50q, want %.50q", symbol, k, again, i, v.BytesAt(i), words[i])
+					}
+				}
+			}
+		}
+		s.Close()
+	}
+	s, err := h.Scalar(ctx, scalarRef("repeat", types.Text, types.Text, types.Int8))
+	if err != nil {
+		t.Fatal(detail(err))
+	}
+	defer s.Close()
+	// 7000: more Results than there are slots, which are small at first; at last both
+	// have had a row that is larger than a Result.
+	for _, size := range []int{1, 7000, 1, 9 << 20, 9 << 20, 1, 7000, 1} {
+		const n = 5000
+		words, times := make([]string, n), make([]int64, n)
+		for i := range words {
+			words[i], times[i] = string(rune('a'+i%26)), int64(size+i%5)
+			if size > 1<<20 && i > 0 {
+				times[i] = 1
+			}
+		}
+		v, err := s.Call(ctx, []*vector.Vector{texts(words...), ints(times...)}, n)
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		for i, w := range words {
+			if got := string(v.BytesAt(i)); len(got) != int(times[i]) || strings.Trim(got, w) != "" {
+				t.Fatalf("%d of row %d: %.50q", size, i, got)
+			}
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/volleydb/volley/pgerr"
@@ -33,9 +34,10 @@ const connGrace = 5 * time.Second
 type stream struct {
 	c     *child
 	id    uint32
-	name  string // for errors
-	query string // for logs; under mu
-	key   string // of streams that may be parked, else ""
+	name  string          // for errors
+	query string          // for logs; under mu
+	ctx   context.Context // of who uses it now; under mu
+	key   string          // of streams that may be parked, else ""
 	outs  []types.Type
 	// args are the declared types of arguments, outNames the names of outs; both may
 	// be missing.
@@ -43,6 +45,8 @@ type stream struct {
 	outNames []string
 	// timeout is the longest time without progress, 0 = none.
 	timeout time.Duration
+
+	writing atomic.Int64 // when the last write to the child began, Unix nanoseconds
 
 	// memMu is held for reading while slots are copied from and to, so that they
 	// are not unmapped under a copy when the child ends or another goroutine
@@ -102,7 +106,7 @@ type result struct {
 
 // open opens a stream on a child and waits until the child's Init hooks ran.
 func (c *child) open(ctx context.Context, o wire.OpenMsg, name string, outs []types.Type, timeout time.Duration) (*stream, error) {
-	s := &stream{c: c, name: name, query: queryOf(ctx), outs: outs, timeout: timeout, advance: time.Now()}
+	s := &stream{c: c, name: name, query: queryOf(ctx), ctx: ctx, outs: outs, timeout: timeout, advance: time.Now()}
 	for i := range s.wake {
 		s.wake[i] = make(chan struct{}, 1)
 	}
@@ -118,7 +122,7 @@ func (c *child) open(ctx context.Context, o wire.OpenMsg, name string, outs []ty
 		s.close()
 		return nil, err
 	}
-	if err := c.write(frames, nil); err != nil {
+	if err := c.write(s, frames, nil); err != nil {
 		err = s.failure(err) // which closing would hide
 		s.close()
 		return nil, err
@@ -127,6 +131,9 @@ func (c *child) open(ctx context.Context, o wire.OpenMsg, name string, outs []ty
 		s.close()
 		return nil, err
 	}
+	c.mu.Lock()
+	c.served = true
+	c.mu.Unlock()
 	return s, nil
 }
 
@@ -178,6 +185,7 @@ func (s *stream) wait(ctx context.Context, role int, ready func() bool) error {
 	var timer *time.Timer
 	for {
 		s.mu.Lock()
+		s.ctx = ctx
 		ok, err, since := ready(), s.err, s.advance
 		working := s.inflight > 0 || !s.opened
 		s.mu.Unlock()
@@ -195,12 +203,7 @@ func (s *stream) wait(ctx context.Context, role int, ready func() bool) error {
 				if w := s.askWhere(role); w != "" {
 					detail += " It was in " + w + "."
 				}
-				err := pgerr.New(pgerr.QueryCanceled, "function %s did not finish within %s", s.name, s.timeout).
-					WithClass(pgerr.UDF).WithDetail("%s", detail)
-				s.mu.Lock()
-				s.stuck = true
-				s.mu.Unlock()
-				s.fail(err)
+				err := s.late(detail)
 				s.close()
 				return err
 			}
@@ -220,6 +223,24 @@ func (s *stream) wait(ctx context.Context, role int, ready func() bool) error {
 			return pgerr.From(context.Cause(ctx))
 		}
 	}
+}
+
+// late ends the stream because the function's time is over.
+func (s *stream) late(detail string) error {
+	err := pgerr.New(pgerr.QueryCanceled, "function %s did not finish within %s", s.name, s.timeout).
+		WithClass(pgerr.UDF).WithDetail("%s", detail)
+	s.mu.Lock()
+	s.stuck = true
+	s.mu.Unlock()
+	s.fail(err)
+	return err
+}
+
+// context is that of who uses the stream now.
+func (s *stream) context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ctx
 }
 
 // askWhere asks the child which calls user code is in. "" if it cannot say so at once.
@@ -337,7 +358,8 @@ func (s *stream) grow(j int, n uint64) error {
 	s.c.mem.release(s.out[j])
 	s.out[j] = r
 	s.outMu.Unlock()
-	return s.c.write(appendFrame(nil, wire.Header{Type: wire.Slot, Stream: s.id, Slot: uint16(j)}, slotMsg(true, r)), nil)
+	// Not for s: that its user has gone away is no failure of the child.
+	return s.c.write(nil, appendFrame(nil, wire.Header{Type: wire.Slot, Stream: s.id, Slot: uint16(j)}, slotMsg(true, r)), nil)
 }
 
 // active reports whether the child works for the stream.
@@ -345,6 +367,14 @@ func (s *stream) active() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.inflight > 0 || !s.opened
+}
+
+// taken reports whether the child has opened the stream, so that user code may have run
+// for it.
+func (s *stream) taken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened
 }
 
 // receive takes the oldest result's columns out of their slot and gives the slot
@@ -396,7 +426,7 @@ func (s *stream) receive(lazy bool) (result, []*vector.Vector, []int32, error) {
 		s.buf = appendFrame(s.buf, credit, nil)
 		return r, cols, groups, nil
 	}
-	if err := s.c.write(appendFrame(nil, credit, nil), nil); err != nil {
+	if err := s.c.write(s, appendFrame(nil, credit, nil), nil); err != nil {
 		return r, nil, nil, s.failure(err)
 	}
 	return r, cols, groups, nil

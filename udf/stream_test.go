@@ -18,7 +18,7 @@ func TestOpenOnDyingChild(t *testing.T) {
 	done := make(chan struct{})
 	close(done)
 	c := &child{label: "p@sha256:0", conn: ours, mem: &sharedMemory{}, log: slog.New(slog.DiscardHandler),
-		streams: map[uint32]*stream{}, dying: map[uint32]*dying{}, done: done}
+		streams: map[uint32]*stream{}, dying: map[uint32]*dying{}, sending: make(chan struct{}, 1), told: done, done: done}
 	_, err := c.open(testContext(t), wire.OpenMsg{}, "f", nil, 0)
 	c.wg.Wait()
 	for _, d := range c.dying {

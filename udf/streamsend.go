@@ -82,7 +82,7 @@ func (s *stream) sendIns(i int, op uint8, rows int, groups []int32) (seq uint64,
 		body = mem[:size]
 	}
 	s.buf = appendFrame(s.buf, h, s.msg.Append(nil))
-	err = s.c.write(s.buf, body)
+	err = s.c.write(s, s.buf, body)
 	s.buf = s.buf[:0]
 	if err != nil {
 		return 0, s.failure(err)
@@ -108,7 +108,7 @@ func fit(cols []*vector.Vector, from, n, limit int) int {
 
 // flush sends the frames that wait for the next batch.
 func (s *stream) flush() error {
-	err := s.c.write(s.buf, nil)
+	err := s.c.write(s, s.buf, nil)
 	s.buf = s.buf[:0]
 	if err != nil {
 		return s.failure(err)

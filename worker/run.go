@@ -51,8 +51,8 @@ func NewRunner(cfg RunnerConfig) Runner {
 type operators struct {
 	root    physical.Operator
 	keys    []*physical.Expr
-	ctx     context.Context // of Keys
-	query   string          // its id
+	ctx     context.Context                       // of Keys
+	user    func(context.Context) context.Context // for what user code is called
 	rec     *physical.Recorder
 	release func()
 
@@ -81,8 +81,14 @@ func open(ctx context.Context, cfg RunnerConfig, mem *queryMemory, t *Task) (Pip
 	if l, ok := t.Local.(*Local); ok && l != nil {
 		env.Virtual, env.Functions = l.Virtual, l.Functions
 	}
-	p.query = q.QueryId
-	root, err := physical.Build(udf.WithQuery(ctx, p.query), env, st.Root)
+	p.user = func(ctx context.Context) context.Context {
+		ctx = udf.WithQuery(ctx, q.QueryId)
+		if run.Alone {
+			ctx = udf.WithOwnProcesses(ctx)
+		}
+		return ctx
+	}
+	root, err := physical.Build(p.user(ctx), env, st.Root)
 	if err != nil {
 		p.release()
 		return nil, err
@@ -164,7 +170,7 @@ func (p *operators) note(force bool) {
 }
 
 func (p *operators) Next(ctx context.Context) (*vector.Batch, error) {
-	b, err := p.root.Next(udf.WithQuery(ctx, p.query))
+	b, err := p.root.Next(p.user(ctx))
 	p.note(b == nil)
 	if b == nil && err == nil {
 		p.ended.Store(true)

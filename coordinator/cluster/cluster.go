@@ -159,7 +159,7 @@ func (c *Cluster) runTask(x scheduler.RunTask) {
 	st := r.stages[x.Task.Stage]
 	run := &proto.RunTask{
 		Id: x.Task.Proto(), CoordinatorEpoch: c.epoch, Stage: st.wire, Context: r.plan.Context,
-		Splits: st.splits(x.Task.Task), Sources: x.Sources,
+		Splits: st.splits(x.Task.Task), Sources: x.Sources, Alone: x.Alone,
 	}
 	if m.embedded {
 		c.cfg.Embedded.Start(run, r.opts.Local, func(rep *proto.TaskReport) { c.report(c.embedded, rep) })

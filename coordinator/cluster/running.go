@@ -52,6 +52,7 @@ type Running struct {
 
 	// The fast path: one task, read directly.
 	direct   bool
+	attempt  uint32
 	pipeMu   sync.Mutex
 	pipe     worker.Pipeline
 	lastPipe []*proto.OperatorStats // after its end
@@ -133,7 +134,11 @@ func (c *Cluster) Run(ctx context.Context, plan *proto.Plan, o Options) (*Runnin
 		r.direct = true
 		c.direct[r] = true
 		c.mu.Unlock()
-		if err := r.runDirect(); err != nil {
+		err := r.runDirect(0)
+		for r.again(err) {
+			err = r.runDirect(r.attempt)
+		}
+		if err != nil {
 			r.Close()
 			return nil, err
 		}
@@ -189,12 +194,16 @@ func lightOp(op *proto.Operator) bool {
 	return true
 }
 
-// runDirect opens the only task's pipeline.
-func (r *Running) runDirect() error {
+// directAttempts bounds how often the only task runs when it fails where it may have
+// been another query's fault.
+const directAttempts = 3
+
+// runDirect opens the only task's pipeline, for its first or a later attempt.
+func (r *Running) runDirect(attempt uint32) error {
 	st := planStage(r.plan.Stages[0])
 	run := &proto.RunTask{
-		Id: &proto.TaskID{Query: r.id, Stage: st.wire.Id}, CoordinatorEpoch: r.c.epoch,
-		Stage: st.wire, Context: r.plan.Context, Splits: st.splits(0),
+		Id: &proto.TaskID{Query: r.id, Stage: st.wire.Id, Attempt: attempt}, CoordinatorEpoch: r.c.epoch,
+		Stage: st.wire, Context: r.plan.Context, Splits: st.splits(0), Alone: attempt > 0,
 	}
 	pipe, err := r.c.cfg.Embedded.Stream(r.ctx, run, r.opts.Local)
 	if err != nil {
@@ -261,6 +270,12 @@ func (r *Running) nextDirect(ctx context.Context) (*vector.Batch, error) {
 	}
 	for {
 		b, err := r.pipe.Next(ctx)
+		if r.again(err) {
+			_ = r.closePipe() // of the attempt that has failed
+			if err = r.runDirect(r.attempt); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			r.c.mu.Lock()
 			defer r.c.mu.Unlock()
@@ -273,9 +288,20 @@ func (r *Running) nextDirect(ctx context.Context) (*vector.Batch, error) {
 			return nil, r.closePipe()
 		}
 		if b.Rows() > 0 {
+			r.begun = true
 			return b.Dense(), nil
 		}
 	}
+}
+
+// again counts an attempt that failed where it may have been another query's fault and
+// before the client had a row; false if there are to be no more.
+func (r *Running) again(err error) bool {
+	if err == nil || pgerr.ClassOf(err) != pgerr.Transient || r.begun || r.ctx.Err() != nil || r.attempt+1 >= directAttempts {
+		return false
+	}
+	r.attempt++
+	return true
 }
 
 func (r *Running) closePipe() error {

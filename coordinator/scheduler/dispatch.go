@@ -306,7 +306,7 @@ func (s *Scheduler) start(q *query, st *stage, t *task, w *worker) {
 		q.used = append(q.used, w)
 	}
 	key := q.key(st, t)
-	run := RunTask{Worker: w.Worker, Task: key, Stage: st.def}
+	run := RunTask{Worker: w.Worker, Task: key, Stage: st.def, Alone: t.alone}
 	for _, in := range st.inputs {
 		from, to := exchange.Partitions(in.def.Output, int(key.Task), len(st.tasks))
 		for i := range in.tasks {

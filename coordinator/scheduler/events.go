@@ -112,6 +112,8 @@ type (
 		Task    exchange.TaskKey
 		Stage   *proto.Stage
 		Sources []*proto.TaskSource
+		// Alone: an earlier attempt failed where it may be another task's fault.
+		Alone bool
 	}
 	// CancelTask stops an attempt whose output nobody wants any more.
 	CancelTask struct {

@@ -66,6 +66,7 @@ type task struct {
 	progress  float64
 	notBefore time.Duration
 	failures  int
+	alone     bool      // an attempt failed where it may have been another task's fault
 	lostOn    []*worker // living workers from which readers could not get its output
 	deaths    int
 	votes     int
@@ -447,6 +448,7 @@ func (s *Scheduler) taskFailed(e TaskFailed) {
 		return
 	}
 	t.failures++
+	t.alone = t.alone || e.Err.Class == pgerr.Transient
 	if t.failures >= maxAttempts {
 		err := *e.Err
 		if err.Detail == "" {

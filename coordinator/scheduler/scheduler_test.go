@@ -164,6 +164,28 @@ func TestNoWorkers(t *testing.T) {
 	}
 }
 
+// A task that may have failed through another's fault runs alone from then on; one
+// whose worker was lost does not.
+func TestAlone(t *testing.T) {
+	s := New(Config{})
+	s.Handle(WorkerUp{Worker: wa, Slots: 2})
+	r := runs(s.Handle(QuerySubmitted{Query: "q", Plan: plan2(1)}))[0]
+	for i, class := range []pgerr.Class{pgerr.WorkerLost, pgerr.Transient, pgerr.WorkerLost} {
+		if r.Alone != (i > 1) {
+			t.Fatalf("attempt %d: %v", i, r.Alone)
+		}
+		s.Handle(TaskFailed{Worker: r.Worker, Task: r.Task, Err: pgerr.New(pgerr.IOError, "x").WithClass(class)})
+		next := runs(s.Handle(Tick{time.Duration(i+1) * time.Minute}))
+		if len(next) != 1 {
+			t.Fatalf("attempt %d: %v", i+1, next)
+		}
+		r = next[0]
+	}
+	if !r.Alone {
+		t.Fatal("forgotten")
+	}
+}
+
 // One failed read is a vote; two, or the word of the worker itself, are a loss.
 func TestFetchVotes(t *testing.T) {
 	setup := func() (*Scheduler, RunTask, RunTask) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,6 +145,53 @@ func TestLargeGroupNamed(t *testing.T) {
 	_, err := s.Run(context.Background(), "SELECT * FROM TABLE(shaky(rows => TABLE(l) PARTITION BY k ORDER BY i)) r")
 	if pe := pgerr.From(err); pe.Code != "38000" || !strings.Contains(pe.Message, "exit status 4") || !strings.Contains(pe.Where, "group k = 3") {
 		t.Errorf("%v; %s", err, pe.Where)
+	}
+}
+
+// Who shares a process with calls that end it goes on, however often they do: its next
+// attempt has a process of its own. In the same way a poisoned group is found among
+// groups that are not.
+func TestOthersEndTheProcess(t *testing.T) {
+	for _, workers := range []int{0, 2} {
+		t.Run(fmt.Sprintf("workers=%d", workers), func(t *testing.T) {
+			e, s := start(t, workers)
+			must(t, s, "ALTER FUNCTION shaky(bigint) SET volley.timeout = '60s'") // on a busy machine
+			ctx, cancel := context.WithCancel(context.Background())
+			var crashes atomic.Int64
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				bad := e.Session()
+				defer bad.Close()
+				for ctx.Err() == nil {
+					// Its own attempts tell it apart: it is found, too.
+					_, err := bad.Run(ctx, "SELECT * FROM (SELECT i AS k, CASE i WHEN 3 THEN -2 ELSE i END AS x FROM generate_series(1, 4) i) q GROUP BY k APPLY shaky(x)")
+					if pe := pgerr.From(err); ctx.Err() == nil && (pe.Code != "38000" || !strings.Contains(pe.Message, "exit status 4")) {
+						t.Errorf("the poisoned query: %v", err)
+						return
+					}
+					crashes.Add(1)
+				}
+			}()
+			for crashes.Load() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			for range 3 {
+				for _, x := range []struct{ sql, want string }{
+					{"SELECT shaky_sum(x) FROM generate_series(1, 1000000) x", "500000500000"},
+					{"SELECT sum(rows), sum(sum) FROM (SELECT * FROM generate_series(1, 1000000) x GROUP BY x % 4 APPLY shaky(x)) r", "1000000 500000500000"},
+				} {
+					if rows, err := s.Run(context.Background(), x.sql); err != nil {
+						t.Errorf("%s: %v", x.sql, err)
+					} else if got := text(rows); got != x.want {
+						t.Errorf("%s: %s, want %s", x.sql, got, x.want)
+					}
+				}
+			}
+			cancel()
+			<-ended
+			t.Logf("after %d queries that end the process", crashes.Load())
+		})
 	}
 }
 

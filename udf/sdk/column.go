@@ -169,6 +169,7 @@ type outCol struct {
 	width int
 	n     int
 	base  int // where the rows begin that errors are counted from
+	rows  int // how many there will be, 0 = not known
 	fixed []byte
 	offs  []int32 // ends of the values in bytes or in elements, without the leading 0
 	bytes []byte
@@ -197,7 +198,7 @@ func newOutCol(name string, t Type) *outCol {
 
 func (o *outCol) reset() {
 	o.n, o.fixed, o.offs, o.bytes, o.nulls = 0, o.fixed[:0], o.offs[:0], o.bytes[:0], o.nulls[:0]
-	o.base, o.lent = 0, nil
+	o.base, o.rows, o.lent = 0, 0, nil
 	for _, k := range o.kids {
 		k.reset()
 	}
@@ -262,22 +263,41 @@ func (o *outCol) appendString(s string) {
 	o.n++
 }
 
-// appendStrings is appendString for many: it grows the column once.
+// appendStrings is appendString for many: it looks at each once.
 func (o *outCol) appendStrings(vs []string) {
+	o.room(len(vs))
+	at, n := len(o.bytes), len(o.offs)
+	o.offs = slices.Grow(o.offs, len(vs))[:n+len(vs)]
+	b, offs := o.all(), o.offs[n:]
+	for i, s := range vs {
+		if len(s) > len(b)-at {
+			o.bytes = b[:at]
+			b = o.grow(vs[i:], n+len(vs))
+		}
+		at += copyString(b[at:], s)
+		offs[i] = int32(at)
+	}
+	o.bytes = b[:at]
+	o.n += len(vs)
+}
+
+// all is the room that there is in bytes for what offsets can tell.
+func (o *outCol) all() []byte { return o.bytes[:min(cap(o.bytes), math.MaxInt32)] }
+
+// grow makes room in bytes for all of vs, with which there are n rows, and for as much
+// in each of the rows that follow: it moves what there is. It returns all the room.
+func (o *outCol) grow(vs []string, n int) []byte {
 	total := 0
 	for _, s := range vs {
 		total += len(s)
 	}
-	o.room(max(total, len(vs)))
-	at, n := len(o.bytes), len(o.offs)
-	o.bytes = slices.Grow(o.bytes, total)[:at+total]
-	o.offs = slices.Grow(o.offs, len(vs))[:n+len(vs)]
-	b, offs := o.bytes, o.offs[n:]
-	for i, s := range vs {
-		at += copyString(b[at:], s)
-		offs[i] = int32(at)
+	o.room(total)
+	if n < o.rows {
+		all := float64(len(o.bytes)+total) / float64(n) * float64(o.rows)
+		total = max(total, int(min(all, math.MaxInt32))-len(o.bytes))
 	}
-	o.n += len(vs)
+	o.bytes = slices.Grow(o.bytes, total)
+	return o.all()
 }
 
 // lend makes vs the values of an empty column until its reset. They are copied once,
@@ -465,15 +485,7 @@ func fill(m *wire.BatchMsg, mem []byte, cols []*outCol, from, to int) {
 func (o *outCol) fill(c *wire.Col, mem []byte, from, to int) {
 	rows := to - from
 	if c.HasValid {
-		v := mem[c.Valid : int(c.Valid)+(rows+7)/8]
-		for b := range v {
-			v[b] = 0xff
-		}
-		for _, r := range o.nulls {
-			if k := int(r) - from; k >= 0 && k < rows {
-				v[k>>3] &^= 1 << (k & 7)
-			}
-		}
+		o.fillValid(mem[c.Valid:], from, to)
 	}
 	switch {
 	case o.kind == wire.Struct:
@@ -506,5 +518,18 @@ func (o *outCol) fill(c *wire.Col, mem []byte, from, to int) {
 	dst := mem[c.Bytes : int(c.Bytes)+hi-lo]
 	for _, s := range o.lent[from : from+rows] {
 		dst = dst[copyString(dst, s):]
+	}
+}
+
+// fillValid writes the validity of rows [from, to) to v.
+func (o *outCol) fillValid(v []byte, from, to int) {
+	v = v[:(to-from+7)/8]
+	for b := range v {
+		v[b] = 0xff
+	}
+	for _, r := range o.nulls {
+		if k := int(r) - from; k >= 0 && int(r) < to {
+			v[k>>3] &^= 1 << (k & 7)
+		}
 	}
 }

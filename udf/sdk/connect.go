@@ -4,6 +4,7 @@ package udf
 
 import (
 	"os"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/volleydb/volley/udf/sdk/wire"
@@ -13,7 +14,8 @@ import (
 func connect(p *plugin) *server {
 	syscall.CloseOnExec(wire.ControlFD)
 	syscall.CloseOnExec(wire.MemoryFD)
-	return &server{plugin: p, conn: os.NewFile(wire.ControlFD, "control"), shared: os.Getenv(wire.EnvShared) != "", ownProcess: true}
+	return &server{plugin: p, ballast: make([]byte, min(debug.SetMemoryLimit(-1)/32, 16<<20)),
+		conn: os.NewFile(wire.ControlFD, "control"), shared: os.Getenv(wire.EnvShared) != "", ownProcess: true}
 }
 
 // mapped maps a region of the shared memory. A mapping stays for ever: the host

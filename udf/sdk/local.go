@@ -95,7 +95,7 @@ func (l *LocalScalar) Call(n int, args []wire.Mem, direct []byte) (res wire.Mem,
 	if direct == nil {
 		c.out = newOutCol("", l.out)
 		if c.out.kind == wire.Bytes {
-			c.out.bytes, c.out.offs = make([]byte, 0, l.room+l.room/16), make([]int32, 0, n)
+			c.out.bytes, c.out.offs = dirty(l.room + l.room/16)[:0], make([]int32, 0, n)
 		}
 	}
 	defer func() {
@@ -106,7 +106,7 @@ func (l *LocalScalar) Call(n int, args []wire.Mem, direct []byte) (res wire.Mem,
 			fail, ok = c.fail(v), true
 		}
 	}()
-	l.rows.call(c)
+	l.rows.call(c, true)
 	l.step = stepOf(time.Since(begin), max(n, 1))
 	if direct == nil {
 		l.room = len(c.out.bytes)

@@ -65,6 +65,12 @@ type server struct {
 	// place, where it is not nil, lays a slot over memory of this program.
 	place func(out bool, j int, mem []byte) bool
 
+	// ballast, of a program of its own, is memory that is never touched, and so never
+	// there; but the collector counts it. It runs when the heap has grown to five times
+	// what lives, which in a program of scalar functions is next to nothing: several
+	// times in each batch of text.
+	ballast []byte
+
 	reader  *bufio.Reader // of readFrame
 	payload []byte
 

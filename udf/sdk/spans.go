@@ -9,15 +9,14 @@ import (
 
 // spanRows is how many rows a cheap function gets at once where values are decoded and
 // encoded: they are then still in the cache when they are used.
-const spanRows = 4096
+const spanRows = 2048
 
 // cheapRow is the cost of a row from which on the cache does not matter, and functions
 // get all there is: they may ask a model in another place.
 const cheapRow = 500 * time.Nanosecond
 
 // spans calls a scalar function on the rows of a batch, some at a time. One LocalScalar
-// uses it; slices of strings are used again. Streams do without: what they send is lent
-// to them and copied once, which is better still.
+// or stream uses it; slices of strings are used again.
 type spans struct {
 	fn    *function
 	apart bool // rows of a batch can be had apart, and it may pay
@@ -40,16 +39,16 @@ func newSpans(fn *function) *spans {
 	return s
 }
 
-// call runs user code for all rows of c. When it panics, c is about the span in which
-// it did, which begins at row c.base.
-func (s *spans) call(c *call) {
+// call runs user code for all rows of c, some at a time if apart and if it pays. When
+// it panics, c is about the span in which it did, which begins at row c.base.
+func (s *spans) call(c *call, apart bool) {
 	if !s.apart {
 		s.fn.scalar(c)
 		return
 	}
 	n := c.n
 	begin := time.Now()
-	if s.cheap {
+	if s.cheap && apart {
 		s.each(c)
 	} else {
 		s.fn.scalar(c)

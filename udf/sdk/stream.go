@@ -328,6 +328,8 @@ func (s *stream) runScalar() {
 	direct := ret >= Bool && ret <= Float64
 	width := ret.kind().Width()
 	out := newOutCol("", s.outs[0])
+	rows := newSpans(s.fn)
+	text := textSlot{slot: -1}
 	for {
 		f := s.next()
 		if f.h.Type == wire.End {
@@ -336,20 +338,30 @@ func (s *stream) runScalar() {
 		}
 		s.load(f)
 		n := int(f.msg.Rows)
-		c := &call{n: n, args: s.cols, out: out, lends: true, row: -1, progress: &s.progress, stop: &s.stop}
+		c := &call{n: n, args: s.cols, out: out, row: -1, progress: &s.progress, stop: &s.stop}
 		out.reset()
 		j := -1
 		if direct {
 			j = s.acquire(wire.Align(n * width))
 			c.direct = s.outSl[j].mem[:n*width]
+		} else if rows.cheap {
+			s.placeText(&text, out, n)
 		}
+		placed := text.slot >= 0
+		c.lends = !placed
 		begin := time.Now()
-		if !s.user(c, func() { s.fn.scalar(c) }) {
+		if !s.user(c, func() { rows.call(c, direct || placed) }) {
 			return
 		}
 		nanos := int64(time.Since(begin))
 		if !direct {
-			s.sendRows([]*outCol{out}, nil, 0, nanos, wire.FlagLast)
+			text.per = float64(out.size()) / float64(max(n, 1))
+			if !placed || !s.sendPlaced(&text, out, nanos) {
+				s.sendRows([]*outCol{out}, nil, 0, nanos, wire.FlagLast)
+			}
+			if placed {
+				out.offs, out.bytes = nil, nil // the slot's, or larger than is usual
+			}
 			continue
 		}
 		s.msg = wire.BatchMsg{Rows: uint32(n), Done: nanos, Cols: append(s.msg.Cols[:0], wire.Col{Kind: ret.kind()})}
