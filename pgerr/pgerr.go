@@ -120,5 +120,12 @@ func Code(err error) string {
 	return From(err).Code
 }
 
+// ProcessEnded reports whether err says that a process with user code has ended, through
+// the fault, perhaps, of another of its users.
+func ProcessEnded(err error) bool {
+	e := From(err)
+	return e != nil && e.Class == Transient && (e.Code == ExternalRoutineException || e.Code == CrashShutdown)
+}
+
 // ClassOf returns the class of err.
 func ClassOf(err error) Class { return From(err).Class }

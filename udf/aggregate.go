@@ -21,27 +21,23 @@ type aggregator struct {
 	returns types.Type
 	notNull []bool
 	groups  int
-	end     func() // of the process that is the stream's own
 }
 
 // Aggregate makes the states of an aggregate, which live in the child. ctx
 // bounds all calls of the Aggregator. Rows with NULL in an argument that the
 // function cannot take are left out. When the child is lost the states are lost
 // with it: the error is Transient if it may be another's fault, and the task has to
-// run again; see WithOwnProcesses.
+// run again; see OwnProcesses.
 func (h *Host) Aggregate(ctx context.Context, ref *proto.UDF, argTypes []types.Type) (function.Aggregator, error) {
 	if len(argTypes) != len(ref.GetArgs()) {
 		return nil, pgerr.New(pgerr.InternalError, "aggregate %s called with %d arguments, want %d", ref.GetDisplay(), len(argTypes), len(ref.GetArgs()))
 	}
 	ret := typeFromProto(ref.GetReturns())
-	private := h.ownProcess(ctx)
-	end := func() { h.endPrivate(ref, private) }
-	s, f, err := h.openIn(ctx, ref, kindAggregate, []types.Type{ret}, private)
+	s, f, err := h.openIn(ctx, ref, kindAggregate, []types.Type{ret}, h.ownProcess(ctx, ref))
 	if err != nil {
-		end()
 		return nil, err
 	}
-	return &aggregator{ctx: ctx, s: s, returns: ret, notNull: notNull(ref, f), end: end}, nil
+	return &aggregator{ctx: ctx, s: s, returns: ret, notNull: notNull(ref, f)}, nil
 }
 
 func (a *aggregator) Grow(n int) { a.groups = max(a.groups, n) }
@@ -180,6 +176,5 @@ func (a *aggregator) Size() int64 {
 
 func (a *aggregator) Close() error {
 	a.s.close()
-	a.end()
 	return nil
 }

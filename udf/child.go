@@ -51,10 +51,10 @@ type child struct {
 	dying   map[uint32]*dying // cancelled, not yet answered
 	parked  []parkedStream    // of streams, those that nobody uses
 	lastID  uint32
-	used    time.Time // when it was last seen with a stream
-	ended   bool      // no stream may be added
-	served  bool      // a stream was opened: the Init hooks have run
-	cause   error     // why the host killed it, nil if it did not
+	used    time.Time   // when it was last seen with a stream
+	ended   bool        // no stream may be added
+	served  atomic.Bool // a stream was opened: the Init hooks have run
+	cause   error       // why the host killed it, nil if it did not
 
 	told chan struct{} // closed when the streams know that it is gone
 	done chan struct{} // closed when the process and all goroutines are gone
@@ -265,7 +265,7 @@ func (c *child) shake(r *bufio.Reader) error {
 	if err != nil {
 		return err
 	}
-	return c.write(nil, appendFrame(nil, wire.Header{Type: wire.Welcome}, b), nil)
+	return c.reply(appendFrame(nil, wire.Header{Type: wire.Welcome}, b))
 }
 
 func errABI(label string, abi int) error {
@@ -441,7 +441,7 @@ func (c *child) bury(exit error) {
 	c.mu.Lock()
 	streams, dead := c.streams, c.dying
 	c.streams, c.dying = map[uint32]*stream{}, map[uint32]*dying{}
-	cause, served := c.cause, c.served
+	cause, served := c.cause, c.served.Load()
 	c.mu.Unlock()
 	for _, d := range dead {
 		d.timer.Stop()

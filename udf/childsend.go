@@ -9,30 +9,24 @@ import (
 )
 
 // write sends frames and, without shared memory, the columns of the last, for the user
-// of s, or (nil) for the host itself. A child that does not read makes it wait, and all
-// others who write: see watchWriter.
+// of s. A child that does not read makes it wait, and all others who write: see
+// watchWriter. An error ends the stream, which does not know what was sent.
 func (c *child) write(s *stream, frames, body []byte) error {
 	select {
 	case c.sending <- struct{}{}:
 	default:
-		var canceled <-chan struct{}
-		if s != nil {
-			canceled = s.context().Done()
-		}
+		ctx := s.context()
 		select {
 		case c.sending <- struct{}{}:
-		case <-canceled:
-			return pgerr.From(context.Cause(s.context()))
+		case <-ctx.Done():
+			err := pgerr.From(context.Cause(ctx))
+			s.fail(err)
+			return err
 		}
 	}
-	if s != nil {
-		s.writing.Store(time.Now().UnixNano())
-		c.writer.Store(s)
-	}
-	_, err := c.conn.Write(frames)
-	if err == nil && body != nil {
-		_, err = c.conn.Write(body)
-	}
+	s.writing.Store(int64(time.Since(clock)))
+	c.writer.Store(s)
+	err := c.send(frames, body)
 	c.writer.Store(nil)
 	<-c.sending
 	if err != nil {
@@ -41,6 +35,26 @@ func (c *child) write(s *stream, frames, body []byte) error {
 	return nil
 }
 
+// reply is write for the host itself. Its error is the end of the connection, which the
+// goroutine that reads is about to find out about, if it is not that one.
+func (c *child) reply(frames []byte) error {
+	c.sending <- struct{}{}
+	defer func() { <-c.sending }()
+	return c.send(frames, nil)
+}
+
+// send writes; sending is held.
+func (c *child) send(frames, body []byte) error {
+	_, err := c.conn.Write(frames)
+	if err == nil && body != nil {
+		_, err = c.conn.Write(body)
+	}
+	return err
+}
+
+// clock is where the times of writes count from.
+var clock = time.Now()
+
 // watchWriter ends a child that does not read what is written to it, when nobody wants
 // it any more or the function's time is over. It is called several times a second.
 func (c *child) watchWriter() {
@@ -48,7 +62,7 @@ func (c *child) watchWriter() {
 	if s == nil {
 		return
 	}
-	since := time.Since(time.Unix(0, s.writing.Load()))
+	since := time.Since(clock) - time.Duration(s.writing.Load())
 	grace := cancelGrace
 	if c.cmd == nil {
 		grace = connGrace
@@ -85,10 +99,7 @@ func (c *child) post(h wire.Header) bool {
 	c.wg.Add(1) // under mu, before serve can wait
 	go func() {
 		defer c.wg.Done()
-		c.sending <- struct{}{}
-		defer func() { <-c.sending }()
-		// An error means that the child is gone, which the reader sees too.
-		_, _ = c.conn.Write(appendFrame(nil, h, nil))
+		_ = c.reply(appendFrame(nil, h, nil)) // an error means that the child is gone, which the reader sees too
 	}()
 	return true
 }

@@ -1,7 +1,6 @@
 package udf
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 
@@ -47,25 +46,6 @@ func (h *Host) privateName() string {
 	return "#" + strconv.FormatUint(h.lastPrivate, 10)
 }
 
-type ownKey struct{}
-
-// WithOwnProcesses makes GroupedMap and Aggregate start a process for the stream alone.
-// It is for tasks that run again because a process they shared has ended: whose call
-// ended it was not clear, and now it will be; and who was not at fault goes on however
-// often the others end theirs. Scalar functions, and groups that may fail, search by
-// themselves.
-func WithOwnProcesses(ctx context.Context) context.Context {
-	return context.WithValue(ctx, ownKey{}, true)
-}
-
-// ownProcess is a new private name where ctx asks for one, else "".
-func (h *Host) ownProcess(ctx context.Context) string {
-	if ctx.Value(ownKey{}) == nil {
-		return ""
-	}
-	return h.privateName()
-}
-
 // slotKey names the place of the process for ref.
 func (h *Host) slotKey(ref *proto.UDF, private string) (key string, limit int64) {
 	limit = ref.GetMemoryLimit()
@@ -75,11 +55,8 @@ func (h *Host) slotKey(ref *proto.UDF, private string) (key string, limit int64)
 	return fmt.Sprintf("%s/%d%s", ref.GetDigest(), limit, private), limit
 }
 
-// endPrivate ends a private process; "" is none. It does not wait: Close does.
+// endPrivate ends a private process. It does not wait: Close does.
 func (h *Host) endPrivate(ref *proto.UDF, private string) {
-	if private == "" {
-		return
-	}
 	key, _ := h.slotKey(ref, private)
 	h.mu.Lock()
 	slot := h.slots[key]

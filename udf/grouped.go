@@ -64,7 +64,6 @@ type GroupedMapStream struct {
 	sentOpen   bool         // rows after it were, too
 	pending    atomic.Bool  // there is something to send as soon as there is room
 	rest       *GroupOutput // what MaxOutputRows kept back
-	end        func()       // of the process that is the stream's own; may be nil
 }
 
 // groupPiece is a Send whose rows from from on still have to be sent.
@@ -90,16 +89,9 @@ type GroupOutput struct {
 	Done int64
 }
 
-// GroupedMap opens a stream to a grouped-map function; see WithOwnProcesses.
+// GroupedMap opens a stream to a grouped-map function; see OwnProcesses.
 func (h *Host) GroupedMap(ctx context.Context, ref *proto.UDF, o GroupOptions) (*GroupedMapStream, error) {
-	private := h.ownProcess(ctx)
-	g, err := h.groupedMap(ctx, ref, o, private)
-	if err != nil {
-		h.endPrivate(ref, private)
-		return nil, err
-	}
-	g.end = func() { h.endPrivate(ref, private) }
-	return g, nil
+	return h.groupedMap(ctx, ref, o, h.ownProcess(ctx, ref))
 }
 
 // groupedMap is GroupedMap on a private child, see get.
@@ -141,6 +133,7 @@ func (h *Host) groupedMap(ctx context.Context, ref *proto.UDF, o GroupOptions, p
 // rows 7 to 9 belong to a group that goes on in the next piece. It blocks while
 // an earlier piece waits for room.
 func (g *GroupedMapStream) Send(ctx context.Context, cols []*vector.Vector, n int, ends []int32) error {
+	g.s.use(ctx)
 	if g.strict != nil {
 		if rows := rowsToCall(cols, g.strict, n); rows != nil {
 			cols, ends = filterGroups(cols, rows, ends)
@@ -290,6 +283,7 @@ func (g *GroupedMapStream) pumpAll() error {
 // has something to return.
 func (g *GroupedMapStream) Wait(ctx context.Context) (canSend, canRecv bool, err error) {
 	s := g.s
+	s.use(ctx)
 	for {
 		if err := g.pumpAll(); err != nil {
 			return false, false, err
@@ -317,6 +311,7 @@ func (g *GroupedMapStream) Recv(ctx context.Context) (*GroupOutput, error) {
 	if g.rest != nil {
 		return g.cut(g.rest), nil
 	}
+	s.use(ctx)
 	for {
 		if err := g.pumpAll(); err != nil {
 			return nil, err
@@ -426,9 +421,6 @@ func (g *GroupedMapStream) Close() error {
 	g.s.close()
 	if g.whole != nil {
 		g.whole.free()
-	}
-	if g.end != nil {
-		g.end()
 	}
 	return nil
 }

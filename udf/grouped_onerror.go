@@ -219,6 +219,7 @@ func (t *TolerantGroups) waitIn(ctx context.Context) (canSend, canRecv bool, err
 		return t.in.Wait(ctx)
 	}
 	g, s := t.in, t.in.s
+	s.use(ctx)
 	for {
 		if err := g.pumpAll(); err != nil {
 			return false, false, err

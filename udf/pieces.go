@@ -219,6 +219,7 @@ func (s *ScalarStream) run(ctx context.Context, c *scalarCall) (*vector.Vector, 
 		return s.runLocal(ctx, c)
 	}
 	st := s.s
+	st.use(ctx)
 	st.rested()
 	out := c.out
 	for {

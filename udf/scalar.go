@@ -176,6 +176,7 @@ func (s *ScalarStream) Submit(ctx context.Context, args []*vector.Vector, n int)
 	}
 	switch {
 	case s.s != nil:
+		s.s.use(ctx)
 		s.failed = s.pump(false)
 	case s.local != nil:
 		s.submitLocal()

@@ -300,3 +300,37 @@ func testOutgrown(t *testing.T, h *Host) {
 		}
 	}
 }
+
+// Rows that are longer than those after them: the room for these is no multiple of
+// theirs, which would end the process.
+func TestFirstRowsLongest(t *testing.T) {
+	h := testHost(t, nil)
+	ctx := testContext(t)
+	r := scalarRef("repeat", types.Text, types.Text, types.Int8)
+	r.MemoryLimit = 256 << 20
+	s, err := h.Scalar(ctx, r)
+	if err != nil {
+		t.Fatal(detail(err))
+	}
+	defer func() { _ = s.Close() }()
+	const n = 64 << 10
+	words, times := make([]string, n), make([]int64, n)
+	for i := range words {
+		words[i], times[i] = "x", 1
+	}
+	for _, size := range []int64{1, 40_000} { // the first says what a row has
+		for i := range 2048 {
+			times[i] = size
+		}
+		v, err := s.Call(ctx, []*vector.Vector{texts(words...), ints(times...)}, n)
+		if err != nil {
+			t.Fatal(detail(err))
+		}
+		if want := int(2048*size) + n - 2048; len(v.Bytes) != want || v.Len != n {
+			t.Errorf("%d bytes in %d rows, want %d", len(v.Bytes), v.Len, want)
+		}
+	}
+	if s.Figures().Restarts > 0 {
+		t.Error("the process was ended")
+	}
+}

@@ -46,7 +46,7 @@ type stream struct {
 	// timeout is the longest time without progress, 0 = none.
 	timeout time.Duration
 
-	writing atomic.Int64 // when the last write to the child began, Unix nanoseconds
+	writing atomic.Int64 // when the last write to the child began, on clock
 
 	// memMu is held for reading while slots are copied from and to, so that they
 	// are not unmapped under a copy when the child ends or another goroutine
@@ -131,9 +131,6 @@ func (c *child) open(ctx context.Context, o wire.OpenMsg, name string, outs []ty
 		s.close()
 		return nil, err
 	}
-	c.mu.Lock()
-	c.served = true
-	c.mu.Unlock()
 	return s, nil
 }
 
@@ -234,6 +231,13 @@ func (s *stream) late(detail string) error {
 	s.mu.Unlock()
 	s.fail(err)
 	return err
+}
+
+// use notes the context of a call that may write to the child.
+func (s *stream) use(ctx context.Context) {
+	s.mu.Lock()
+	s.ctx = ctx
+	s.mu.Unlock()
 }
 
 // context is that of who uses the stream now.
@@ -358,8 +362,7 @@ func (s *stream) grow(j int, n uint64) error {
 	s.c.mem.release(s.out[j])
 	s.out[j] = r
 	s.outMu.Unlock()
-	// Not for s: that its user has gone away is no failure of the child.
-	return s.c.write(nil, appendFrame(nil, wire.Header{Type: wire.Slot, Stream: s.id, Slot: uint16(j)}, slotMsg(true, r)), nil)
+	return s.c.reply(appendFrame(nil, wire.Header{Type: wire.Slot, Stream: s.id, Slot: uint16(j)}, slotMsg(true, r)))
 }
 
 // active reports whether the child works for the stream.
@@ -460,6 +463,7 @@ func (s *stream) handle(h wire.Header, payload []byte) error {
 	switch h.Type {
 	case wire.Opened:
 		s.opened = true
+		s.c.served.Store(true)
 	case wire.Progress:
 	case wire.Calls:
 		s.calls, s.said = plainText(string(payload[:min(len(payload), maxCalls)])), true

@@ -71,7 +71,6 @@ func open(ctx context.Context, cfg RunnerConfig, mem *queryMemory, t *Task) (Pip
 	st, q := run.Stage, run.Context
 	account := mem.acquire(q)
 	p := &operators{ctx: ctx, rec: physical.NewRecorder(), input: map[uint32]int64{}}
-	p.release = sync.OnceFunc(func() { mem.release(q.QueryId) })
 	env := &physical.Env{
 		Task: run.Id, TaskIndex: int(t.Key.Task), Stage: int(t.Key.Stage), Query: q, Splits: run.Splits,
 		Exchange: t.Exchange, UDF: cfg.UDF, Memory: account.Child("task"),
@@ -81,10 +80,15 @@ func open(ctx context.Context, cfg RunnerConfig, mem *queryMemory, t *Task) (Pip
 	if l, ok := t.Local.(*Local); ok && l != nil {
 		env.Virtual, env.Functions = l.Virtual, l.Functions
 	}
+	own := &udf.OwnProcesses{}
+	p.release = sync.OnceFunc(func() {
+		own.End()
+		mem.release(q.QueryId)
+	})
 	p.user = func(ctx context.Context) context.Context {
 		ctx = udf.WithQuery(ctx, q.QueryId)
 		if run.Alone {
-			ctx = udf.WithOwnProcesses(ctx)
+			ctx = own.With(ctx)
 		}
 		return ctx
 	}

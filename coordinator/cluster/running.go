@@ -51,11 +51,15 @@ type Running struct {
 	srcKey exchange.TaskKey
 
 	// The fast path: one task, read directly.
-	direct   bool
-	attempt  uint32
-	pipeMu   sync.Mutex
-	pipe     worker.Pipeline
-	lastPipe []*proto.OperatorStats // after its end
+	direct  bool
+	attempt uint32
+	pipeMu  sync.Mutex
+	pipe    worker.Pipeline
+	// pipeCtx is that of all calls of pipe.
+	pipeCtx    context.Context
+	pipeCancel context.CancelCauseFunc
+	failed     error                  // how it ended
+	lastPipe   []*proto.OperatorStats // after its end
 }
 
 type taskStats struct {
@@ -205,12 +209,15 @@ func (r *Running) runDirect(attempt uint32) error {
 		Id: &proto.TaskID{Query: r.id, Stage: st.wire.Id, Attempt: attempt}, CoordinatorEpoch: r.c.epoch,
 		Stage: st.wire, Context: r.plan.Context, Splits: st.splits(0), Alone: attempt > 0,
 	}
-	pipe, err := r.c.cfg.Embedded.Stream(r.ctx, run, r.opts.Local)
+	// Operators keep the context for what they open, longer than for one Next.
+	ctx, cancel := context.WithCancelCause(r.ctx)
+	pipe, err := r.c.cfg.Embedded.Stream(ctx, run, r.opts.Local)
 	if err != nil {
+		cancel(nil)
 		return err
 	}
 	r.pipeMu.Lock()
-	r.pipe = pipe
+	r.pipe, r.pipeCtx, r.pipeCancel = pipe, ctx, cancel
 	r.pipeMu.Unlock()
 	return nil
 }
@@ -223,15 +230,16 @@ func (r *Running) Next(ctx context.Context) (*vector.Batch, error) {
 	if r.closed {
 		return nil, pgerr.New(pgerr.QueryCanceled, "canceling statement due to user request")
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(r.ctx, cancel)()
 	var b *vector.Batch
 	var err error
 	if r.direct {
 		b, err = r.nextDirect(ctx)
 	} else {
+		ctx, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(r.ctx, cancel)
 		b, err = r.nextResult(ctx)
+		stop()
+		cancel()
 	}
 	if err != nil || b == nil {
 		r.end(err != nil)
@@ -266,13 +274,19 @@ func (r *Running) figures() (out []*proto.OperatorStats) {
 
 func (r *Running) nextDirect(ctx context.Context) (*vector.Batch, error) {
 	if r.pipe == nil {
-		return nil, nil
+		return nil, r.failed
 	}
 	for {
-		b, err := r.pipe.Next(ctx)
-		if r.again(err) {
+		stop := context.AfterFunc(ctx, func() { r.pipeCancel(context.Cause(ctx)) })
+		b, err := r.pipe.Next(r.pipeCtx)
+		stop()
+		if err != nil && ctx.Err() == nil && r.again(err) {
 			_ = r.closePipe() // of the attempt that has failed
-			if err = r.runDirect(r.attempt); err == nil {
+			for err = r.runDirect(r.attempt); r.again(err); {
+				err = r.runDirect(r.attempt)
+			}
+			r.failed = err
+			if err == nil {
 				continue
 			}
 		}
@@ -297,7 +311,7 @@ func (r *Running) nextDirect(ctx context.Context) (*vector.Batch, error) {
 // again counts an attempt that failed where it may have been another query's fault and
 // before the client had a row; false if there are to be no more.
 func (r *Running) again(err error) bool {
-	if err == nil || pgerr.ClassOf(err) != pgerr.Transient || r.begun || r.ctx.Err() != nil || r.attempt+1 >= directAttempts {
+	if !pgerr.ProcessEnded(err) || r.begun || r.ctx.Err() != nil || r.attempt+1 >= directAttempts {
 		return false
 	}
 	r.attempt++
@@ -311,6 +325,7 @@ func (r *Running) closePipe() error {
 		return nil
 	}
 	err := r.pipe.Close()
+	r.pipeCancel(nil)
 	r.lastPipe, r.pipe = r.pipe.Stats(), nil
 	return err
 }

@@ -448,7 +448,7 @@ func (s *Scheduler) taskFailed(e TaskFailed) {
 		return
 	}
 	t.failures++
-	t.alone = t.alone || e.Err.Class == pgerr.Transient
+	t.alone = t.alone || pgerr.ProcessEnded(e.Err)
 	if t.failures >= maxAttempts {
 		err := *e.Err
 		if err.Detail == "" {

@@ -174,7 +174,7 @@ func TestAlone(t *testing.T) {
 		if r.Alone != (i > 1) {
 			t.Fatalf("attempt %d: %v", i, r.Alone)
 		}
-		s.Handle(TaskFailed{Worker: r.Worker, Task: r.Task, Err: pgerr.New(pgerr.IOError, "x").WithClass(class)})
+		s.Handle(TaskFailed{Worker: r.Worker, Task: r.Task, Err: pgerr.New(pgerr.ExternalRoutineException, "x").WithClass(class)})
 		next := runs(s.Handle(Tick{time.Duration(i+1) * time.Minute}))
 		if len(next) != 1 {
 			t.Fatalf("attempt %d: %v", i+1, next)

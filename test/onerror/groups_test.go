@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -191,6 +192,38 @@ func TestOthersEndTheProcess(t *testing.T) {
 			cancel()
 			<-ended
 			t.Logf("after %d queries that end the process", crashes.Load())
+		})
+	}
+}
+
+// Functions of every kind in results of many batches, for several clients at once: what
+// is opened for one batch serves the next.
+func TestManyBatches(t *testing.T) {
+	e, _ := start(t, 0)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range 6 {
+		wg.Go(func() {
+			s := e.Session()
+			defer s.Close()
+			for _, x := range []struct {
+				sql  string
+				rows int
+			}{
+				{"SELECT x, panic_mod(x, 2000000000) FROM generate_series(1, 50000) x", 50000},
+				{"SELECT x, shaky_sum(x + 1000) FROM generate_series(1, 40000) x GROUP BY x", 40000},
+				{"SELECT x, shaky_sum(x + 1000) OVER (ORDER BY x) FROM generate_series(1, 20000) x", 20000},
+				{"SELECT * FROM (SELECT * FROM generate_series(1, 40000) x GROUP BY x APPLY shaky(x)) r", 40000},
+				{"SELECT x, shaky_window(x) OVER (PARTITION BY x % 1000) FROM generate_series(1, 40000) x", 40000},
+				{"SELECT x, n FROM generate_series(1, 40000) x, shaky_rows(x) n", 80000},
+				{"SELECT x, panic_mod(x, 2000000000) FROM generate_series(1, 50000) x", 50000},
+			} {
+				if r, err := s.Run(context.Background(), x.sql); err != nil {
+					t.Errorf("%s: %v", x.sql, err)
+				} else if len(r.Rows) != x.rows {
+					t.Errorf("%s: %d rows", x.sql, len(r.Rows))
+				}
+			}
 		})
 	}
 }

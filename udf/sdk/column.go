@@ -285,18 +285,20 @@ func (o *outCol) appendStrings(vs []string) {
 func (o *outCol) all() []byte { return o.bytes[:min(cap(o.bytes), math.MaxInt32)] }
 
 // grow makes room in bytes for all of vs, with which there are n rows, and for as much
-// in each of the rows that follow: it moves what there is. It returns all the room.
+// in each of the rows that follow, but no more than one result may have: the first
+// rows may be the longest. It moves what there is and returns all the room.
 func (o *outCol) grow(vs []string, n int) []byte {
 	total := 0
 	for _, s := range vs {
 		total += len(s)
 	}
 	o.room(total)
-	if n < o.rows {
-		all := float64(len(o.bytes)+total) / float64(n) * float64(o.rows)
-		total = max(total, int(min(all, math.MaxInt32))-len(o.bytes))
+	if all := len(o.bytes) + total; n < o.rows {
+		rest := float64(all) / float64(n) * float64(o.rows-n)
+		total += int(min(rest, chunkBytes, float64(math.MaxInt32-all)))
 	}
-	o.bytes = slices.Grow(o.bytes, total)
+	total = max(total, len(o.bytes)/4) // spans that follow need not move it all again
+	o.bytes = append(dirty(len(o.bytes) + total)[:0], o.bytes...)
 	return o.all()
 }
 
