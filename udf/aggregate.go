@@ -161,7 +161,7 @@ func (a *aggregator) TakeFailures() []GroupFailure {
 	a.s.mu.Unlock()
 	var out []GroupFailure
 	for _, e := range failed {
-		out = append(out, groupFailure(e.Group, -1, e.Err, e.panic))
+		out = append(out, groupFailure(e.Group, -1, e.Err, e.args, e.panic))
 	}
 	return out
 }

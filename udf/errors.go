@@ -18,6 +18,7 @@ type CallError struct {
 	begin, end int    // the rows of the call that the batch has; of a ScalarStream
 	mixed      bool   // the batch has rows of several calls
 	panic      bool   // Err.Detail has a stack
+	args       string // of the row, as Err.Detail begins with them; "" = not known
 	where      string
 }
 

@@ -483,7 +483,7 @@ func (t *TolerantGroups) failed(ctx context.Context, err error) error {
 		if ce.Group < 0 || at < 0 || at >= int64(len(t.ids)) {
 			return err
 		}
-		t.culprit(t.ids[at], ce.Row, ce.Err, ce.panic)
+		t.culprit(t.ids[at], ce.Row, ce.Err, ce.args, ce.panic)
 		t.rowsOnce = 1024
 	case (died || stuck) && len(suspects) > 0:
 		t.deaths++
@@ -497,7 +497,7 @@ func (t *TolerantGroups) failed(ctx context.Context, err error) error {
 		t.endPrivate() // it was hurt
 		t.private = t.h.privateName()
 		if alone && len(suspects) == 1 {
-			t.culprit(suspects[0], -1, pgerr.From(err), true)
+			t.culprit(suspects[0], -1, pgerr.From(err), "", true)
 			t.level, t.atOnce = 0, 0
 			break
 		}
@@ -573,27 +573,26 @@ func (t *TolerantGroups) rewind(cause error) error {
 
 // culprit leaves out a group that is known to fail. stack says that the error has a
 // stack, or what the process said, as its detail.
-func (t *TolerantGroups) culprit(g, row int64, e *pgerr.Error, stack bool) {
+func (t *TolerantGroups) culprit(g, row int64, e *pgerr.Error, args string, stack bool) {
 	t.before.Errors++
 	t.bad[g] = true
 	if len(t.outs) > 0 {
 		i, _ := slices.BinarySearch(t.nulls, g)
 		t.nulls = slices.Insert(t.nulls, i, g)
 	}
-	t.failures = append(t.failures, groupFailure(g, row, e, stack))
+	t.failures = append(t.failures, groupFailure(g, row, e, args, stack))
 }
 
 // groupFailure makes a failure of group g of an error; see culprit.
-func groupFailure(g, row int64, e *pgerr.Error, stack bool) GroupFailure {
+func groupFailure(g, row int64, e *pgerr.Error, args string, stack bool) GroupFailure {
 	x := *e
 	if x.Class == pgerr.Transient {
 		x.Class = pgerr.UDF
 	}
-	f := GroupFailure{Failure: Failure{Err: &x, At: time.Now()}, Group: g, Row: row + 1}
+	f := GroupFailure{Failure: Failure{Err: &x, Args: args, At: time.Now()}, Group: g, Row: row + 1}
 	detail := x.Detail
-	if rest, ok := strings.CutPrefix(detail, "Arguments: "); ok {
-		f.Args, detail, _ = strings.Cut(rest, ". ")
-		f.Args = strings.TrimSuffix(f.Args, ".")
+	if args != "" {
+		detail = strings.TrimLeft(strings.TrimPrefix(detail, "Arguments: "+args+"."), " \n")
 	}
 	if stack {
 		f.Stack = detail

@@ -540,7 +540,7 @@ func newCallError(name, label string, seq uint64, m *wire.ErrorMsg) *CallError {
 	if e.Class != pgerr.UDF && e.Class != pgerr.Resource {
 		e.Class = pgerr.User
 	}
-	ce := &CallError{Group: m.Group, Err: e, seq: seq, panic: m.Panic, where: "function " + name + " of " + label}
+	ce := &CallError{Group: m.Group, Err: e, seq: seq, panic: m.Panic, args: m.Args, where: "function " + name + " of " + label}
 	ce.setRow(m.Row)
 	return ce
 }

@@ -210,6 +210,7 @@ func placed(v any, row int64, group int64, args []column, i int) *wire.ErrorMsg 
 	m.Group = group
 	if args != nil && i >= 0 {
 		if a := values(args, i); a != "" {
+			m.Args = a
 			d := "Arguments: " + a + "."
 			if m.Detail != "" {
 				d += " " + m.Detail

@@ -46,7 +46,7 @@ def message(e):
         detail = e.detail
         if args:
             detail = ("Arguments: %s. %s" % (args, detail)).rstrip()
-        return {"code": e.code, "message": e.message, "detail": detail, "hint": e.hint,
+        return {"code": e.code, "message": e.message, "detail": detail, "hint": e.hint, "args": args,
                 "row": e.row if e.row >= 0 else row, "group": group}
     text = type(e).__name__
     if str(e):
@@ -54,7 +54,7 @@ def message(e):
     detail = trace(e)
     if args:
         detail = "Arguments: %s.\n%s" % (args, detail)
-    return {"code": "53200" if isinstance(e, MemoryError) else "38000", "message": text, "detail": detail, "row": row, "group": group}
+    return {"code": "53200" if isinstance(e, MemoryError) else "38000", "message": text, "detail": detail, "args": args, "row": row, "group": group}
 
 
 def trace(e):
