@@ -179,7 +179,7 @@ func TestDirectTLSNeedsALPN(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tc.Close()
-	_ = tc.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = tc.SetDeadline(time.Now().Add(30 * time.Second))
 	c := &rawClient{t: t, nc: tc}
 	if got := c.until("Z"); !strings.HasPrefix(got, "E(V:FATAL C:08P01 M:received direct SSL connection request without ALPN") {
 		t.Error(got)

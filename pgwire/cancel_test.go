@@ -58,7 +58,7 @@ func TestCancelRequest(t *testing.T) {
 			if got := c.until("E"); !strings.HasSuffix(got, "i/o timeout") {
 				t.Fatalf("a wrong key cancels: %s", got)
 			}
-			_ = c.nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+			_ = c.nc.SetReadDeadline(time.Now().Add(30 * time.Second))
 			sendCancel(t, addr, c.pid, c.key)
 			if got := c.until("Z"); !strings.HasSuffix(got, userCancel+" Z(I)") {
 				t.Errorf("got %s", got)

@@ -348,7 +348,7 @@ func TestPsql(t *testing.T) {
 	_, addr := serverFor(t, newEngine(), withScram(t, nil))
 	host, port, _ := net.SplitHostPort(addr)
 	run := func(in string, args ...string) string {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, psql, append([]string{"-X", "-At", "host=" + host + " port=" + port + " user=ann password=sésame dbname=d"}, args...)...)
 		cmd.Stdin = strings.NewReader(in)

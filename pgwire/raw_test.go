@@ -39,7 +39,7 @@ func serverFor(t testing.TB, e *engine, change func(*Config)) (*Server, string) 
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background(), ln) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)

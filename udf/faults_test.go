@@ -73,15 +73,15 @@ func TestLoopAndCancel(t *testing.T) {
 	time.AfterFunc(50*time.Millisecond, cancel)
 	begin := time.Now()
 	_, err = s.Call(cctx, []*vector.Vector{ints(1)}, 1)
-	if took := time.Since(begin); pgerr.Code(err) != pgerr.QueryCanceled || took > 200*time.Millisecond {
+	if took := time.Since(begin); pgerr.Code(err) != pgerr.QueryCanceled || took > 3*time.Second {
 		t.Errorf("%v after %v", err, took)
 	}
 	pid := h.Children()[0]
 	s.Close()
-	for syscall.Kill(pid, 0) == nil && time.Since(begin) < 2*time.Second {
+	for syscall.Kill(pid, 0) == nil && time.Since(begin) < 10*time.Second {
 		time.Sleep(5 * time.Millisecond)
 	}
-	if took := time.Since(begin); took > time.Second {
+	if took := time.Since(begin); took > 4*time.Second {
 		t.Errorf("the looping process lived for %v", took)
 	}
 	if err := <-slow; err != nil {
@@ -96,7 +96,7 @@ func TestTimeout(t *testing.T) {
 	r.TimeoutMs = 300
 	begin := time.Now()
 	_, err := call(ctx, h, r, ints(5000))
-	if took := time.Since(begin); pgerr.Code(err) != "57014" || pgerr.ClassOf(err) != pgerr.UDF || !strings.Contains(err.Error(), "did not finish within 300ms") || took > time.Second {
+	if took := time.Since(begin); pgerr.Code(err) != "57014" || pgerr.ClassOf(err) != pgerr.UDF || !strings.Contains(err.Error(), "did not finish within 300ms") || took > 4*time.Second {
 		t.Errorf("%s after %v", detail(err), took)
 	}
 	if !strings.Contains(detail(err), "It was in time.Sleep (time.go:") || !strings.Contains(detail(err), "(main.go:69)") {

@@ -315,13 +315,13 @@ func TestCancelGroupedMap(t *testing.T) {
 		time.AfterFunc(50*time.Millisecond, cancel)
 		begin := time.Now()
 		_, err = s.Recv(ctx)
-		if took := time.Since(begin); pgerr.Code(err) != pgerr.QueryCanceled || took > 200*time.Millisecond {
+		if took := time.Since(begin); pgerr.Code(err) != pgerr.QueryCanceled || took > 3*time.Second {
 			t.Errorf("%s: %v after %v", symbol, err, took)
 		}
 		s.Close()
 	}
 	// The looping child is killed within the grace, and replaced.
-	deadline := time.Now().Add(time.Second)
+	deadline := time.Now().Add(10 * time.Second)
 	for len(h.Children()) > 0 && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -268,7 +268,7 @@ func (e *env) state(id string) string {
 
 func (e *env) wait(what string, ok func() bool) {
 	e.t.Helper()
-	for end := time.Now().Add(8 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			e.t.Fatalf("waited in vain for %s", what)
 		}
@@ -309,7 +309,7 @@ func (e *env) start(p *proto.Plan) *Running {
 
 // read returns the rest of the rows.
 func read(r *Running, each func(rows int)) ([]int64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var out []int64
 	for {

@@ -161,7 +161,7 @@ func TestClientQueries(t *testing.T) {
 	slow := ""
 	var slowest time.Duration
 	for i, b := range blocks {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		c, err := pgconn.Connect(ctx, s.url("volley", "sslmode=disable"))
 		if err != nil {
 			t.Fatal(err)

@@ -164,7 +164,7 @@ func TestManyFailures(t *testing.T) {
 		t.Errorf("%s %v", b, err)
 	}
 	must(t, s, "SELECT says(7)")
-	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		got := text(must(t, s, "SELECT worker, level, line FROM volley.udf_logs WHERE line LIKE 'value%'"))
 		if got == "embedded INFO value 7" {
 			break
@@ -217,7 +217,7 @@ func TestConcurrencyAndSlow(t *testing.T) {
 	if _, err := s.Run(ctx, "SELECT sum(slow(g)) FROM generate_series(1, 1000) g"); pgerr.Code(err) != pgerr.QueryCanceled {
 		t.Error(err)
 	}
-	if took := time.Since(begin); took > 1500*time.Millisecond {
+	if took := time.Since(begin); took > 8*time.Second {
 		t.Errorf("cancelled after %v", took)
 	}
 }

@@ -94,7 +94,7 @@ func ref(digest, symbol string, kind function.Kind) *proto.UDF {
 }
 
 func call(t testing.TB, h *udf.Host, r *proto.UDF, xs ...float64) ([]float64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	s, err := h.Scalar(ctx, r)
 	if err != nil {
@@ -186,7 +186,7 @@ func TestAddresses(t *testing.T) {
 	for addr, want := range map[string]string{
 		"nowhere": "22023", "http://a:1": "22023", "grpc://a:1?ca=x": "22023", "tls://a:1?ca=/no/such/file": "58P01",
 	} {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 		_, err := store.PutServer(ctx, addr)
 		cancel()
 		if pgerr.Code(err) != want {

@@ -92,7 +92,7 @@ type ErrorMsg struct {
 	Detail  string `json:"detail,omitempty"`
 	Hint    string `json:"hint,omitempty"`
 	Args    string `json:"args,omitempty"` // what stands in Detail after "Arguments: " and before a full stop
-	Row     int64  `json:"row"`   // of the batch or the group, -1 = unknown
-	Group   int64  `json:"group"` // -1 = none
+	Row     int64  `json:"row"`            // of the batch or the group, -1 = unknown
+	Group   int64  `json:"group"`          // -1 = none
 	Panic   bool   `json:"panic,omitempty"`
 }
