@@ -67,6 +67,7 @@ type Result struct {
 type CopyOut struct {
 	Binary  bool
 	Columns int
+	// WriteTo writes the data: each Write is a CopyData message, with one row.
 	WriteTo func(ctx context.Context, w io.Writer) error
 }
 

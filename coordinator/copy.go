@@ -527,7 +527,7 @@ func (x *statement) copyTo(ctx context.Context, n *pg.CopyStmt, o *copyOptions) 
 	}
 	var enc interface {
 		Header(dst []byte) []byte
-		AppendBatch(dst []byte, b *vector.Batch) []byte
+		AppendRow(dst []byte, b *vector.Batch, row int) []byte
 	}
 	var trailer []byte
 	if o.format == "binary" {
@@ -541,11 +541,18 @@ func (x *statement) copyTo(ctx context.Context, n *pg.CopyStmt, o *copyOptions) 
 	}
 	r := NewResult(nil, nil, tag, nil)
 	r.CopyOut = &CopyOut{Binary: o.format == "binary", Columns: len(fields), WriteTo: func(ctx context.Context, w io.Writer) error {
+		// Clients take a message for a row, as Postgres sends them: a header of names is
+		// one, that of the binary format stands before the first row, or the trailer.
 		buf := enc.Header(nil)
+		if o.format != "binary" && len(buf) > 0 {
+			if _, err := w.Write(buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
+		}
 		err := each(ctx, func(b *vector.Batch) error {
-			const piece = 512 // rows: CopyData messages of tens of kilobytes
-			for at := 0; at < b.Rows(); at += piece {
-				buf = enc.AppendBatch(buf, b.Slice(at, min(at+piece, b.Rows())))
+			for i := range b.Rows() {
+				buf = enc.AppendRow(buf, b, i)
 				if _, err := w.Write(buf); err != nil {
 					return err
 				}

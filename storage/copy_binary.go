@@ -203,18 +203,24 @@ func (*BinaryCopyEncoder) Header(dst []byte) []byte {
 func (*BinaryCopyEncoder) Trailer(dst []byte) []byte { return append(dst, 0xff, 0xff) }
 
 // AppendBatch appends the rows of a dense batch.
-func (*BinaryCopyEncoder) AppendBatch(dst []byte, b *vector.Batch) []byte {
+func (e *BinaryCopyEncoder) AppendBatch(dst []byte, b *vector.Batch) []byte {
 	for i := range b.Rows() {
-		dst = binary.BigEndian.AppendUint16(dst, uint16(b.NumCols()))
-		for _, v := range b.Cols() {
-			if v.IsNull(i) {
-				dst = append(dst, 0xff, 0xff, 0xff, 0xff)
-				continue
-			}
-			at := len(dst)
-			dst = vector.AppendBinary(append(dst, 0, 0, 0, 0), v, i)
-			binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
+		dst = e.AppendRow(dst, b, i)
+	}
+	return dst
+}
+
+// AppendRow appends row i of a dense batch.
+func (*BinaryCopyEncoder) AppendRow(dst []byte, b *vector.Batch, i int) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, uint16(b.NumCols()))
+	for _, v := range b.Cols() {
+		if v.IsNull(i) {
+			dst = append(dst, 0xff, 0xff, 0xff, 0xff)
+			continue
 		}
+		at := len(dst)
+		dst = vector.AppendBinary(append(dst, 0, 0, 0, 0), v, i)
+		binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
 	}
 	return dst
 }

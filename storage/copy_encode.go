@@ -74,25 +74,29 @@ func (e *CopyEncoder) Header(dst []byte) []byte {
 
 // AppendBatch appends the rows of b as lines.
 func (e *CopyEncoder) AppendBatch(dst []byte, b *vector.Batch) []byte {
-	cols := b.Cols()
 	for i := range b.Rows() {
-		for c, v := range cols {
-			if c > 0 {
-				dst = append(dst, e.d.delim)
-			}
-			switch {
-			case v.IsNull(i):
-				dst = append(dst, e.null...)
-			case e.app[c] == nil:
-				dst = e.value(dst, v.BytesAt(i), e.force[c])
-			default:
-				e.scratch = e.app[c](e.scratch[:0], v, i)
-				dst = e.value(dst, e.scratch, e.force[c])
-			}
-		}
-		dst = append(dst, '\n')
+		dst = e.AppendRow(dst, b, i)
 	}
 	return dst
+}
+
+// AppendRow appends row i of a dense batch as a line.
+func (e *CopyEncoder) AppendRow(dst []byte, b *vector.Batch, i int) []byte {
+	for c, v := range b.Cols() {
+		if c > 0 {
+			dst = append(dst, e.d.delim)
+		}
+		switch {
+		case v.IsNull(i):
+			dst = append(dst, e.null...)
+		case e.app[c] == nil:
+			dst = e.value(dst, v.BytesAt(i), e.force[c])
+		default:
+			e.scratch = e.app[c](e.scratch[:0], v, i)
+			dst = e.value(dst, e.scratch, e.force[c])
+		}
+	}
+	return append(dst, '\n')
 }
 
 func (e *CopyEncoder) value(dst, s []byte, force bool) []byte {

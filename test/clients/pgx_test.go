@@ -471,3 +471,44 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	pool.AddCert(leaf)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
+
+// messages keeps each CopyData apart.
+type messages []string
+
+func (m *messages) Write(p []byte) (int, error) {
+	*m = append(*m, string(p))
+	return len(p), nil
+}
+
+// A CopyData message of the server is a row, as of Postgres: clients count on it.
+func TestCopyRowsApart(t *testing.T) {
+	s := start(t, nil)
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, s.url("volley", "sslmode=disable"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close(ctx) }()
+	const header = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	row := func(n byte) string { return "\x00\x01\x00\x00\x00\x04\x00\x00\x00" + string(rune(n)) }
+	for _, x := range []struct {
+		sql  string
+		want []string
+	}{
+		{"copy (select i, 'a\nb' from generate_series(1, 3) i) to stdout", []string{"1\ta\\nb\n", "2\ta\\nb\n", "3\ta\\nb\n"}},
+		{"copy (select i from generate_series(1, 2) i) to stdout csv header", []string{"i\n", "1\n", "2\n"}},
+		{"copy (select 'a\nb' as i from generate_series(1, 2)) to stdout csv", []string{"\"a\nb\"\n", "\"a\nb\"\n"}},
+		{"copy (select i from generate_series(1, 2) i) to stdout binary", []string{header + row(1), row(2), "\xff\xff"}},
+		{"copy (select i from generate_series(1, 0) i) to stdout binary", []string{header + "\xff\xff"}},
+		{"copy (select i from generate_series(1, 0) i) to stdout", nil},
+	} {
+		var got messages
+		if _, err := c.PgConn().CopyTo(ctx, &got, x.sql); err != nil || !reflect.DeepEqual([]string(got), x.want) {
+			t.Errorf("%s: %q, %v", x.sql, got, err)
+		}
+	}
+	var many messages
+	if _, err := c.PgConn().CopyTo(ctx, &many, "copy (select i, i * 2 from generate_series(1, 100000) i) to stdout"); err != nil || len(many) != 100_000 || many[99_999] != "100000\t200000\n" {
+		t.Errorf("%d messages, %v", len(many), err)
+	}
+}
