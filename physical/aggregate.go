@@ -18,7 +18,9 @@ import (
 // Over budget a PARTIAL aggregate gives out the states so far and starts anew.
 // The others stop taking new groups: rows of known groups are folded as before,
 // the rest goes to 16 files by hash, and after the groups in memory have been
-// given out each file is aggregated in the same way.
+// given out each file is aggregated in the same way. Those results are sorted by
+// the row in which their group was first seen: when the budget is used up depends
+// on what else runs, the order of the groups must not.
 type aggregate struct {
 	n       *node
 	mode    proto.Aggregate_Mode
@@ -29,6 +31,7 @@ type aggregate struct {
 	pass    *aggPass
 	pending []*aggPart // stack: the next one last
 	out     *aggOutput
+	late    *sorter // results of groups that were in files
 	ended   bool
 	any     bool // a row has been seen, or a result given
 	canPass bool // PARTIAL: see passAfter
@@ -187,15 +190,28 @@ func (a *aggregate) Next(ctx context.Context) (*vector.Batch, error) {
 	for {
 		if a.out != nil {
 			b, err := a.out.Next(ctx)
-			if b != nil || err != nil {
-				return b, err
+			switch {
+			case err != nil:
+				return nil, err
+			case b != nil && a.pass.level == 0:
+				return b, nil
+			case b != nil:
+				if err := a.late.addToRun(ctx, b); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			if a.late != nil {
+				if err := a.late.endRun(); err != nil {
+					return nil, err
+				}
 			}
 			a.out = nil
 			a.pass.close()
 			a.pass = nil
 		}
 		if a.ended && len(a.pending) == 0 {
-			return nil, nil
+			return a.late.nextLate(ctx)
 		}
 		if a.passing && !a.ended {
 			b, err := a.n.ins[0].Next(ctx)
@@ -271,6 +287,9 @@ func (a *aggregate) run(ctx context.Context, in batchSource, level int) error {
 	if err != nil {
 		return err
 	}
+	if len(parts) > 0 && a.late == nil {
+		a.late = newLate(a.n)
+	}
 	for i := len(parts) - 1; i >= 0; i-- { // a stack: the first on top
 		a.pending = append(a.pending, parts[i])
 	}
@@ -294,5 +313,8 @@ func (a *aggregate) Close() error {
 		p.file.close()
 	}
 	a.pending = nil
+	if a.late != nil {
+		a.late.close()
+	}
 	return a.n.closeInputs()
 }

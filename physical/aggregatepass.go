@@ -23,7 +23,9 @@ type aggPass struct {
 	frozen bool
 	files  []*spillFile
 	buf    []int32
-	rows   int64
+	rows   int64   // that were folded
+	seen   int64   // of the input, at level 0
+	first  []int64 // by group, the row in which it was first seen; from level 1 on
 }
 
 // callState is the state of one call in one pass.
@@ -135,8 +137,17 @@ func (p *aggPass) add(ctx context.Context, b *vector.Batch) (full bool, err erro
 		if _, err = p.table.find(ctx, keys, n, groups, !p.frozen); err != nil {
 			return false, err
 		}
+		seen := p.seen
+		p.seen += int64(n)
+		if p.level > 0 {
+			for i, r := range vector.Values[int64](b.Col(len(p.a.inTs)).Flatten())[:n] {
+				if int(groups[i]) == len(p.first) { // groups are numbered as they come
+					p.first = append(p.first, r)
+				}
+			}
+		}
 		if p.frozen {
-			if b, groups, err = p.divert(ctx, b, keys, groups); err != nil || b == nil {
+			if b, groups, err = p.divert(ctx, b, keys, groups, seen); err != nil || b == nil {
 				return false, err
 			}
 		}
@@ -156,8 +167,9 @@ func (p *aggPass) add(ctx context.Context, b *vector.Batch) (full bool, err erro
 	return p.charge(ctx)
 }
 
-// divert sends the rows of unknown groups to the files and returns the rest.
-func (p *aggPass) divert(ctx context.Context, b *vector.Batch, keys []*vector.Vector, groups []int32) (*vector.Batch, []int32, error) {
+// divert sends the rows of unknown groups to the files and returns the rest. seen is the
+// number of row 0, at level 0.
+func (p *aggPass) divert(ctx context.Context, b *vector.Batch, keys []*vector.Vector, groups []int32, seen int64) (*vector.Batch, []int32, error) {
 	var known, unknown []int32
 	for i, g := range groups {
 		if g >= 0 {
@@ -171,7 +183,19 @@ func (p *aggPass) divert(ctx context.Context, b *vector.Batch, keys []*vector.Ve
 	}
 	hashes := make([]uint64, len(groups))
 	exchange.HashRows(keys, len(groups), hashes)
-	if err := partitionRows(ctx, p.files, b, unknown, hashes, p.level); err != nil {
+	spill := b.Select(unknown).Dense()
+	if p.level == 0 {
+		number := make([]int64, len(unknown))
+		for i, r := range unknown {
+			number[i] = seen + int64(r)
+		}
+		spill = vector.NewBatch(append(slices.Clone(spill.Cols()), vector.FromSlice(ordinalType, number)), len(unknown))
+	}
+	all := make([]int32, len(unknown))
+	for i, r := range unknown {
+		all[i], hashes[i] = int32(i), hashes[r] // r >= i
+	}
+	if err := partitionRows(ctx, p.files, spill, all, hashes, p.level); err != nil {
 		return nil, nil, err
 	}
 	if len(known) == 0 {
@@ -220,7 +244,7 @@ func newPartitions(env *Env, stats *OperatorStats, ts []types.Type) []*spillFile
 func (p *aggPass) size() int64 {
 	var s int64
 	if p.table != nil {
-		s = p.table.size()
+		s = p.table.size() + int64(8*cap(p.first))
 	}
 	for _, c := range p.calls {
 		s += c.agg.Size()
@@ -275,7 +299,7 @@ func (p *aggPass) charge(ctx context.Context) (full bool, err error) {
 	now = p.size()
 	if p.table != nil && !p.frozen && p.level < maxSpillLevel {
 		p.frozen = true
-		p.files = newPartitions(p.a.n.env, p.a.n.stats, p.a.inTs)
+		p.files = newPartitions(p.a.n.env, p.a.n.stats, append(slices.Clone(p.a.inTs), ordinalType))
 	}
 	if now > p.held {
 		if err := mem.Must(now - p.held); err != nil {
@@ -531,7 +555,8 @@ func (p *aggPass) finish(ctx context.Context) (*aggOutput, error) {
 	return o, nil
 }
 
-// aggOutput gives out the groups of a pass.
+// aggOutput gives out the groups of a pass; from level 1 on with one column more, the
+// rows in which they were first seen.
 type aggOutput struct {
 	p    *aggPass
 	keys []*vector.Vector
@@ -565,6 +590,9 @@ func (o *aggOutput) Next(context.Context) (*vector.Batch, error) {
 	}
 	for i, t := range p.a.n.types {
 		cols[i] = cols[i].Retype(t)
+	}
+	if p.level > 0 {
+		cols = append(cols, vector.FromSlice(ordinalType, p.first[o.at:to]))
 	}
 	b := vector.NewBatch(cols, to-o.at)
 	o.at = to

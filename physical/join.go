@@ -2,6 +2,7 @@ package physical
 
 import (
 	"context"
+	"slices"
 
 	"github.com/volleydb/volley/exchange"
 	"github.com/volleydb/volley/pgerr"
@@ -17,8 +18,9 @@ import (
 // ANTI keep the left side instead where it is small (flipPass).
 //
 // Over budget both sides go to 16 pairs of files by the hash of the keys, which
-// are then joined pair by pair in the same way; the output is then in the order of
-// the pairs. A join without equal keys cannot do that and fails with 53200.
+// are then joined pair by pair in the same way. What comes out is merged by the number
+// of its left row, so that the order is the same: whether the budget suffices depends on
+// what else runs. A join without equal keys cannot do that and fails with 53200.
 type join struct {
 	n        *node
 	kind     proto.Join_Kind
@@ -33,6 +35,7 @@ type join struct {
 	flipFilters []*scanFilter
 
 	pending []*joinPart // stack
+	late    *sorter     // what pairs of files gave
 	pass    *joinPass
 	flipped *flipPass
 	started bool
@@ -114,11 +117,24 @@ func (j *join) Next(ctx context.Context) (*vector.Batch, error) {
 	for {
 		if j.pass != nil {
 			b, err := j.pass.Next(ctx)
-			if b != nil || err != nil {
-				return b, err
+			switch {
+			case err != nil:
+				return nil, err
+			case b != nil && j.late == nil:
+				return b, nil
+			case b != nil:
+				if err := j.late.addToRun(ctx, b.Dense()); err != nil {
+					return nil, err
+				}
+				continue
 			}
 			j.pass.close()
 			j.pass = nil
+			if j.late != nil {
+				if err := j.late.endRun(); err != nil {
+					return nil, err
+				}
+			}
 		}
 		if j.flipped != nil {
 			return j.flipped.Next(ctx)
@@ -141,7 +157,7 @@ func (j *join) Next(ctx context.Context) (*vector.Batch, error) {
 			continue
 		}
 		if len(j.pending) == 0 {
-			return nil, nil
+			return j.late.nextLate(ctx)
 		}
 		p := j.pending[len(j.pending)-1]
 		j.pending = j.pending[:len(j.pending)-1]
@@ -176,6 +192,12 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 	var held int64
 	rows := 0
 	var rightFiles []*spillFile
+	ends := j.kind == proto.Join_RIGHT || j.kind == proto.Join_FULL // with right rows, which are numbered, too
+	number := afterLeft
+	rts := j.rts
+	if ends {
+		rts = append(slices.Clone(rts), ordinalType)
+	}
 	closeRight := func() {
 		for _, f := range rightFiles {
 			f.close()
@@ -184,6 +206,9 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 	toFiles := func(b *vector.Batch, keys []*vector.Vector) error {
 		hashes := make([]uint64, b.Rows())
 		exchange.HashRows(keys, b.Rows(), hashes)
+		if ends && level == 0 {
+			b, number = withNumbers(b, number), number+int64(b.Rows())
+		}
 		return partitionRows(ctx, rightFiles, b, allRows(b.Rows()), hashes, level)
 	}
 	for {
@@ -223,7 +248,7 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 		if err := j.n.mem.growWithin(held, need, maxColumnBytes); err != nil {
 			switch {
 			case j.canSpill(level) && held > 0:
-				rightFiles = newPartitions(j.n.env, j.n.stats, j.rts)
+				rightFiles = newPartitions(j.n.env, j.n.stats, rts)
 				bufs, keyBufs = append(bufs, b), append(keyBufs, vector.NewBatch(keys, b.Rows()))
 				for i := range bufs {
 					if err := toFiles(bufs[i], keyBufs[i].Cols()); err != nil {
@@ -250,7 +275,10 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 	if rightFiles != nil {
 		return j.partition(ctx, left, rightFiles, level)
 	}
-	cols, keys := sideColumns(j.rts, j.rk, bufs, keyBufs)
+	if level == 0 {
+		rts = j.rts
+	}
+	cols, keys := sideColumns(rts, j.rk, bufs, keyBufs)
 	lts := make([]types.Type, len(j.lk))
 	for i, x := range j.lk {
 		lts[i] = x.Type
@@ -259,8 +287,11 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 	if err != nil {
 		return err
 	}
-	if j.kind == proto.Join_RIGHT || j.kind == proto.Join_FULL {
+	if ends {
 		build.seen = make([]bool, rows)
+	}
+	if len(cols) > len(j.rts) {
+		build.cols, build.number = cols[:len(j.rts)], cols[len(j.rts)]
 	}
 	if level == 0 {
 		held += j.tell(build, j.filters)
@@ -271,7 +302,7 @@ func (j *join) begin(ctx context.Context, left, right batchSource, level int) er
 
 // probeWith starts a pass over the left side.
 func (j *join) probeWith(build *joinBuild, left batchSource, held int64) {
-	j.pass = &joinPass{j: j, build: build, left: left, held: held, limit: j.n.env.batchRows()}
+	j.pass = &joinPass{j: j, build: build, left: left, held: held, limit: j.n.env.batchRows(), numbered: j.late != nil}
 	switch j.kind {
 	case proto.Join_INNER, proto.Join_SEMI, proto.Join_RIGHT, proto.Join_CROSS:
 		j.pass.lost = build.rows == 0 // nothing can match: the left side is not read
@@ -350,7 +381,10 @@ func (j *join) canSpill(level int) bool {
 
 // partition writes the left side to files like the right one.
 func (j *join) partition(ctx context.Context, left batchSource, right []*spillFile, level int) error {
-	lefts := newPartitions(j.n.env, j.n.stats, j.lts)
+	if j.late == nil {
+		j.late = newLate(j.n)
+	}
+	lefts := newPartitions(j.n.env, j.n.stats, append(slices.Clone(j.lts), ordinalType))
 	err := j.partitionLeft(ctx, left, lefts, level)
 	for i := range right {
 		for _, f := range []*spillFile{right[i], lefts[i]} {
@@ -376,6 +410,7 @@ func (j *join) partition(ctx context.Context, left batchSource, right []*spillFi
 }
 
 func (j *join) partitionLeft(ctx context.Context, left batchSource, files []*spillFile, level int) error {
+	number := int64(0)
 	for {
 		b, err := left.Next(ctx)
 		if b == nil || err != nil {
@@ -387,6 +422,9 @@ func (j *join) partitionLeft(ctx context.Context, left batchSource, files []*spi
 		}
 		hashes := make([]uint64, b.Rows())
 		exchange.HashRows(keys, b.Rows(), hashes)
+		if level == 0 {
+			b, number = withNumbers(b, number), number+int64(b.Rows())
+		}
 		if err := partitionRows(ctx, files, b, allRows(b.Rows()), hashes, level); err != nil {
 			return err
 		}
@@ -404,5 +442,8 @@ func (j *join) Close() error {
 		p.right.close()
 	}
 	j.pending = nil
+	if j.late != nil {
+		j.late.close()
+	}
 	return j.n.closeInputs()
 }

@@ -22,7 +22,8 @@ type joinBuild struct {
 	null []bool // rows with a NULL in a key that is not null-safe; nil = none
 	// nullRows are the rows of null, for MARK.
 	nullRows []int32
-	seen     []bool // RIGHT, FULL: rows that found a match
+	seen     []bool         // RIGHT, FULL: rows that found a match
+	number   *vector.Vector // of the rows, where they were in files and it is needed
 
 	// Rows are kept with one added, so that 0 is none.
 	next []int32 // per row: the next one of the same key; nil when all keys differ

@@ -16,6 +16,7 @@ type joinPass struct {
 	held     int64
 	shared   *sharedBuild // whose build it is; nil: its own
 	limit    int          // pairs per output batch
+	numbered bool         // left rows have numbers, which the output has, too
 
 	b    *vector.Batch // current left batch
 	p    *probeKeys
@@ -144,7 +145,23 @@ func (p *joinPass) joined(ps pairs, null bool) *vector.Batch {
 	if ps.left != nil {
 		b = b.Select(ps.left)
 	}
-	return b.Beside(p.build.cols, ps.right, null)
+	out := b.Beside(p.build.cols, ps.right, null)
+	if p.numbered {
+		return out.Project(p.numberLast(len(p.build.cols)))
+	}
+	return out
+}
+
+// numberLast moves the column after those of the left side behind n others.
+func (p *joinPass) numberLast(n int) []int {
+	k := len(p.j.lts)
+	var idx []int
+	for i := range k + 1 + n {
+		if i != k {
+			idx = append(idx, i)
+		}
+	}
+	return append(idx, k)
 }
 
 // passing returns the pairs that pass the residual.
@@ -333,7 +350,11 @@ func (p *joinPass) mark(ctx context.Context, rows *vector.Batch, found []bool, f
 			vector.SetNull(out.Valid, i)
 		}
 	}
-	return vector.NewBatch(append(append([]*vector.Vector(nil), rows.Cols()...), out), len(found)), nil
+	b := vector.NewBatch(append(append([]*vector.Vector(nil), rows.Cols()...), out), len(found))
+	if p.numbered {
+		b = b.Project(p.numberLast(1))
+	}
+	return b, nil
 }
 
 // unknown looks for a right row that a left row may equal but for NULLs and that
@@ -394,6 +415,9 @@ func (p *joinPass) unmatched() (*vector.Batch, error) {
 	}
 	for c := range p.j.rts {
 		cols = append(cols, vector.Gather(p.build.cols[c], rows))
+	}
+	if p.numbered {
+		cols = append(cols, vector.Gather(p.build.number, rows))
 	}
 	return vector.NewBatch(cols, len(rows)), nil
 }

@@ -62,7 +62,8 @@ type sorter struct {
 	limit  int64 // 0 = all
 	buf    []*vector.Batch
 	rows   int
-	held   int64 // bytes charged
+	held   int64      // bytes charged
+	run    *spillFile // of addToRun, the last of runs; or nil
 	runs   []*spillFile
 	cutoff []byte // with a limit: keys not below it are of no use
 	// cutPrefix is the prefix of the cutoff.
@@ -254,6 +255,25 @@ func consecutive(rows []int32) bool {
 		}
 	}
 	return len(rows) > 0
+}
+
+// addToRun is add for rows that come in order until endRun; they go to a file.
+func (s *sorter) addToRun(ctx context.Context, b *vector.Batch) error {
+	if s.run == nil {
+		s.run = newSpillFile(s.n.env, s.n.stats, s.ts)
+		s.runs = append(s.runs, s.run)
+	}
+	return s.run.write(ctx, b)
+}
+
+// endRun says that what comes next is not in the order of what came before.
+func (s *sorter) endRun() error {
+	if s.run == nil {
+		return nil
+	}
+	f := s.run
+	s.run = nil
+	return f.done()
 }
 
 // spill writes what is buffered as a sorted run.

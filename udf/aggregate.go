@@ -21,6 +21,7 @@ type aggregator struct {
 	returns types.Type
 	notNull []bool
 	groups  int
+	size    int64 // see Size
 }
 
 // Aggregate makes the states of an aggregate, which live in the child. ctx
@@ -94,6 +95,13 @@ func (a *aggregator) slot() (slot int, err error) {
 	if err == nil {
 		err = a.s.ended() // of an earlier batch
 	}
+	a.s.mu.Lock()
+	if done := a.s.seq + 1 - wire.InSlots; a.s.seq >= wire.InSlots {
+		if x := a.s.sizes[done%uint64(len(a.s.sizes))]; x.seq == done {
+			a.size = x.bytes
+		}
+	}
+	a.s.mu.Unlock()
 	return slot, err
 }
 
@@ -166,13 +174,11 @@ func (a *aggregator) TakeFailures() []GroupFailure {
 	return out
 }
 
-// Size is the memory of the states in the child, as far as they are values
-// without pointers.
-func (a *aggregator) Size() int64 {
-	a.s.mu.Lock()
-	defer a.s.mu.Unlock()
-	return a.s.bytes
-}
+// Size is the memory of the states in the child, as far as they are values without
+// pointers, before the batches that were sent last, which it may still be working on. It
+// does not depend on how far the child is: callers spill by it, and in which order groups
+// come depends on when they do.
+func (a *aggregator) Size() int64 { return a.size }
 
 func (a *aggregator) Close() error {
 	a.s.close()

@@ -69,11 +69,11 @@ type stream struct {
 	busy     [wire.InSlots]bool
 	seq      uint64
 	results  []result
-	inflight int   // batches without Done
-	done     int64 // groups
-	bytes    int64 // of aggregate states
-	died     bool  // the child was lost while it worked for the stream
-	stuck    bool  // no progress for the timeout
+	inflight int                         // batches without Done
+	done     int64                       // groups
+	sizes    [2 * wire.InSlots]stateSize // by batch
+	died     bool                        // the child was lost while it worked for the stream
+	stuck    bool                        // no progress for the timeout
 	advance  time.Time
 	figures  Figures
 	goesOn   bool         // groups may fail
@@ -95,6 +95,12 @@ const (
 	receiver = iota
 	sender
 )
+
+// stateSize is the bytes of aggregate states after batch seq.
+type stateSize struct {
+	seq   uint64
+	bytes int64
+}
 
 // result is a Result frame whose columns wait in an output slot.
 type result struct {
@@ -486,7 +492,8 @@ func (s *stream) handle(h wire.Header, payload []byte) error {
 		if err := m.Parse(payload); err != nil {
 			return err
 		}
-		s.done, s.bytes = m.Done, m.Bytes
+		s.done = m.Done
+		s.sizes[h.Seq%uint64(len(s.sizes))] = stateSize{h.Seq, m.Bytes}
 		s.figures.UserNanos += max(m.Nanos, 0)
 		s.release(h.Seq)
 	case wire.Error:

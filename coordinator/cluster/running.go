@@ -296,25 +296,42 @@ func (r *Running) nextDirect(ctx context.Context) (*vector.Batch, error) {
 			if r.err != nil {
 				return nil, r.err // why it was cancelled
 			}
+			if pgerr.ProcessEnded(err) && r.fixed() {
+				e := *pgerr.From(err)
+				e.Hint = "Another statement may have ended the process. Rows of this one were sent already, so that it could not be repeated: run it again."
+				err = &e
+			}
 			return nil, err
 		}
 		if b == nil {
 			return nil, r.closePipe()
 		}
+		if n := int(min(r.skip, int64(b.Rows()))); n > 0 {
+			r.skip -= int64(n)
+			b = b.Slice(n, b.Rows())
+		}
 		if b.Rows() > 0 {
-			r.begun = true
+			r.given += int64(b.Rows())
 			return b.Dense(), nil
 		}
 	}
 }
 
-// again counts an attempt that failed where it may have been another query's fault and
-// before the client had a row; false if there are to be no more.
+// fixed reports whether the client has rows that another attempt might not give again.
+func (r *Running) fixed() bool {
+	st := r.plan.Stages[0]
+	return r.given > 0 && (st.Volatile || st.CoordinatorOnly)
+}
+
+// again counts an attempt that failed where it may have been another query's fault, and
+// notes the rows that the client has, which are not to be given again; false if there are
+// to be no more attempts.
 func (r *Running) again(err error) bool {
-	if !pgerr.ProcessEnded(err) || r.begun || r.ctx.Err() != nil || r.attempt+1 >= directAttempts {
+	if !pgerr.ProcessEnded(err) || r.fixed() || r.ctx.Err() != nil || r.attempt+1 >= directAttempts {
 		return false
 	}
 	r.attempt++
+	r.skip = r.given
 	return true
 }
 

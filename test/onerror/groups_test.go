@@ -3,6 +3,7 @@ package onerror
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/volleydb/volley/pgerr"
+	"github.com/volleydb/volley/test/engine"
 )
 
 // A group that fails, in whichever way, is left out, or a row of NULLs stands for
@@ -193,6 +195,49 @@ func TestOthersEndTheProcess(t *testing.T) {
 			<-ended
 			t.Logf("after %d queries that end the process", crashes.Load())
 		})
+	}
+}
+
+// A statement whose rows are being read goes on after another has ended the process: it
+// gives the rows that are missing, where they are sure to be the same, and else says what
+// to do.
+func TestProcessEndsBetweenFetches(t *testing.T) {
+	e, s := start(t, 0)
+	for _, x := range []struct{ alter, query string }{
+		{"FUNCTION shaky(bigint)", "SELECT * FROM generate_series(1, 100000) x GROUP BY x APPLY shaky(x)"},
+		{"FUNCTION shaky_rows(bigint)", "SELECT x, n FROM generate_series(1, 50000) x, shaky_rows(x) n"},
+	} {
+		whole := must(t, s, x.query).Rows
+		for _, volatility := range []string{"IMMUTABLE", "VOLATILE"} {
+			must(t, s, "ALTER "+x.alter+" "+volatility)
+			must(t, s, "BEGIN")
+			must(t, s, "DECLARE c CURSOR FOR "+x.query)
+			got := must(t, s, "FETCH 10 FROM c").Rows
+			other := e.Session()
+			// A table function of the same process, which is working for the cursor, too.
+			if _, err := other.Run(context.Background(), "SELECT * FROM (SELECT -2 AS x) q GROUP BY () APPLY shaky(x)"); pgerr.Code(err) != "38000" {
+				t.Error(err)
+			}
+			other.Close()
+			var err error
+			for n := 10; n > 0 && err == nil; {
+				var r *engine.Rows
+				if r, err = s.Run(context.Background(), "FETCH 20000 FROM c"); err == nil {
+					n = len(r.Rows)
+					got = append(got, r.Rows...)
+				}
+			}
+			switch pe := pgerr.From(err); {
+			case err == nil && !reflect.DeepEqual(got, whole):
+				t.Errorf("%s, %s: %d rows, want %d", x.query, volatility, len(got), len(whole))
+			case err != nil && volatility == "IMMUTABLE":
+				t.Errorf("%s: after %d rows: %v", x.query, len(got), err)
+			case err != nil && (pe.Code != "38000" || !strings.Contains(pe.Hint, "run it again")):
+				t.Errorf("%s, %s: %v; %s", x.query, volatility, err, pe.Hint)
+			}
+			t.Logf("%s, %s: %d rows, %v", x.query, volatility, len(got), err)
+			must(t, s, "ROLLBACK")
+		}
 	}
 }
 
