@@ -29,9 +29,23 @@ type udfTolerantGroups interface {
 	TakeFailures() []udf.GroupFailure
 }
 
+// leastGroups is what a stream of groups may hold where the budget is used up, by the
+// sort below it that gives it the rows, say: groups of a few rows need next to nothing.
+const leastGroups = 1 << 20
+
 // groupOptions are those of a stream of groups whose bytes count in mem.
 func (env *Env) groupOptions(ref *proto.UDF, mem *Account) udf.GroupOptions {
-	o := udf.GroupOptions{OnError: env.onError(ref), Charge: mem.Grow}
+	held := int64(0)
+	o := udf.GroupOptions{OnError: env.onError(ref), Charge: func(n int64) error {
+		err := mem.Grow(n)
+		if err != nil && held+n <= leastGroups {
+			err = mem.Must(n)
+		}
+		if err == nil {
+			held += n
+		}
+		return err
+	}}
 	o.MaxGroupBytes, _ = strconv.ParseInt(env.Query.GetSettings()["volley.max_group_bytes"], 10, 64) // "" = none
 	return o
 }

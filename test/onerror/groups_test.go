@@ -286,6 +286,13 @@ func TestGroupMemory(t *testing.T) {
 	if got := text(must(t, s, "SELECT sum(rows), sum(sum) FROM (SELECT * FROM big GROUP BY () APPLY shaky(x)) q")); got != "2700000 3645001350000" {
 		t.Error(got)
 	}
+	// Small groups are no matter of memory, though the sort below has used it up.
+	for _, mem := range []string{"1MB", "4MB"} {
+		must(t, s, "SET work_mem = '"+mem+"'")
+		if got := text(must(t, s, "SELECT count(*), sum(rows), sum(sum) FROM (SELECT * FROM big GROUP BY x * 31 % 675001 APPLY shaky_whole(x)) q")); got != "675001 2700000 3645001350000" {
+			t.Errorf("%s: %s", mem, got)
+		}
+	}
 	must(t, s, "RESET work_mem")
 	if got := text(must(t, s, "SELECT * FROM big GROUP BY () APPLY shaky_whole(x)")); got != "2700000 3645001350000" {
 		t.Error(got)
