@@ -202,7 +202,7 @@ func (a *aggregate) Next(ctx context.Context) (*vector.Batch, error) {
 				continue
 			}
 			if a.late != nil {
-				if err := a.late.endRun(); err != nil {
+				if err := a.late.endRun(ctx); err != nil {
 					return nil, err
 				}
 			}
@@ -284,14 +284,14 @@ func (a *aggregate) run(ctx context.Context, in batchSource, level int) error {
 		}
 	}
 	parts, err := p.parts(ctx)
-	if err != nil {
-		return err
-	}
 	if len(parts) > 0 && a.late == nil {
 		a.late = newLate(a.n)
 	}
 	for i := len(parts) - 1; i >= 0; i-- { // a stack: the first on top
 		a.pending = append(a.pending, parts[i])
+	}
+	if err != nil {
+		return err // Close closes them
 	}
 	if len(a.keys) == 0 {
 		if a.mode == proto.Aggregate_PARTIAL && !a.any {

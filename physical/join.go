@@ -131,7 +131,7 @@ func (j *join) Next(ctx context.Context) (*vector.Batch, error) {
 			j.pass.close()
 			j.pass = nil
 			if j.late != nil {
-				if err := j.late.endRun(); err != nil {
+				if err := j.late.endRun(ctx); err != nil {
 					return nil, err
 				}
 			}

@@ -64,6 +64,7 @@ type sorter struct {
 	rows   int
 	held   int64      // bytes charged
 	run    *spillFile // of addToRun, the last of runs; or nil
+	levels []int      // of runs, where addToRun made them: how often they were merged
 	runs   []*spillFile
 	cutoff []byte // with a limit: keys not below it are of no use
 	// cutPrefix is the prefix of the cutoff.
@@ -266,14 +267,29 @@ func (s *sorter) addToRun(ctx context.Context, b *vector.Batch) error {
 	return s.run.write(ctx, b)
 }
 
-// endRun says that what comes next is not in the order of what came before.
-func (s *sorter) endRun() error {
+// endRun says that what comes next is not in the order of what came before. Runs that
+// have become many are merged, level by level, so that few files are open.
+func (s *sorter) endRun(ctx context.Context) error {
 	if s.run == nil {
 		return nil
 	}
-	f := s.run
+	err := s.run.done()
 	s.run = nil
-	return f.done()
+	s.levels = append(s.levels, 0)
+	for n := len(s.runs); err == nil && n >= mergeFanIn && s.levels[n-1] == s.levels[n-mergeFanIn]; n = len(s.runs) {
+		from := n - mergeFanIn
+		var f *spillFile
+		f, err = s.mergeRuns(ctx, s.runs[from:])
+		if f == nil {
+			return err
+		}
+		for _, r := range s.runs[from:] {
+			r.close()
+		}
+		s.runs = append(s.runs[:from], f)
+		s.levels = append(s.levels[:from], s.levels[from]+1)
+	}
+	return err
 }
 
 // spill writes what is buffered as a sorted run.
@@ -384,7 +400,9 @@ func (s *sorter) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.held = int64(len(s.runs)) * spillBlock
+	for _, r := range s.runs {
+		s.held += min(r.largest, spillBlock)
+	}
 	return s.n.mem.Must(s.held)
 }
 

@@ -21,15 +21,16 @@ import (
 // package vector compressed with S2. The file is unlinked as soon as it is open,
 // so that nothing stays behind whatever happens to the process.
 type spillFile struct {
-	dir   string
-	f     *os.File // nil until something is written
-	w     *bufio.Writer
-	rows  int64
-	bytes int64
-	types []types.Type
-	stats *OperatorStats
-	raw   []byte
-	comp  []byte
+	dir     string
+	f       *os.File // nil until something is written
+	w       *bufio.Writer
+	rows    int64
+	bytes   int64
+	largest int64 // bytes of the largest block, before it was compressed
+	types   []types.Type
+	stats   *OperatorStats
+	raw     []byte
+	comp    []byte
 }
 
 // spillBlock is the target size of a spilled batch: what a reader of many files
@@ -85,6 +86,7 @@ func (s *spillFile) block(b *vector.Batch) error {
 	if s.raw, err = vector.EncodeBatch(s.raw[:0], b); err != nil {
 		return err
 	}
+	s.largest = max(s.largest, int64(len(s.raw)))
 	s.comp = s2.Encode(s.comp[:cap(s.comp)], s.raw)
 	if s.f == nil {
 		if err := s.open(); err != nil {

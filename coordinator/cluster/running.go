@@ -304,6 +304,9 @@ func (r *Running) nextDirect(ctx context.Context) (*vector.Batch, error) {
 			return nil, err
 		}
 		if b == nil {
+			if r.skip > 0 {
+				return nil, pgerr.New(pgerr.InternalError, "query %s gave %d rows, and %d less when it was repeated", r.id, r.given, r.skip)
+			}
 			return nil, r.closePipe()
 		}
 		if n := int(min(r.skip, int64(b.Rows()))); n > 0 {
