@@ -258,9 +258,29 @@ func consecutive(rows []int32) bool {
 	return len(rows) > 0
 }
 
-// addToRun is add for rows that come in order until endRun; they go to a file.
+// addToRun is add for rows that come in order until endRun. A few are kept, beyond the
+// budget if need be, since a file for each of many small runs would cost more than they
+// hold; the others go to a file as they come.
 func (s *sorter) addToRun(ctx context.Context, b *vector.Batch) error {
 	if s.run == nil {
+		b = b.Dense()
+		need := batchBytes(b) + int64(b.Rows())*sortRowBytes
+		if s.held+need <= 2*spillBlock {
+			if err := s.n.mem.Must(need); err != nil {
+				return err
+			}
+			s.held += need
+			s.buf, s.rows = append(s.buf, b), s.rows+b.Rows()
+			return nil
+		}
+		if len(s.buf) > 0 {
+			if err := s.spill(ctx); err != nil {
+				return err
+			}
+			if err := s.oneMore(ctx); err != nil {
+				return err
+			}
+		}
 		s.run = newSpillFile(s.n.env, s.n.stats, s.ts)
 		s.runs = append(s.runs, s.run)
 	}
@@ -275,6 +295,14 @@ func (s *sorter) endRun(ctx context.Context) error {
 	}
 	err := s.run.done()
 	s.run = nil
+	if err != nil {
+		return err
+	}
+	return s.oneMore(ctx)
+}
+
+// oneMore notes a run that has ended.
+func (s *sorter) oneMore(ctx context.Context) (err error) {
 	s.levels = append(s.levels, 0)
 	for n := len(s.runs); err == nil && n >= mergeFanIn && s.levels[n-1] == s.levels[n-mergeFanIn]; n = len(s.runs) {
 		from := n - mergeFanIn
